@@ -1,0 +1,121 @@
+"""What a webhook's answer means for the delivery: the table of answers, Retry-After, and what of an answer is kept. Pure."""
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from pipeline.model import DeliveryReason, Outcome, Verdict
+
+READ_LIMIT = 64 * 1024
+"""The most that is read of an answer's body."""
+KEPT_BODY = 16 * 1024
+KEPT_HEADERS = 8 * 1024
+"""The most that is kept of an answer's headers: the first that fit."""
+LONGEST_WAIT_S = 86_400.0
+PATIENCE_S = 60.0
+"""The shortest wait after a timeout, and after a 429 that does not say how long."""
+
+_GONE = 410
+_TOO_MANY = 429
+_DIGITS = re.compile(r"[0-9]{1,20}")
+
+Headers = Iterable[tuple[str, str]]
+
+
+def judge(
+    status: int,
+    headers: Headers,
+    body: bytes,
+    *,
+    dead_on: Collection[int],
+    now: datetime,
+    remote_address: str | None = None,
+) -> Outcome:
+    """Return the outcome of an attempt that was answered; `now` is the moment that an HTTP date in Retry-After is held against."""
+    kept = _kept_headers(headers)
+    verdict, reason = _verdict(status, dead_on)
+    return Outcome(
+        verdict=verdict,
+        reason=reason,
+        message="" if verdict is Verdict.DELIVERED else _sentence(status, kept),
+        status=status,
+        headers=kept,
+        body=body[:KEPT_BODY],
+        remote_address=remote_address,
+        retry_after_s=_wait_s(status, kept, now) if verdict is Verdict.TEMPORARY else None,
+    )
+
+
+def _verdict(status: int, dead_on: Collection[int]) -> tuple[Verdict, DeliveryReason | None]:
+    if 200 <= status <= 299:
+        return Verdict.DELIVERED, None
+    if status == _GONE:
+        return Verdict.PERMANENT, DeliveryReason.GONE
+    if status in dead_on:
+        return Verdict.PERMANENT, DeliveryReason.REJECTED
+    if 300 <= status <= 399:
+        return Verdict.TEMPORARY, DeliveryReason.REDIRECT
+    return Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR
+
+
+def _sentence(status: int, headers: Headers) -> str:
+    try:
+        said = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        said = str(status)
+    location = _header(headers, "location")
+    if 300 <= status <= 399 and location is not None:
+        return f"{said}: not followed to {location}"
+    return said
+
+
+def _wait_s(status: int, headers: Headers, now: datetime) -> float | None:
+    value = _header(headers, "retry-after")
+    wait_s = None if value is None else retry_after_s(value, now)
+    if wait_s is None and status == _TOO_MANY:
+        return PATIENCE_S
+    return wait_s
+
+
+def retry_after_s(value: str, now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header asks for, at most 24 h; None for one that is unreadable or not in the future."""
+    text = value.strip()
+    if _DIGITS.fullmatch(text):
+        wait_s = float(text)
+    else:
+        moment = _http_date(text)
+        if moment is None:
+            return None
+        wait_s = (moment - now).total_seconds()
+    return min(wait_s, LONGEST_WAIT_S) if wait_s > 0 else None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    # RFC 9110: HTTP dates are in GMT, also where a sender leaves the zone out.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _header(headers: Headers, name: str) -> str | None:
+    return next((value for key, value in headers if key.lower() == name), None)
+
+
+def _kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+    kept = []
+    room = KEPT_HEADERS
+    for name, value in headers:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        kept.append((name, value if value.isascii() else _clean(value)))
+    return tuple(kept)
+
+
+def _clean(value: str) -> str:
+    # Bytes that are no UTF-8 arrive as lone surrogates, which neither JSON nor a database takes.
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,77 @@
+"""What a destination is: something that brings one message to one receiver, once, and says what happened.
+
+The service decides about retry, records, masks and wakes up; a destination never sees the store, and asks no clock.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pipeline.config.settings import RetrySpec
+from pipeline.model import Message, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """One attempt, as the service hands it over."""
+
+    delivery_id: str
+    destination: str
+    recipient: str
+    attempt: int
+    """From 1; counts within the delivery."""
+    max_attempts: int
+    message: Message
+    base_url: str
+    """Where the service's own pages are reached, without a trailing slash: links in bodies start with it."""
+    started_at: datetime
+    """When the attempt began: signatures carry it, and dates in answers are held against it."""
+
+
+class CommonSettings(Protocol):
+    """The settings that the service itself reads from every kind of destination."""
+
+    @property
+    def concurrency(self) -> int:
+        """Attempts in flight at once."""
+        ...
+
+    @property
+    def retry(self) -> RetrySpec:
+        """The policy of retries."""
+        ...
+
+
+class Destination(Protocol):
+    """One configured destination. Made by its kind, opened once, used by many tasks at a time, closed once."""
+
+    async def open(self) -> None:
+        """Acquire what sending needs, such as a connection pool."""
+        ...
+
+    async def close(self) -> None:
+        """Give it back; attempts under way may fail."""
+        ...
+
+    async def send(self, sending: Sending) -> Outcome:
+        """Try once and say what happened; raises nothing for what a receiver or a network can do. Cancelled at shutdown."""
+        ...
+
+    def recipients(self) -> tuple[str, ...]:
+        """Return the recipients that each get a delivery of their own; `("",)` for a kind that has none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of destination, as the registry holds it."""
+
+    kind: str
+    """The `type` in the YAML."""
+    schema: Mapping[str, Any]
+    """The JSON Schema of its settings, without `type`; it may refer to `#/$defs/` of the configuration's schema."""
+    settings: Callable[[Mapping[str, Any]], CommonSettings]
+    """Turns validated, unit-free options into the kind's frozen settings; raises ValueError for what no schema can say."""
+    make: Callable[[str, Any], Destination]
+    """Makes one destination from its name and settings; does no I/O."""

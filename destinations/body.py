@@ -1,0 +1,99 @@
+"""The bodies of outbound messages, as exact bytes. Pure.
+
+A result's JSON is spliced in as it is, never parsed into objects and written again.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from pipeline.model import Message, Result, RunError
+from pipeline.values import value_json
+
+JSON_TYPE = "application/json"
+_LINKED_PAGES = ("result", "events", "logs", "runs", "deliveries", "cancel")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
+
+
+class Form(StrEnum):
+    """The forms that a destination may ask for."""
+
+    MESSAGE = "message"
+    RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What is sent, and its Content-Type."""
+
+    content: bytes
+    content_type: str
+
+
+def make_body(form: Form, message: Message, *, base_url: str, inline_limit: int) -> Body:
+    """Return the body of `message` in `form`; `raw` falls back to the form `message` where there is no result.
+
+    A result above `inline_limit` bytes is linked instead of spliced in, but for `raw`.
+    """
+    if form is Form.RAW and message.result is not None:
+        return Body(content=message.result.body, content_type=_type_of(message.result))
+    return Body(content=_message(message, base_url, inline_limit), content_type=JSON_TYPE)
+
+
+def _type_of(result: Result) -> str:
+    # The type is the function's own text: what could not stand in a header is not passed on.
+    content_type = result.content_type or ""
+    return content_type if _HEADER_VALUE.fullmatch(content_type) else "application/octet-stream"
+
+
+def _message(message: Message, base_url: str, inline_limit: int) -> bytes:
+    links = job_links(base_url, message.job_id)
+    ended_at = _moment(message.ended_at)
+    inside: dict[str, Any] = {"job": _job(message, ended_at, links)}
+    if message.result is not None:
+        inside |= _result(message.result, links["result"], inline_limit)
+    inside["error"] = None if message.error is None else _error(message.error)
+    return orjson.dumps({"type": message.type, "timestamp": ended_at, "data": inside})
+
+
+def job_links(base_url: str, job_id: str) -> dict[str, str]:
+    """Return the absolute links of a job's pages; `base_url` has no trailing slash."""
+    own = f"{base_url}/v1/jobs/{job_id}"
+    return {"self": own, **{page: f"{own}/{page}" for page in _LINKED_PAGES}}
+
+
+def _job(message: Message, ended_at: str, links: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": message.job_id,
+        "function": message.function,
+        "state": message.state,
+        "reason": message.reason,
+        "attempt": message.attempt,
+        "created_at": _moment(message.created_at),
+        "ended_at": ended_at,
+        "tags": message.tags,
+        "batch_id": message.batch_id,
+        "parent_id": message.parent_id,
+        "links": links,
+    }
+
+
+def _result(result: Result, link: str, inline_limit: int) -> dict[str, Any]:
+    if len(result.body) <= inline_limit:
+        value = value_json(result)
+        if len(value) <= inline_limit:  # as a JSON string, text and base64 are longer than the body was
+            return {"result": orjson.Fragment(value)}
+    return {"result_url": link}
+
+
+def _error(error: RunError) -> dict[str, Any]:
+    return {"errorType": error.type, "errorMessage": error.message, "stackTrace": error.stack}
+
+
+def _moment(at: datetime) -> str:
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"

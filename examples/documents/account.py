@@ -1,0 +1,126 @@
+"""The demo's books: what was submitted, what came back, and whether the two agree. No I/O."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FINAL_STATES = {"succeeded", "failed", "cancelled", "expired"}
+OPEN_DELIVERIES = ("pending", "sending", "retrying")
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """One document on its way; `job` is the last answer of its status URL."""
+
+    name: str
+    path: Path
+    job_id: str | None = None
+    job: dict[str, Any] = field(default_factory=dict)
+    elapsed_s: float | None = None
+    """From the POST to the answer with the final state, as the caller saw it."""
+    problem: str | None = None
+    """Why the case could not be followed to its end."""
+
+    @property
+    def state(self) -> str:
+        """The job's state by its status URL."""
+        return str(self.job.get("state", "unknown"))
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether the job has ended."""
+        return self.state in FINAL_STATES
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the job has ended and no delivery of it is on its way."""
+        return self.is_final and not any(self.deliveries[state] for state in OPEN_DELIVERIES)
+
+    @property
+    def deliveries(self) -> Counter[str]:
+        """The job's deliveries: how many are in which state."""
+        return Counter(self.job.get("deliveries") or {})
+
+    @property
+    def error(self) -> str:
+        """The sentence with which the function failed, or nothing."""
+        return str((self.job.get("error") or {}).get("errorMessage", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One request at the receiver; `fault` says why it was not accepted."""
+
+    job_id: str
+    webhook_id: str
+    type: str
+    state: str
+    words: int | None
+    size: int
+    attempt: str
+    fault: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """Everything that is known of a run of the demo."""
+
+    cases: list[Case]
+    receipts: list[Receipt] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """What went wrong with the run as a whole."""
+    duration_s: float = 0.0
+
+    @property
+    def verified(self) -> dict[str, list[Receipt]]:
+        """The receipts with a good signature, by job."""
+        by_job: dict[str, list[Receipt]] = {}
+        for receipt in self.receipts:
+            if receipt.fault is None:
+                by_job.setdefault(receipt.job_id, []).append(receipt)
+        return by_job
+
+    @property
+    def duplicates(self) -> int:
+        """How many receipts repeat a webhook-id: allowed (at least once), but worth knowing."""
+        ids = [receipt.webhook_id for receipts in self.verified.values() for receipt in receipts]
+        return len(ids) - len(set(ids))
+
+
+def faults_of(account: Account) -> list[str]:
+    """Return a sentence for everything that is missing or does not agree; none if every document is accounted for."""
+    return [*account.faults, *_faults_of_cases(account), *_faults_of_receipts(account)]
+
+
+def _faults_of_cases(account: Account) -> Iterator[str]:
+    verified = account.verified
+    for case in account.cases:
+        fault = case.problem or _fault_of(case, verified.get(case.job_id or "", []))
+        if fault:
+            yield f"{case.name} (job {case.job_id or 'none'}): {fault}"
+
+
+def _fault_of(case: Case, receipts: list[Receipt]) -> str | None:
+    if not case.job_id:
+        return "it was never submitted"
+    if not case.is_final:
+        return f"its job has not ended, it is {case.state}"
+    told = {receipt.state for receipt in receipts}
+    if not told:
+        return f"no webhook arrived; its deliveries are {dict(+case.deliveries)}"
+    if told != {case.state}:
+        return f"the status URL says {case.state}, the webhook says {', '.join(sorted(told))}"
+    if +case.deliveries != {"delivered": 1}:
+        return f"its webhook arrived, but its deliveries are {dict(+case.deliveries)}"
+    return None
+
+
+def _faults_of_receipts(account: Account) -> Iterator[str]:
+    known = {case.job_id for case in account.cases}
+    for receipt in account.receipts:
+        if receipt.fault:
+            yield f"webhook {receipt.webhook_id} of job {receipt.job_id} was not accepted: {receipt.fault}"
+        elif receipt.job_id not in known:
+            yield f"webhook {receipt.webhook_id} is about job {receipt.job_id}, which nobody submitted"

@@ -1,0 +1,128 @@
+"""The demo: every document of a folder goes through a background function and comes back as a signed webhook.
+
+    .venv/bin/python examples/documents/demo.py [FOLDER]
+
+It starts a webhook receiver and a real `sendoff serve`, submits the documents, follows each job's status URL to the end,
+and holds three accounts against each other: what was submitted, what the status URLs say, what the receiver got.
+"""
+
+import argparse
+import asyncio
+import base64
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from account import Account, Case, faults_of
+from client import process_all
+from receiver import Receiver
+from report import Live, print_report, say
+from service import Service, ServiceError
+
+HERE = Path(__file__).resolve().parent
+STALL_S = 120.0
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main() -> int:
+    """Run the demo; return its exit code."""
+    parser = argparse.ArgumentParser(description="Send the documents of a folder through a background function.")
+    parser.add_argument("folder", nargs="?", help="the documents (default: those that come with the example)")
+    folder = Path(parser.parse_args().folder or HERE / "documents")
+    if not folder.is_dir():
+        return _usage_error(f"{folder} is not a folder")
+    cases = cases_in(folder)
+    if not cases:
+        return _usage_error(f"there are no documents in {folder}")
+    return run_in(Path(tempfile.mkdtemp(prefix="sendoff-demo-")), cases)
+
+
+def cases_in(folder: Path) -> list[Case]:
+    """Return a case for every file under the folder, sorted by name; hidden files and folders are skipped."""
+    files = ((path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file())
+    visible = ((name, path) for name, path in files if not any(part.startswith(".") for part in name.parts))
+    return [Case(name=name.as_posix(), path=path) for name, path in sorted(visible)]
+
+
+def run_in(workspace: Path, cases: list[Case]) -> int:
+    """Run the demo with its store and log in `workspace`, which is kept only if something went wrong."""
+    account = Account(cases=cases)
+    try:
+        asyncio.run(run(workspace, account))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        shutil.rmtree(workspace, ignore_errors=True)
+        say("Interrupted; the service was stopped.")
+        return EXIT_INTERRUPTED
+    except Exception:  # a fault of the demo itself: its traceback is shown, and so is where to look further
+        say(f"Service log: {workspace / 'service.log'}")
+        raise
+    faults = faults_of(account)
+    print_report(account, faults)
+    if faults:
+        say(f"Service log: {workspace / 'service.log'}")
+        return EXIT_FAILED
+    shutil.rmtree(workspace, ignore_errors=True)
+    return 0
+
+
+async def run(workspace: Path, account: Account) -> None:
+    """Start receiver and service, process the documents, stop both; what goes wrong is put on the account."""
+    _cancel_on_sigterm()
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    async with Receiver(secret, account.receipts) as receiver:
+        service = Service(config=HERE / "sendoff.yaml", workspace=workspace)
+        environment = {"DEMO_RECEIVER_URL": receiver.url, "DEMO_WEBHOOK_SECRET": secret}
+        try:
+            await service.start(environment)
+            await _process(service.url, account, receiver)
+        except ServiceError as fault:
+            account.faults.append(str(fault))
+        finally:
+            code = await service.stop()
+        if code != 0:
+            account.faults.append(f"the service ended with exit code {code}")
+
+
+async def _process(url: str, account: Account, receiver: Receiver) -> None:
+    """Process all documents with a live display; fails when nothing moves for two minutes."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    limit = asyncio.timeout(STALL_S)
+    with Live(account) as live:
+
+        def moved() -> None:
+            if not limit.expired():
+                limit.reschedule(loop.time() + STALL_S)
+            live.update()
+
+        try:
+            async with limit:
+                receiver.on_receipt = moved
+                await process_all(url, account.cases, moved)
+        except TimeoutError:
+            account.faults.append(f"nothing moved for {STALL_S:.0f} seconds")
+        finally:
+            receiver.on_receipt = _ignore
+            account.duration_s = loop.time() - started
+
+
+def _ignore() -> None:
+    """Do nothing: a webhook that comes again after the end is noted, and moves nothing."""
+
+
+def _cancel_on_sigterm() -> None:
+    task = asyncio.current_task()
+    if task:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+def _usage_error(sentence: str) -> int:
+    say(f"demo: {sentence}", "red")
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

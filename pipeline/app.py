@@ -1,0 +1,251 @@
+"""The one place where the parts are put together, started in order, and taken down in order."""
+
+import asyncio
+import random
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from aiohttp import web
+
+from destinations.base import Destination, Kind
+from destinations.registry import make_destinations
+from pipeline.clock import Clock
+from pipeline.config.settings import Config, DestinationSettings
+from pipeline.errors import ConfigurationError, Fault, StoreError
+from pipeline.functions.catalog import Catalog
+from pipeline.functions.pool import Pool
+from pipeline.ids import IdSource
+from pipeline.model import DeliveryState
+from pipeline.retry import policy
+from pipeline.services.changes import Changes
+from pipeline.services.deliverer import Deliverer
+from pipeline.services.fanout import FanOut, Route
+from pipeline.services.intake import Intake
+from pipeline.services.promoter import Promoter
+from pipeline.services.pruner import Pruner
+from pipeline.services.rescuer import Rescuer
+from pipeline.services.worker import Worker
+from pipeline.store import Store
+from pipeline.telemetry import Telemetry
+from pipeline.web.access import allowed_hosts, is_loopback
+from pipeline.web.parts import Parts
+from pipeline.web.routes import application
+
+NODE = "local"
+"""Who holds the leases. The embedded store has one service, so that all it finds leased at its start was its own."""
+
+
+class App:
+    """A whole service: `start`, then `drain` and `stop`."""
+
+    def __init__(
+        self, config: Config, kinds: Mapping[str, Kind], *, clock: Clock, seed: random.Random, telemetry: Telemetry
+    ) -> None:
+        """Put the parts together; StoreError where the store cannot be used. Needs a running loop; starts nothing
+        yet.
+        """
+        self.config = config
+        self.failure: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
+        self._clock = clock
+        self._telemetry = telemetry
+        self.catalog = Catalog.load(config.functions)
+        self._destinations = make_destinations(config.destinations, kinds)
+        routes = _routes(config.destinations, self._destinations)
+        self.store = Store(config.store, self._on_fatal)
+        self.pool = Pool(
+            catalog=self.catalog, settings=config.functions, result_limit=config.service.result_limit, clock=clock
+        )
+        ids = IdSource(clock, seed)
+        changes = Changes(clock)
+        self._promoter = Promoter(self.store, clock)
+        self.deliverer = Deliverer(
+            owner=NODE,
+            base_url=_base_url(config),
+            store=self.store,
+            routes=routes,
+            promoter=self._promoter,
+            changes=changes,
+            clock=clock,
+            ids=ids,
+            random=seed,
+            telemetry=telemetry,
+        )
+        self.worker = Worker(
+            owner=NODE,
+            store=self.store,
+            pool=self.pool,
+            catalog=self.catalog,
+            functions=config.functions,
+            fan_out=FanOut(config.functions, routes, ids),
+            deliverer=self.deliverer,
+            promoter=self._promoter,
+            changes=changes,
+            clock=clock,
+            ids=ids,
+            telemetry=telemetry,
+        )
+        self.rescuer = Rescuer(
+            owner=NODE,
+            store=self.store,
+            worker=self.worker,
+            deliverer=self.deliverer,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self.pruner = Pruner(store=self.store, retention=config.service.retention, clock=clock, telemetry=telemetry)
+        self.intake = Intake(
+            store=self.store,
+            pool=self.pool,
+            worker=self.worker,
+            clock=clock,
+            queue_limit=config.service.queue_limit,
+        )
+        self._routes, self._changes, self._ids = routes, changes, ids
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _on_fatal(self, error: StoreError) -> None:
+        self._fail(error)
+
+    def _fail(self, error: StoreError) -> None:
+        if not self.failure.done():
+            self.failure.set_result(error)
+
+    def application(self, *, is_insecure: bool = False) -> web.Application:
+        """Return the HTTP side, not bound to anything yet."""
+        parts = Parts(
+            config=self.config,
+            catalog=self.catalog,
+            store=self.store,
+            intake=self.intake,
+            worker=self.worker,
+            deliverer=self.deliverer,
+            routes=self._routes,
+            changes=self._changes,
+            clock=self._clock,
+            ids=self._ids,
+            telemetry=self._telemetry,
+            allowed_hosts=allowed_hosts(self.config.service, is_insecure=is_insecure),
+        )
+        return application(parts)
+
+    async def start(self) -> None:
+        """Take back what a dead service left, then let work flow."""
+        await self.pool.open()
+        for destination in self._destinations.values():
+            await destination.open()
+        await self.rescuer.take_back()
+        await self._count_backlogs()
+        for serve in (self.worker.serve, self.deliverer.serve, self._promote, self.rescuer.serve, self.pruner.serve):
+            self._spawn(serve)
+
+    async def _count_backlogs(self) -> None:
+        for name, count in (await self.store.queued_jobs()).items():
+            if (lane := self.worker.lanes.get(name)) is not None:
+                lane.recount(count)
+        for (name, state), count in (await self.store.open_deliveries()).items():
+            if state is DeliveryState.PENDING and (sending := self.deliverer.lanes.get(name)) is not None:
+                sending.recount(count)
+
+    async def _promote(self) -> None:
+        await self._promoter.serve(self.worker.add, self.deliverer.add)
+
+    def _spawn(self, serve: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(serve())
+        self._tasks.add(task)
+        task.add_done_callback(self._on_service_end)
+
+    def _on_service_end(self, task: "asyncio.Future[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A service that ended in error cannot be trusted to have left no gap: a restart rescues everything.
+            self._telemetry.failed("task.failed", error)
+            self._fail(error if isinstance(error, StoreError) else StoreError(f"a service ended: {error!r}"))
+
+    async def drain(self, grace_s: float, hurry: asyncio.Event) -> None:
+        """Take no new work; give what runs up to `grace_s`, or until `hurry` is set, and give back the rest."""
+        self._telemetry.emit("service.draining", grace_s=grace_s)
+        self.intake.is_draining = True
+        self.worker.stop()
+        self.deliverer.stop()
+        until = self._clock.monotonic() + grace_s
+        await _first(self.worker.drained(), self._clock.sleep(grace_s, hurry))
+        await self.pool.close()
+        await self.worker.drained()
+        left = 0.0 if hurry.is_set() else max(0.0, until - self._clock.monotonic())
+        await self.deliverer.drain(left)
+        await self.intake.close()
+
+    async def stop(self) -> None:
+        """End all services and close the store; what was not drained is rescued at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.pool.close()
+        for destination in self._destinations.values():
+            await destination.close()
+        await self.store.close()
+
+
+async def _first(*awaitables: Awaitable[None]) -> None:
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _routes(
+    settings: Mapping[str, DestinationSettings], destinations: Mapping[str, Destination]
+) -> Mapping[str, Route]:
+    return MappingProxyType(
+        {
+            name: Route(
+                name=name,
+                kind=configured.kind,
+                destination=destinations[name],
+                concurrency=configured.options.concurrency,
+                policy=policy(configured.options.retry),
+            )
+            for name, configured in settings.items()
+        }
+    )
+
+
+def _base_url(config: Config) -> str:
+    service = config.service
+    if service.public_url:
+        return service.public_url.rstrip("/")
+    host = "127.0.0.1" if service.host in ("0.0.0.0", "::", "") else service.host  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{service.port}" if ":" in host else f"http://{host}:{service.port}"
+
+
+def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
+    """Bind the configured address; return the configuration with the port that was got, and the socket, not listening
+    yet.
+
+    Raises ConfigurationError for an address that may not, or cannot, be bound.
+    """
+    service = config.service
+    if not (is_insecure or is_loopback(service.host)):
+        raise _address_fault(
+            config,
+            "without keys only a loopback address is served; use 127.0.0.1, or serve --insecure to let anyone in",
+        )
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            service.host, service.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise _address_fault(config, f"cannot listen on {service.host}:{service.port}: {error.strerror}") from error
+    port = listener.getsockname()[1]
+    return replace(config, service=replace(service, port=port)), listener
+
+
+def _address_fault(config: Config, message: str) -> ConfigurationError:
+    return ConfigurationError(
+        [Fault(file=str(config.path or "command line"), line=1, column=1, path="service.host", message=message)]
+    )

@@ -1,0 +1,116 @@
+"""`sendoff serve`: runs the service in this process until SIGTERM or Ctrl-C."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from destinations.registry import builtin_kinds
+from pipeline.app import App, bind
+from pipeline.clock import SystemClock
+from pipeline.config import Overrides, load_config
+from pipeline.config.settings import Config
+from pipeline.errors import StoreError
+from pipeline.telemetry import Telemetry
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `serve` to the command line."""
+    parser = subparsers.add_parser("serve", help="run the service", description=__doc__)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the YAML file (default: sendoff.yaml, if it is there)"
+    )
+    parser.add_argument("--host", help="the address to bind")
+    parser.add_argument("--port", type=int, help="the port to bind (0: a free one)")
+    parser.add_argument("--store", metavar="URL", help="the store, such as sqlite:///data/sendoff.db")
+    parser.add_argument("--insecure", action="store_true", help="bind any address, and let anyone in")
+    parser.add_argument("--verbose", action="store_true", help="log every run and every delivery")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop; raises ConfigurationError and StoreError."""
+    kinds = builtin_kinds()
+    overrides = Overrides(host=args.host, port=args.port, store=args.store)
+    config = load_config(args.config, environ=os.environ, kinds=kinds, cwd=Path.cwd(), overrides=overrides)
+    config, listener = bind(config, is_insecure=args.insecure)
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config, listener, _telemetry(is_verbose=args.verbose), is_insecure=args.insecure))
+    return 0
+
+
+def _telemetry(*, is_verbose: bool) -> Telemetry:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("sendoff")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    return Telemetry(logger)
+
+
+async def _serve(config: Config, listener: socket.socket, telemetry: Telemetry, *, is_insecure: bool) -> None:
+    stop, hurry = _signals()
+    app = App(config, builtin_kinds(), clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
+    for warning in app.catalog.warnings:
+        telemetry.emit("service.warning", detail=warning)
+    runner = web.AppRunner(
+        app.application(is_insecure=is_insecure),
+        access_log=None,
+        keepalive_timeout=config.service.keepalive,
+        shutdown_timeout=1.0,
+    )
+    try:
+        await app.start()
+        await runner.setup()
+        await web.SockSite(runner, listener, backlog=1024).start()
+        _started(config, app, listener, telemetry)
+        await _either(stop, app.failure)
+        if not app.failure.done():
+            await app.drain(config.service.drain_grace, hurry)
+    finally:
+        await runner.cleanup()
+        await app.stop()
+    if app.failure.done():
+        raise app.failure.result()
+    telemetry.emit("service.stopped")
+
+
+async def _either(stop: asyncio.Event, failure: "asyncio.Future[StoreError]") -> None:
+    failure.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+
+
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Return the events of the first and of the second SIGTERM or SIGINT."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop, hurry
+
+
+def _started(config: Config, app: App, listener: socket.socket, telemetry: Telemetry) -> None:
+    # What the start left behind lives as long as the service: no collection need look at it again.
+    gc.collect()
+    gc.freeze()
+    host, port = listener.getsockname()[:2]
+    telemetry.emit(
+        "service.started",
+        url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+        functions=len(app.catalog),
+        destinations=len(config.destinations),
+        store=config.store,
+    )

@@ -1,0 +1,102 @@
+"""Turns what jsonschema finds into faults to act on: `expected X, got Y`, at the line and column of the value."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jsonschema.exceptions import ValidationError
+
+from pipeline.config.shape import Shape
+from pipeline.config.source import Place, Source
+from pipeline.config.words import expectation, one_of, show
+from pipeline.errors import Fault
+
+
+def all_faults(shape: Shape, source: Source) -> list[Fault]:
+    """Return every fault of the source, its own and what the schema says of it: each once, in the order of the file."""
+    explanation = _Explanation(shape, source)
+    found = [*source.faults, *(fault for error in shape.errors(source.value) for fault in explanation.of(error))]
+    return in_order(dict.fromkeys(found))
+
+
+def in_order(faults: Iterable[Fault]) -> list[Fault]:
+    """Sort faults as they stand in the file."""
+    return sorted(faults, key=lambda fault: (fault.line, fault.column))
+
+
+class _Explanation:
+    def __init__(self, shape: Shape, source: Source) -> None:
+        self._shape = shape
+        self._source = source
+
+    def of(self, error: ValidationError) -> Iterator[Fault]:
+        place: Place = tuple(error.absolute_path)
+        if self._source.is_broken(place):
+            return
+        match error.validator:
+            case "additionalProperties":
+                yield from self._unknown_keys(error, place)
+            case "required":
+                yield from self._missing_keys(error, place)
+            case "uniqueItems":
+                yield self._source.fault(place, "expected each item once, got one twice")
+            case "anyOf" | "oneOf" if branch := _branch_meant(error):
+                for inner in branch:
+                    yield from self.of(inner)
+            case _:
+                yield self._expected(error, place)
+
+    def _missing_keys(self, error: ValidationError, place: Place) -> Iterator[Fault]:
+        required: Any = error.validator_value
+        instance: Any = error.instance
+        missing = [key for key in required if key not in instance]
+        yield from (self._source.fault(place, f"expected the key {key}, got none") for key in missing)
+
+    def _unknown_keys(self, error: ValidationError, place: Place) -> Iterator[Fault]:
+        schema: Any = error.schema
+        instance: Any = error.instance
+        known = list(schema.get("properties", ()))
+        for key in instance:
+            if key not in known:
+                message = f"expected {one_of('a known key', known, key)}, got {show(key)}"
+                yield self._source.fault((*place, key), message, at_key=True)
+
+    def _expected(self, error: ValidationError, place: Place) -> Fault:
+        is_key = isinstance(error.instance, str) and isinstance(self._value_at(place), dict)  # of `propertyNames`
+        secret = not is_key and self._may_be_secret(error, place)
+        wanted = expectation(error.schema, self._shape.target, None if secret else error.instance)
+        if is_key:
+            message = f"expected {wanted}, got {show(error.instance)}"
+            return self._source.fault((*place, str(error.instance)), message, at_key=True)
+        return self._source.fault(place, f"expected {wanted}, got {self._got(error.instance, place, secret=secret)}")
+
+    def _got(self, value: Any, place: Place, *, secret: bool) -> str:
+        if value is None or isinstance(value, dict | list):
+            return show(value)
+        if secret:
+            return "***"
+        # What came from outside may hold a secret wherever it was put: it is shown as it is written.
+        environment = self._source.environment.get(place)
+        return f"the value of {show(environment.written)}" if environment else show(value)
+
+    def _may_be_secret(self, error: ValidationError, place: Place) -> bool:
+        return any(map(self._shape.has_secret, [error.schema, *self._shape.at(place, self._source.value)]))
+
+    def _value_at(self, place: Place) -> Any:
+        value = self._source.value
+        for step in place:
+            value = value[step]
+        return value
+
+
+def _branch_meant(error: ValidationError) -> list[ValidationError] | None:
+    """Return the errors of the one branch whose type fits the value: what was meant, with something wrong inside."""
+    branches: defaultdict[Any, list[ValidationError]] = defaultdict(list)
+    for inner in error.context or ():
+        branches[inner.schema_path[0]].append(inner)
+    fitting = [errors for errors in branches.values() if not any(_is_type_error(inner) for inner in errors)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _is_type_error(error: ValidationError) -> bool:
+    return error.validator == "type" and not error.relative_path

@@ -1,0 +1,66 @@
+"""The options of destinations, which their kinds turn into settings and may still refuse, for what no schema can tell."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from pipeline.config.convert import Conversion
+from pipeline.config.settings import DestinationSettings
+from pipeline.config.source import Place, Source, path_text
+from pipeline.errors import Fault
+
+
+class OptionsKind(Protocol):
+    """What the loader needs of a kind of destination (`destinations.base.Kind` has it)."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the kind's options, without `type`."""
+        ...
+
+    @property
+    def settings(self) -> Callable[[Mapping[str, Any]], Any]:
+        """Turns converted options into the kind's settings.
+
+        Raises ValueError for what no schema can tell; a text that begins `secrets[0]: ` points to that option.
+        """
+        ...
+
+
+def destinations_of(
+    conversion: Conversion, kinds: Mapping[str, OptionsKind], source: Source, faults: Iterable[Fault]
+) -> tuple[Mapping[str, DestinationSettings], list[Fault]]:
+    """Return the destinations that have none of `faults`, and what their kinds refuse."""
+    refused: list[Fault] = []
+    found: dict[str, DestinationSettings] = {}
+    faulty = [fault.path for fault in faults]
+    for name in names_of(source):
+        place = ("destinations", name)
+        if any(_is_within(path, place) for path in faulty):
+            continue
+        entry = conversion.at(place)
+        kind = entry.pop("type")
+        try:
+            found[name] = DestinationSettings(name=name, kind=kind, options=kinds[kind].settings(entry))
+        except ValueError as error:
+            refused.append(_located(str(error), place, source))
+    return MappingProxyType(found), refused
+
+
+def names_of(source: Source) -> list[str]:
+    """Return the names of the destinations in a document that need not be valid."""
+    destinations = source.value.get("destinations") if isinstance(source.value, dict) else None
+    return list(destinations) if isinstance(destinations, dict) else []
+
+
+def _is_within(path: str, place: Place) -> bool:
+    outer = path_text(place)
+    return path == outer or path.startswith((f"{outer}.", f"{outer}["))
+
+
+def _located(message: str, place: Place, source: Source) -> Fault:
+    """Give what a kind says of its options (`secrets[0]: ...`) its place in the file."""
+    option, _, rest = message.partition(": ")
+    known = (other for other in source.values if other[: len(place)] == place != other)
+    within = {path_text(other[len(place) :]): other for other in known}
+    return source.fault(within[option], rest) if option in within else source.fault(place, message)

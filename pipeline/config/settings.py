@@ -1,0 +1,119 @@
+"""The configuration as frozen values: what `load` makes of the YAML and everything else reads.
+
+Each dataclass mirrors one object of `schemas/config.schema.json`: the same fields, the same defaults; a test holds
+them together. Durations are seconds as float, sizes bytes, paths absolute.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exponential:
+    """Waits that grow: base * factor^n seconds, at most `max`, `attempts` tries in all."""
+
+    base: float
+    factor: float = 2.0
+    max: float = 86_400.0
+    attempts: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySpec:
+    """A retry policy as written: exactly one of a name, a list of waits in seconds, or an exponential; and its limit
+    of age.
+    """
+
+    name: str | None = None
+    waits: tuple[float, ...] | None = None
+    exponential: Exponential | None = None
+    max_age: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One destination that a function's messages go to; `when` is a JSON Schema over the result's value, or None."""
+
+    to: str
+    when: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """How long ended jobs stay, in seconds."""
+
+    succeeded: float = 7 * 86_400.0
+    failed: float = 30 * 86_400.0
+    dead: float = 90 * 86_400.0
+    """For a job with a dead delivery."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """The HTTP side of the service and what bounds it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8888
+    public_url: str | None = None
+    body_limit: int = 6 * 1024 * 1024
+    result_limit: int = 64 * 1024 * 1024
+    queue_limit: int = 100_000
+    keepalive: float = 15.0
+    body_timeout: float = 30.0
+    """The longest that a request's body may take to arrive."""
+    drain_grace: float = 30.0
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSettings:
+    """One function's settings; None means the default for its kind."""
+
+    background: bool | None = None
+    timeout: float | None = None
+    """Default: 10 s for a synchronous function, 15 min for a background one."""
+    concurrency: int | None = None
+    """Worker processes at the most; default: the number of CPUs."""
+    retry: RetrySpec = field(default_factory=lambda: RetrySpec(waits=(60.0, 120.0)))
+    retry_on_5xx: bool = True
+    on_success: tuple[Target, ...] = ()
+    on_failure: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionsSettings:
+    """Where the functions are, and the settings of those that have any."""
+
+    directory: Path
+    settings: Mapping[str, FunctionSettings] = field(default_factory=lambda: MappingProxyType({}))
+
+    def of(self, name: str) -> FunctionSettings:
+        """Return the settings of the function `name`: its own, or the defaults."""
+        return self.settings.get(name) or FunctionSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationSettings:
+    """A destination as configured: its kind (the YAML's `type`), and all other keys as its kind's own settings."""
+
+    name: str
+    kind: str
+    options: Any
+    """An instance of the kind's `Settings`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration."""
+
+    path: Path | None
+    """The YAML file, or None where the service runs without one."""
+    service: ServiceSettings
+    store: Path
+    functions: FunctionsSettings
+    destinations: Mapping[str, DestinationSettings] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: frozenset[str] = frozenset()
+    """Every value that came from an environment variable into a key marked secret: to be masked wherever shown."""

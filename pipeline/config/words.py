@@ -1,0 +1,80 @@
+"""The words of a configuration fault: what a schema expects, and what stands there instead."""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+_LONGEST_SHOWN = 60
+_MOST_NAMED = 20
+_TYPES = {
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "integer": "an integer",
+    "number": "a number",
+    "null": "nothing",
+}
+
+
+def expectation(schema: Any, target: Callable[[Any], Any], got: Any = None) -> str:
+    """Say what `schema` expects; `target` follows its `$ref`, and `got` lets the nearest of a set of names be named."""
+    match schema:
+        case {"enum": choices}:
+            return one_of(schema.get("x-expected", "a known value"), choices, got)
+        case {"x-expected": words}:
+            return str(words)
+        case {"$ref": _}:
+            return expectation(target(schema), target, got)
+        case {"anyOf": branches} | {"oneOf": branches}:
+            return either(expectation(branch, target) for branch in branches if branch != {"type": "null"})
+    types = schema.get("type", ()) if isinstance(schema, dict) else ()
+    # `null` is only the long way to leave the key out.
+    names = [name for name in ([types] if isinstance(types, str) else types) if name != "null"]
+    return either(_typed(name, schema) for name in names) if names else "something else"
+
+
+def one_of(what: str, choices: Sequence[Any], got: Any) -> str:
+    """Name the choice nearest to `got`, or all of them where none is near."""
+    names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(got, names, n=1) if isinstance(got, str) else []
+    if near:
+        return f"{what} (nearest: {near[0]})"
+    more = ", ..." if len(names) > _MOST_NAMED else ""
+    return f"{what} ({', '.join(names[:_MOST_NAMED])}{more})" if names else f"{what} (there is none)"
+
+
+def either(words: Iterable[str]) -> str:
+    """Join alternatives: `a, b or c`."""
+    *head, last = dict.fromkeys(words)
+    return f"{', '.join(head)} or {last}" if head else last
+
+
+def show(value: Any) -> str:
+    """Write a value in one short line: without the credentials of a URL, and never what a collection holds."""
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a mapping" if value else "an empty mapping"
+        case list():
+            return "a list" if value else "an empty list"
+        case str():
+            value = re.sub(r"(?<=://)[^/\s]*@", "***@", value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _typed(name: str, schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"{_TYPES[name]} from {low} to {high}"
+    if low is not None:
+        return f"{_TYPES[name]}, {low} or more"
+    if high is not None:
+        return f"{_TYPES[name]}, {high} or less"
+    if schema.get("format") == "regex":
+        return "a regular expression"
+    return f"text like {schema['pattern']}" if "pattern" in schema else _TYPES[name]

@@ -1,0 +1,253 @@
+"""The deliverer: claims pending deliveries for free slots, has the destination try once, and records the attempt.
+
+Each destination has a lane of its own, so that a slow or dead receiver delays no other. The store is authoritative
+for every delivery; what stands here is only which sendings this service has in hand, each under its lease.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+
+from destinations.base import Sending
+from pipeline.clock import Clock
+from pipeline.ids import IdSource
+from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
+from pipeline.model import (
+    Attempt,
+    ClaimedDelivery,
+    Delivery,
+    DeliveryDraft,
+    DeliveryState,
+    Lease,
+    Message,
+    Outcome,
+    Verdict,
+)
+from pipeline.services.changes import Changes
+from pipeline.services.fanout import Route
+from pipeline.services.lane import Lane
+from pipeline.services.promoter import Promoter
+from pipeline.store import Store
+from pipeline.store.jobs import Ending
+from pipeline.telemetry import Telemetry
+
+LEASE_S = 30.0
+"""How long a claim holds unless it is renewed."""
+IN_FLIGHT = 200
+"""Attempts in flight at once, over all destinations."""
+JITTER = 0.2
+"""The largest fraction that is added to a wait."""
+
+
+class Deliverer:
+    """Sends the deliveries of all configured destinations."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        base_url: str,
+        store: Store,
+        routes: Mapping[str, Route],
+        promoter: Promoter,
+        changes: Changes,
+        clock: Clock,
+        ids: IdSource,
+        random: Random,
+        telemetry: Telemetry,
+    ) -> None:
+        self._owner = owner
+        self._base_url = base_url
+        self._store = store
+        self._routes = routes
+        self._promoter = promoter
+        self._changes = changes
+        self._clock = clock
+        self._ids = ids
+        self._random = random
+        self._telemetry = telemetry
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self.lanes: Mapping[str, Lane[ClaimedDelivery]] = {
+            name: Lane(name, route.concurrency, partial(self._claim, name), self.start)
+            for name, route in routes.items()
+        }
+
+    # Claims
+
+    def _lease(self) -> Lease:
+        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
+        return Lease(owner=self._owner, token=self._ids.token(), expires_at=expires_at)
+
+    async def _claim(self, destination: str, most: int) -> list[ClaimedDelivery]:
+        return await self._store.claim_deliveries(destination, most, now=self._clock.now(), lease=self._lease())
+
+    def offer(self, destination: str) -> Lease | None:
+        """Take a slot for a delivery about to be inserted, if one is free and nothing waits before it."""
+        return self._lease() if self.lanes[destination].offer() else None
+
+    def withdraw(self, ending: Ending | None) -> None:
+        """Give back the slots of an ending that was not written after all."""
+        if ending is not None:
+            for draft, lease in zip(ending.deliveries, ending.leases, strict=True):
+                if lease is not None:
+                    self.lanes[draft.destination].release()
+
+    def begin(self, ending: Ending, claimed: list[bool], now: datetime) -> None:
+        """Send at once what was claimed as it was inserted; the rest waits in its lane."""
+        for draft, lease, is_claimed in zip(ending.deliveries, ending.leases, claimed, strict=True):
+            lane = self.lanes[draft.destination]
+            if is_claimed and lease is not None:
+                delivery = _sending(draft, ending.message, now)
+                self.start(ClaimedDelivery(delivery=delivery, token=lease.token, message=ending.message))
+                continue
+            if lease is not None:
+                lane.release()
+            lane.add()
+
+    def add(self, destinations: Mapping[str, int]) -> None:
+        """Note that so many deliveries more wait for these destinations."""
+        for name, count in destinations.items():
+            if (lane := self.lanes.get(name)) is not None:
+                lane.add(count)
+
+    def start(self, claimed: ClaimedDelivery) -> None:
+        """Begin a sending; the slot in its lane is taken already, and given back when the sending has ended."""
+        task = asyncio.create_task(self._send(claimed))
+        self._sending[claimed.delivery.id, claimed.token] = task
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    def held(self) -> frozenset[tuple[str, int]]:
+        """Return (delivery id, token) of every sending in hand."""
+        return frozenset(self._sending)
+
+    def drop(self, gone: frozenset[tuple[str, int]]) -> None:
+        """Break off sendings whose lease is gone; nothing is written for them."""
+        for key in gone:
+            if (task := self._sending.get(key)) is not None:
+                task.cancel()
+
+    # One sending
+
+    async def _send(self, claimed: ClaimedDelivery) -> None:
+        delivery, lane = claimed.delivery, self.lanes[claimed.delivery.destination]
+        started_at, began = self._clock.now(), self._clock.monotonic()
+        try:
+            async with self._slots:
+                outcome = await self._routes[delivery.destination].destination.send(
+                    self._described(claimed, started_at)
+                )
+        except asyncio.CancelledError:
+            # A drain, which gives the row back, or a lost lease, under which this changes nothing.
+            await asyncio.shield(self._give_back(delivery, claimed.token))
+            raise
+        finally:
+            self._sending.pop((delivery.id, claimed.token), None)
+            lane.release()
+        await self._record(delivery, claimed.token, outcome, started_at, self._clock.monotonic() - began)
+
+    def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
+        delivery = claimed.delivery
+        return Sending(
+            delivery_id=delivery.id,
+            destination=delivery.destination,
+            recipient=delivery.recipient,
+            attempt=delivery.attempt,
+            max_attempts=delivery.max_attempts,
+            started_at=started_at,
+            message=claimed.message,
+            base_url=self._base_url,
+        )
+
+    async def _record(
+        self, delivery: Delivery, token: int, outcome: Outcome, started_at: datetime, duration_s: float
+    ) -> None:
+        now = self._clock.now()
+        rule = self._routes[delivery.destination].policy
+        jitter = 0.0 if outcome.verdict is Verdict.DELIVERED else self._random.uniform(0.0, JITTER)
+        step = after_attempt(delivery, outcome, rule, now, jitter)
+        attempt = Attempt(
+            number=delivery.attempt,
+            trigger="auto",
+            started_at=started_at,
+            duration_s=duration_s,
+            outcome=outcome,
+            next_attempt_at=step.due_at if step.state is DeliveryState.RETRYING else None,
+            why=step.why,
+        )
+        if await self._write(delivery, token, step, attempt):
+            self._telemetry.emit(
+                f"delivery.{step.state}",
+                delivery_id=delivery.id,
+                job_id=delivery.job_id,
+                destination=delivery.destination,
+                attempt=delivery.attempt,
+                reason=step.reason,
+            )
+
+    async def _write(self, delivery: Delivery, token: int, step: DeliveryStep, attempt: Attempt | None) -> bool:
+        now = self._clock.now()
+        if not await self._store.record_attempt(delivery, token, step, attempt, now=now):
+            self._telemetry.emit("delivery.stale", delivery_id=delivery.id, job_id=delivery.job_id)
+            return False
+        if step.state is DeliveryState.RETRYING:
+            self._promoter.expect(step.due_at)
+        elif step.state is DeliveryState.PENDING:
+            self.add({delivery.destination: 1})
+        self._changes.notify(delivery.job_id)
+        return True
+
+    async def _give_back(self, delivery: Delivery, token: int) -> None:
+        await self._write(delivery, token, after_sending_returned(delivery, self._clock.now()), None)
+
+    async def lost(self, delivery: Delivery, token: int) -> None:
+        """Write that a sending was lost with the service that had it."""
+        await self._write(delivery, token, after_sending_lost(delivery, self._clock.now()), None)
+
+    # The service's life
+
+    async def serve(self) -> None:
+        """Feed all lanes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for lane in self.lanes.values():
+                group.create_task(lane.feed())
+
+    def stop(self) -> None:
+        """Claim nothing any more."""
+        for lane in self.lanes.values():
+            lane.close()
+
+    async def drain(self, grace_s: float) -> None:
+        """Give the sendings under way up to `grace_s`; give back those that are not done by then."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=grace_s)
+        for task in self._sending.values():
+            task.cancel()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+
+def _sending(draft: DeliveryDraft, message: Message, now: datetime) -> Delivery:
+    """Return the delivery as the store holds it where it was claimed as it was inserted."""
+    return Delivery(
+        id=draft.id,
+        message_id=message.id,
+        type=message.type,
+        job_id=message.job_id,
+        destination=draft.destination,
+        kind=draft.kind,
+        recipient=draft.recipient,
+        state=DeliveryState.SENDING,
+        reason=None,
+        attempt=1,
+        max_attempts=draft.max_attempts,
+        lost=0,
+        created_at=now,
+        due_at=now,
+        delivered_at=None,
+        last_error=None,
+    )

@@ -1,0 +1,85 @@
+"""Fanning out: which message a job's end owes, and to which destinations. Pure but for ids."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from destinations.base import Destination
+from pipeline.config.settings import FunctionSettings, FunctionsSettings, Target
+from pipeline.ids import IdSource
+from pipeline.lifecycle import JobStep
+from pipeline.model import DeliveryDraft, Job, Lease, Message, MessageType, RunOutcome
+from pipeline.retry import Policy
+from pipeline.store.jobs import Ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One configured destination, ready to be sent to."""
+
+    name: str
+    kind: str
+    destination: Destination
+    concurrency: int
+    policy: Policy
+
+
+class FanOut:
+    """Makes the ending of a job: its message, and a delivery for each destination and recipient."""
+
+    def __init__(self, functions: FunctionsSettings, routes: Mapping[str, Route], ids: IdSource) -> None:
+        self._functions = functions
+        self._routes = routes
+        self._ids = ids
+
+    def ending(
+        self, job: Job, step: JobStep, outcome: RunOutcome, now: datetime, offer: Callable[[str], Lease | None]
+    ) -> Ending | None:
+        """Return what the job's end owes, or None where the step ends nothing.
+
+        `offer` returns a lease for a delivery that could be sent to a destination at once, or None.
+        """
+        if step.message is None:
+            return None
+        drafts = self._drafts(_targets(self._functions.of(job.function), step.message))
+        leases = tuple(offer(draft.destination) for draft in drafts)
+        return Ending(message=self._message(job, step, outcome, now), deliveries=drafts, leases=leases)
+
+    def _drafts(self, targets: Sequence[Target]) -> tuple[DeliveryDraft, ...]:
+        return tuple(
+            DeliveryDraft(
+                id=self._ids.new(),
+                destination=route.name,
+                kind=route.kind,
+                max_attempts=route.policy.max_attempts,
+                recipient=recipient,
+            )
+            for target in targets
+            for route in (self._routes[target.to],)
+            for recipient in route.destination.recipients()
+        )
+
+    def _message(self, job: Job, step: JobStep, outcome: RunOutcome, now: datetime) -> Message:
+        assert step.message is not None
+        return Message(
+            id=self._ids.message_id(),
+            type=step.message,
+            job_id=job.id,
+            function=job.function,
+            state=step.state,
+            reason=step.reason,
+            attempt=step.attempt,
+            created_at=job.created_at,
+            started_at=outcome.started_at or job.started_at,
+            ended_at=now,
+            tags=job.tags,
+            batch_id=job.batch_id,
+            parent_id=job.parent_id,
+            depth=job.depth,
+            error=step.error,
+            result=outcome.result,
+        )
+
+
+def _targets(settings: FunctionSettings, message: MessageType) -> Sequence[Target]:
+    return settings.on_success if message is MessageType.JOB_SUCCEEDED else settings.on_failure

@@ -1,0 +1,114 @@
+"""The intake: what a caller's invocation becomes. A background one is a job, stored before it is answered; a
+synchronous one is run while its caller waits, and only noted afterwards.
+"""
+
+import asyncio
+from datetime import datetime
+
+from pipeline.clock import Clock
+from pipeline.errors import DrainingError, QueueFullError
+from pipeline.functions.pool import Pool
+from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, RunOutcome
+from pipeline.services.worker import Worker
+from pipeline.store import Store
+from pipeline.store.invocations import Invocation
+
+_OUTPUT_KEPT = 4096
+
+
+class Intake:
+    """Takes invocations in, for as long as the service does not drain."""
+
+    def __init__(self, *, store: Store, pool: Pool, worker: Worker, clock: Clock, queue_limit: int) -> None:
+        self._store = store
+        self._pool = pool
+        self._worker = worker
+        self._clock = clock
+        self._queue_limit = queue_limit
+        self._notes: set[asyncio.Task[None]] = set()
+        self.is_draining = False
+
+    async def accept(self, draft: JobDraft) -> datetime:
+        """Store a job; when this returns it is durable. Returns the moment of its creation.
+
+        Raises DrainingError, QueueFullError, StoreFullError: then nothing is stored.
+        """
+        if self.is_draining:
+            raise DrainingError("the service is shutting down")
+        lane = self._worker.lanes[draft.function]
+        if lane.backlog >= self._queue_limit:
+            raise QueueFullError(f"the queue of {draft.function} holds {lane.backlog} jobs, as many as it may")
+        now = self._clock.now()
+        lease = self._worker.lease() if lane.offer() else None
+        try:
+            is_claimed = await self._store.insert_job(draft, now=now, lease=lease)
+        except BaseException:
+            if lease is not None:
+                lane.release()
+            raise
+        if is_claimed and lease is not None:
+            self._worker.start(_claimed(draft, lease, now))
+            return now
+        if lease is not None:
+            lane.release()
+        lane.add()
+        return now
+
+    async def call(self, call: Call) -> RunOutcome:
+        """Run a synchronous function and return what it came to; DrainingError or BusyError where it cannot be run."""
+        if self.is_draining:
+            raise DrainingError("the service is shutting down")
+        at, began = self._clock.now(), self._clock.monotonic()
+        outcome = await self._pool.run(call, slot_wait_s=call.timeout_s)
+        note = Invocation(
+            id=call.id,
+            function=call.function,
+            state=outcome.state,
+            reason=outcome.reason,
+            at=at,
+            duration_s=self._clock.monotonic() - began,
+            output="\n".join(text for _, _, text in outcome.output.lines)[-_OUTPUT_KEPT:],
+        )
+        task = asyncio.ensure_future(self._store.insert_invocation(note))
+        self._notes.add(task)
+        task.add_done_callback(self._noted)
+        return outcome
+
+    def _noted(self, task: asyncio.Task[None]) -> None:
+        # A note may be lost: the caller has the answer already. Its error is taken so that nobody hears of it.
+        self._notes.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def close(self) -> None:
+        """Return when every note is written."""
+        if self._notes:
+            await asyncio.wait(self._notes)
+
+
+def _claimed(draft: JobDraft, lease: Lease, now: datetime) -> ClaimedJob:
+    """Return the job as the store holds it where it was claimed as it was inserted."""
+    job = Job(
+        id=draft.id,
+        function=draft.function,
+        state=JobState.RUNNING,
+        reason=None,
+        priority=draft.priority,
+        attempt=1,
+        max_attempts=draft.max_attempts,
+        run=1,
+        lost=0,
+        round=1,
+        created_at=now,
+        due_at=now,
+        started_at=now,
+        ended_at=None,
+        timeout_s=draft.timeout_s,
+        tags=draft.tags,
+        batch_id=None,
+        parent_id=draft.parent_id,
+        replay_of=None,
+        depth=draft.depth,
+        error=None,
+    )
+    return ClaimedJob(job=job, token=lease.token, event=draft.event)

@@ -1,0 +1,60 @@
+"""The pruner: sweeps the store once an hour, in small batches, and deletes what has outlived its retention."""
+
+from datetime import timedelta
+
+from pipeline.clock import Clock
+from pipeline.config.settings import RetentionSettings
+from pipeline.ids import first_id_at
+from pipeline.store import Store
+from pipeline.store.pruning import Cutoffs
+from pipeline.telemetry import Telemetry
+
+SWEEP_S = 3600.0
+_MOST = 200
+_PAUSE_S = 0.05
+
+
+class Pruner:
+    """Deletes ended jobs, with all that belongs to them, after their retention."""
+
+    def __init__(self, *, store: Store, retention: RetentionSettings, clock: Clock, telemetry: Telemetry) -> None:
+        self._store = store
+        self._retention = retention
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def serve(self) -> None:
+        """Sweep for ever."""
+        while True:
+            await self.sweep()
+            await self._clock.sleep(SWEEP_S)
+
+    async def sweep(self) -> int:
+        """Go over all jobs old enough to be of interest once; return how many were deleted."""
+        cutoffs = self._cutoffs()
+        newest = first_id_at(max(cutoffs.succeeded, cutoffs.failed, cutoffs.dead))
+        deleted, after = 0, ""
+        while after is not None and after < newest:
+            next_after, count = await self._store.prune(after, _MOST, cutoffs)
+            deleted += count
+            if next_after is None:
+                break
+            after = next_after
+            await self._clock.sleep(_PAUSE_S)  # the writer has more urgent work between two batches
+        await self._prune_invocations(cutoffs)
+        if deleted:
+            self._telemetry.emit("store.pruned", jobs=deleted)
+        return deleted
+
+    def _cutoffs(self) -> Cutoffs:
+        now, keep = self._clock.now(), self._retention
+        return Cutoffs(
+            succeeded=now - timedelta(seconds=keep.succeeded),
+            failed=now - timedelta(seconds=keep.failed),
+            dead=now - timedelta(seconds=keep.dead),
+        )
+
+    async def _prune_invocations(self, cutoffs: Cutoffs) -> None:
+        before = first_id_at(cutoffs.succeeded)
+        while await self._store.prune_invocations(before, _MOST) == _MOST:
+            await self._clock.sleep(_PAUSE_S)

@@ -1,0 +1,76 @@
+"""The rescuer: renews this service's leases, kills what lost them, and takes back what a dead service left behind.
+
+A lease belongs to the row and is renewed by the service, never by the user's code: nothing runs twice because time
+passed.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from pipeline.clock import Clock
+from pipeline.model import RunOutcome, RunState
+from pipeline.services.deliverer import Deliverer
+from pipeline.services.worker import LEASE_S, Worker
+from pipeline.store import Store
+from pipeline.telemetry import Telemetry
+
+RENEW_S = 10.0
+LOOK_S = 5.0
+
+
+class Rescuer:
+    """Keeps leases alive and rescues rows whose lease died."""
+
+    def __init__(
+        self, *, owner: str, store: Store, worker: Worker, deliverer: Deliverer, clock: Clock, telemetry: Telemetry
+    ) -> None:
+        self._owner = owner
+        self._store = store
+        self._worker = worker
+        self._deliverer = deliverer
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def take_back(self) -> None:
+        """Rescue all that this node held when it died; to be called before anything is claimed."""
+        for job, token in await self._store.leased_jobs(self._owner):
+            self._telemetry.emit("run.rescued", job_id=job.id, run=job.run)
+            await self._worker.finish(job, token, RunOutcome(state=RunState.LOST))
+        for delivery, token in await self._store.leased_deliveries(self._owner):
+            self._telemetry.emit("delivery.rescued", delivery_id=delivery.id, job_id=delivery.job_id)
+            await self._deliverer.lost(delivery, token)
+
+    async def serve(self) -> None:
+        """Renew every 10 s and look for expired leases every 5 s, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_for_ever())
+            group.create_task(self._look_for_ever())
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(RENEW_S)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Renew this service's leases; drop the runs and sendings whose lease is gone."""
+        jobs, deliveries = self._worker.held(), self._deliverer.held()
+        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
+        renewed = await self._store.renew_leases(self._owner, expires_at=expires_at)
+        self._worker.drop(jobs - renewed)
+        self._deliverer.drop(deliveries - renewed)
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_S)
+            await self.rescue()
+
+    async def rescue(self) -> None:
+        """Take back the rows whose lease has run out, whoever held it, unless they are in hand here."""
+        now = self._clock.now()
+        in_hand = self._worker.held() | self._deliverer.held()
+        for job, token in await self._store.expired_jobs(now=now):
+            if (job.id, token) not in in_hand:
+                await self._worker.finish(job, token, RunOutcome(state=RunState.LOST))
+        for delivery, token in await self._store.expired_deliveries(now=now):
+            if (delivery.id, token) not in in_hand:
+                await self._deliverer.lost(delivery, token)

@@ -1,0 +1,180 @@
+"""The worker: claims queued jobs for free slots, has the pool run them, and writes what became of each run.
+
+The store is authoritative for every job; what stands here is only which runs this service has in hand, each under its
+lease.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+
+from pipeline.clock import Clock
+from pipeline.config.settings import FunctionsSettings
+from pipeline.functions.catalog import Catalog
+from pipeline.functions.pool import Pool
+from pipeline.ids import IdSource
+from pipeline.lifecycle import after_run
+from pipeline.model import Call, ClaimedJob, Job, JobState, Lease, RunOutcome
+from pipeline.retry import Policy, policy
+from pipeline.services.changes import Changes
+from pipeline.services.deliverer import Deliverer
+from pipeline.services.fanout import FanOut
+from pipeline.services.lane import Lane
+from pipeline.services.promoter import Promoter
+from pipeline.store import Store
+from pipeline.telemetry import Telemetry
+
+LEASE_S = 30.0
+"""How long a claim holds unless it is renewed."""
+
+
+class Worker:
+    """Runs the jobs of all background functions."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        store: Store,
+        pool: Pool,
+        catalog: Catalog,
+        functions: FunctionsSettings,
+        fan_out: FanOut,
+        deliverer: Deliverer,
+        promoter: Promoter,
+        changes: Changes,
+        clock: Clock,
+        ids: IdSource,
+        telemetry: Telemetry,
+    ) -> None:
+        self._owner = owner
+        self._store = store
+        self._pool = pool
+        self._functions = functions
+        self._fan_out = fan_out
+        self._deliverer = deliverer
+        self._promoter = promoter
+        self._changes = changes
+        self._clock = clock
+        self._ids = ids
+        self._telemetry = telemetry
+        self._policies: dict[str, Policy] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self.lanes: Mapping[str, Lane[ClaimedJob]] = {
+            function.name: Lane(
+                function.name, pool.size(function.name), partial(self._claim, function.name), self.start
+            )
+            for function in catalog
+        }
+
+    # Claims
+
+    def lease(self) -> Lease:
+        """Return a new lease for this service."""
+        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
+        return Lease(owner=self._owner, token=self._ids.token(), expires_at=expires_at)
+
+    async def _claim(self, function: str, most: int) -> list[ClaimedJob]:
+        return await self._store.claim_jobs(function, most, now=self._clock.now(), lease=self.lease())
+
+    def add(self, functions: Mapping[str, int]) -> None:
+        """Note that so many jobs more wait for these functions."""
+        for name, count in functions.items():
+            if (lane := self.lanes.get(name)) is not None:
+                lane.add(count)
+
+    def start(self, claimed: ClaimedJob) -> None:
+        """Begin a run; the slot in its lane is taken already, and given back when the run has ended."""
+        task = asyncio.create_task(self._run(claimed))
+        self._running[claimed.job.id, claimed.token] = task
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    def held(self) -> frozenset[tuple[str, int]]:
+        """Return (job id, token) of every run in hand."""
+        return frozenset(self._running)
+
+    def drop(self, gone: frozenset[tuple[str, int]]) -> None:
+        """Kill runs whose lease is gone; their results are not written."""
+        for key in gone:
+            if (task := self._running.get(key)) is not None:
+                self._telemetry.emit("run.dropped", job_id=key[0])
+                task.cancel()
+
+    # One run
+
+    async def _run(self, claimed: ClaimedJob) -> None:
+        job, lane = claimed.job, self.lanes[claimed.job.function]
+        try:
+            outcome = await self._pool.run(self._call(claimed))
+        finally:
+            self._running.pop((job.id, claimed.token), None)
+            lane.release()
+        await self.finish(job, claimed.token, outcome)
+
+    def _call(self, claimed: ClaimedJob) -> Call:
+        job = claimed.job
+        return Call(
+            id=job.id,
+            function=job.function,
+            event=claimed.event,
+            timeout_s=job.timeout_s,
+            is_background=True,
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            batch_id=job.batch_id,
+            parent_id=job.parent_id,
+        )
+
+    async def finish(self, job: Job, token: int, outcome: RunOutcome) -> None:
+        """Write the end of a run, and begin the deliveries that it owes."""
+        now = self._clock.now()
+        step = after_run(job, outcome, self._policy(job.function), now)
+        ending = self._fan_out.ending(job, step, outcome, now, self._deliverer.offer)
+        try:
+            claimed = await self._store.finish_run(job, token, step, outcome, now=now, ending=ending)
+        except BaseException:
+            self._deliverer.withdraw(ending)
+            raise
+        if claimed is None:
+            self._deliverer.withdraw(ending)
+            self._telemetry.emit("run.stale", job_id=job.id, run=job.run)
+            return
+        self._telemetry.emit(
+            f"run.{step.run_state}", job_id=job.id, run=job.run, reason=outcome.reason, next=step.state
+        )
+        if ending is not None:
+            self._deliverer.begin(ending, claimed, now)
+        self._after(job, step.state)
+        if step.state is JobState.RETRYING:
+            self._promoter.expect(step.due_at)
+
+    def _after(self, job: Job, state: JobState) -> None:
+        if state is JobState.QUEUED:
+            self.add({job.function: 1})
+        self._changes.notify(job.id)
+
+    def _policy(self, function: str) -> Policy:
+        if (rule := self._policies.get(function)) is None:
+            rule = self._policies[function] = policy(self._functions.of(function).retry)
+        return rule
+
+    # The service's life
+
+    async def serve(self) -> None:
+        """Feed all lanes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for lane in self.lanes.values():
+                group.create_task(lane.feed())
+
+    def stop(self) -> None:
+        """Claim nothing any more."""
+        for lane in self.lanes.values():
+            lane.close()
+
+    async def drained(self) -> None:
+        """Return when no run is in hand and every end is written."""
+        while self._ending:
+            await asyncio.wait(self._ending)

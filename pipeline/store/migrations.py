@@ -1,0 +1,166 @@
+"""The tables, as sqlite-utils migrations in the order in which they were made.
+
+Moments are INTEGER microseconds since 1970 (UTC). The rows that the hot path touches are narrow: bodies stand in
+`payload`, and the indexes that claims use hold open rows only, so that a million ended jobs cost a claim nothing.
+"""
+
+from sqlite_utils import Database, Migrations
+
+FIRST = """
+-- Bodies: a job's event (only content), or a result (status, headers as JSON, content).
+CREATE TABLE payload (
+    id INTEGER PRIMARY KEY,
+    status INTEGER,
+    headers TEXT,
+    content BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE job (
+    id TEXT PRIMARY KEY,
+    function TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    priority INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    max_attempts INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    round INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    timeout_s REAL NOT NULL,
+    tags TEXT,
+    parent_id TEXT,
+    depth INTEGER NOT NULL,
+    error TEXT,
+    event_id INTEGER NOT NULL,
+    lease_owner TEXT,
+    lease_token INTEGER,
+    lease_expires_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_queued ON job (function, priority, id) WHERE state = 'queued';
+CREATE INDEX job_due ON job (due_at) WHERE state IN ('scheduled', 'retrying');
+CREATE INDEX job_running ON job (lease_owner) WHERE state = 'running';
+CREATE INDEX job_by_function ON job (function, id);
+CREATE INDEX job_unusual ON job (state, id) WHERE state IN ('scheduled', 'retrying', 'failed', 'cancelled', 'expired');
+
+-- Ended runs only: the current run is on the job's own row. A job's result is that of its last run.
+CREATE TABLE run (
+    job_id TEXT NOT NULL,
+    run INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    round INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    error TEXT,
+    result_id INTEGER,
+    PRIMARY KEY (job_id, run)
+) STRICT, WITHOUT ROWID;
+
+-- Log lines in chunks: a JSON list of [at, stream, level, text], numbered from first_number.
+CREATE TABLE log (
+    job_id TEXT NOT NULL,
+    first_number INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    lines TEXT NOT NULL,
+    PRIMARY KEY (job_id, first_number)
+) STRICT;
+
+CREATE TABLE message (
+    job_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    result_id INTEGER,
+    PRIMARY KEY (job_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE delivery (
+    id TEXT PRIMARY KEY,
+    message_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    attempt INTEGER NOT NULL,
+    max_attempts INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    delivered_at INTEGER,
+    last_error TEXT,
+    lease_owner TEXT,
+    lease_token INTEGER,
+    lease_expires_at INTEGER
+) STRICT, WITHOUT ROWID;
+-- A message belongs to one job: this is unique on (message, destination, recipient), and finds a job's deliveries.
+CREATE UNIQUE INDEX delivery_once ON delivery (job_id, message_id, destination, recipient);
+CREATE INDEX delivery_pending ON delivery (destination, id) WHERE state = 'pending';
+CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'retrying';
+CREATE INDEX delivery_sending ON delivery (lease_owner) WHERE state = 'sending';
+CREATE INDEX delivery_unusual ON delivery (state, id) WHERE state IN ('retrying', 'dead', 'skipped', 'cancelled');
+CREATE INDEX delivery_by_destination ON delivery (destination, id);
+
+CREATE TABLE attempt (
+    delivery_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    trigger TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    duration_s REAL NOT NULL,
+    verdict TEXT NOT NULL,
+    class TEXT,
+    message TEXT NOT NULL,
+    status INTEGER,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    remote_address TEXT,
+    retry_after_s REAL,
+    next_attempt_at INTEGER,
+    why TEXT NOT NULL,
+    PRIMARY KEY (delivery_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- What must be known of a destination after a restart.
+CREATE TABLE destination (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    last_success_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Synchronous calls, noted after they were answered.
+CREATE TABLE invocation (
+    id TEXT PRIMARY KEY,
+    function TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    at INTEGER NOT NULL,
+    duration_s REAL NOT NULL,
+    output TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def migrations() -> Migrations:
+    """Return all migrations of the store, oldest first."""
+    steps = Migrations("sendoff")
+
+    @steps(name="first")
+    def first(db: Database) -> None:
+        for statement in _statements(FIRST):
+            db.execute(statement)
+
+    return steps
+
+
+def _statements(script: str) -> list[str]:
+    # Not executescript(): it commits the migration's transaction first.
+    without_comments = "\n".join(line for line in script.splitlines() if not line.startswith("--"))
+    return [statement for part in without_comments.split(";") if (statement := part.strip())]

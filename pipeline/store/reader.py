@@ -1,0 +1,37 @@
+"""Reading beside the writer: one thread with its own read-only connection, so that no query ever waits for a commit."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.store.database import open_reader, store_error
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Runs queries one after another; each opens and ends its own snapshot, and none lives over an await."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._path = path
+        self._loop = loop
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
+        self._connection = open_reader(path)
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `query` finds."""
+        return await self._loop.run_in_executor(self._thread, self._run, query)
+
+    def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return query(self._connection)
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from error
+
+    def close(self) -> None:
+        """End the thread and close the connection."""
+        self._thread.shutdown(wait=True)
+        self._connection.close()

@@ -1,0 +1,200 @@
+"""What the status API asks: plain queries on a connection that can only read."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from pipeline.model import (
+    Attempt,
+    Delivery,
+    DeliveryReason,
+    DeliveryState,
+    DestinationStatus,
+    Job,
+    JobReason,
+    JobState,
+    Outcome,
+    Result,
+    Run,
+    RunState,
+    Verdict,
+)
+from pipeline.store import rows
+
+_JOB = f"SELECT {rows.JOB_COLUMNS} FROM job WHERE id = ?"
+_DELIVERY = f"SELECT {rows.DELIVERY_COLUMNS} FROM delivery WHERE id = ?"
+_COUNTS = "SELECT destination, state, count(*) FROM delivery WHERE job_id = ? GROUP BY destination, state"
+_RESULT = """
+SELECT payload.status, payload.headers, payload.content
+FROM job JOIN run ON run.job_id = job.id AND run.run = job.run JOIN payload ON payload.id = run.result_id
+WHERE job.id = ? AND job.ended_at IS NOT NULL
+"""
+_RUNS = """
+SELECT run, attempt, round, state, reason, started_at, ended_at, error
+FROM run WHERE job_id = ? AND run > ? ORDER BY run LIMIT ?
+"""
+_ATTEMPTS = """
+SELECT number, trigger, started_at, duration_s, verdict, class, message, status, headers, body, remote_address,
+       retry_after_s, next_attempt_at, why
+FROM attempt WHERE delivery_id = ? ORDER BY number
+"""
+_DESTINATIONS = "SELECT name, kind, last_success_at FROM destination"
+_OPEN_COUNTS = """
+SELECT destination, state, count(*) FROM delivery INDEXED BY delivery_pending
+WHERE state = 'pending' GROUP BY destination
+UNION ALL
+SELECT destination, state, count(*) FROM delivery INDEXED BY delivery_due
+WHERE state = 'retrying' GROUP BY destination
+UNION ALL
+SELECT destination, state, count(*) FROM delivery INDEXED BY delivery_sending
+WHERE state = 'sending' GROUP BY destination
+"""
+_QUEUED_COUNTS = "SELECT function, count(*) FROM job WHERE state = 'queued' GROUP BY function"
+
+# The planner takes a partial index only where the query repeats its condition word for word.
+_JOB_STATE_TERMS: Mapping[JobState, str] = {
+    JobState.QUEUED: "state = 'queued'",
+    JobState.RUNNING: "state = 'running'",
+    JobState.SUCCEEDED: "state = 'succeeded'",
+} | {
+    state: f"state IN ('scheduled', 'retrying', 'failed', 'cancelled', 'expired') AND state = '{state}'"
+    for state in (JobState.SCHEDULED, JobState.RETRYING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
+}
+_DELIVERY_STATE_TERMS: Mapping[DeliveryState, str] = {
+    DeliveryState.PENDING: "state = 'pending'",
+    DeliveryState.SENDING: "state = 'sending'",
+    DeliveryState.DELIVERED: "state = 'delivered'",
+} | {
+    state: f"state IN ('retrying', 'dead', 'skipped', 'cancelled') AND state = '{state}'"
+    for state in (DeliveryState.RETRYING, DeliveryState.DEAD, DeliveryState.SKIPPED, DeliveryState.CANCELLED)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job and how many of its deliveries stand where: (destination, state) to count."""
+
+    job: Job
+    deliveries: Mapping[tuple[str, DeliveryState], int]
+
+
+def get_job(db: sqlite3.Connection, job_id: str) -> JobView | None:
+    """Return a job with the count of its deliveries, or None."""
+    row = rows.only(db, _JOB, (job_id,))
+    return JobView(job=rows.job(row), deliveries=_counts(db.execute(_COUNTS, (job_id,)))) if row else None
+
+
+def _counts(found: Iterable[rows.Row]) -> dict[tuple[str, DeliveryState], int]:
+    return {(destination, DeliveryState(state)): count for destination, state, count in found}
+
+
+def list_jobs(
+    db: sqlite3.Connection, *, before: str | None, most: int, function: str | None = None, state: JobState | None = None
+) -> list[JobView]:
+    """Return up to `most` jobs, newest first, older than the id `before`."""
+    terms = ["id < :before"] if before else []
+    terms += ["function = :function"] if function else []
+    terms += [_JOB_STATE_TERMS[state]] if state else []
+    sql = f"SELECT {rows.JOB_COLUMNS} FROM job {_where(terms)} ORDER BY id DESC LIMIT :most"
+    found = db.execute(sql, {"before": before, "function": function, "most": most}).fetchall()
+    return [JobView(job=rows.job(row), deliveries=_counts(db.execute(_COUNTS, (row[0],)))) for row in found]
+
+
+def _where(terms: list[str]) -> str:
+    return f"WHERE {' AND '.join(terms)}" if terms else ""
+
+
+def get_result(db: sqlite3.Connection, job_id: str) -> Result | None:
+    """Return the stored result of a job, or None."""
+    row = rows.only(db, _RESULT, (job_id,))
+    return rows.result(*row) if row else None
+
+
+def list_runs(db: sqlite3.Connection, job_id: str, after: int, most: int) -> list[Run]:
+    """Return up to `most` ended runs of a job numbered above `after`, oldest first."""
+    return [
+        Run(
+            run=row[0],
+            attempt=row[1],
+            round=row[2],
+            state=RunState(row[3]),
+            reason=row[4] and JobReason(row[4]),
+            started_at=rows.moment(row[5]),
+            ended_at=rows.moment(row[6]),
+            error=rows.run_error(row[7]),
+        )
+        for row in db.execute(_RUNS, (job_id, after, most))
+    ]
+
+
+def get_delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
+    """Return a delivery, or None."""
+    row = rows.only(db, _DELIVERY, (delivery_id,))
+    return rows.delivery(row) if row else None
+
+
+def list_deliveries(
+    db: sqlite3.Connection,
+    *,
+    before: str | None,
+    most: int,
+    job_id: str | None = None,
+    state: DeliveryState | None = None,
+    destination: str | None = None,
+) -> list[Delivery]:
+    """Return up to `most` deliveries, newest first, older than the id `before`."""
+    terms = ["id < :before"] if before else []
+    terms += ["job_id = :job_id"] if job_id else []
+    terms += ["destination = :destination"] if destination else []
+    terms += [_DELIVERY_STATE_TERMS[state]] if state else []
+    sql = f"SELECT {rows.DELIVERY_COLUMNS} FROM delivery {_where(terms)} ORDER BY id DESC LIMIT :most"
+    parameters: dict[str, Any] = {"before": before, "job_id": job_id, "destination": destination, "most": most}
+    return [rows.delivery(row) for row in db.execute(sql, parameters)]
+
+
+def list_attempts(db: sqlite3.Connection, delivery_id: str) -> list[Attempt]:
+    """Return all attempts of a delivery, oldest first."""
+    return [_attempt(row) for row in db.execute(_ATTEMPTS, (delivery_id,))]
+
+
+def _attempt(row: rows.Row) -> Attempt:
+    outcome = Outcome(
+        verdict=Verdict(row[4]),
+        reason=row[5] and DeliveryReason(row[5]),
+        message=row[6],
+        status=row[7],
+        headers=tuple((name, value) for name, value in orjson.loads(row[8])),
+        body=row[9],
+        remote_address=row[10],
+        retry_after_s=row[11],
+    )
+    return Attempt(
+        number=row[0],
+        trigger=row[1],
+        started_at=rows.moment(row[2]),
+        duration_s=row[3],
+        outcome=outcome,
+        next_attempt_at=rows.moment_or_none(row[12]),
+        why=row[13],
+    )
+
+
+def list_destinations(db: sqlite3.Connection) -> list[DestinationStatus]:
+    """Return what is stored of every destination that ever took a delivery."""
+    return [
+        DestinationStatus(name=name, kind=kind, last_success_at=rows.moment_or_none(at))
+        for name, kind, at in db.execute(_DESTINATIONS)
+    ]
+
+
+def open_deliveries(db: sqlite3.Connection) -> dict[tuple[str, DeliveryState], int]:
+    """Count the open deliveries of every destination by state."""
+    return _counts(db.execute(_OPEN_COUNTS))
+
+
+def queued_jobs(db: sqlite3.Connection) -> dict[str, int]:
+    """Count the queued jobs of every function."""
+    return dict(db.execute(_QUEUED_COUNTS).fetchall())

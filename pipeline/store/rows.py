@@ -1,0 +1,184 @@
+"""Rows to values and back: moments as microseconds, errors and tags as JSON."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import orjson
+
+from pipeline.model import (
+    Delivery,
+    DeliveryReason,
+    DeliveryState,
+    Job,
+    JobReason,
+    JobState,
+    LastError,
+    Message,
+    MessageType,
+    Result,
+    RunError,
+)
+
+Row = tuple[Any, ...]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+T = TypeVar("T")
+
+
+def micros(at: datetime) -> int:
+    """Return `at` as whole microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def micros_or_none(at: datetime | None) -> int | None:
+    """Return `at` as whole microseconds since 1970, or None."""
+    return None if at is None else micros(at)
+
+
+def moment(value: int) -> datetime:
+    """Return the aware moment of whole microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def moment_or_none(value: int | None) -> datetime | None:
+    """Return the aware moment of whole microseconds since 1970, or None."""
+    return None if value is None else moment(value)
+
+
+def json_or_none(value: object) -> str | None:
+    """Return a dataclass or a container as JSON text; None for None and for what is empty."""
+    return orjson.dumps(value).decode() if value else None
+
+
+JOB_COLUMNS = (
+    "id, function, state, reason, priority, attempt, max_attempts, run, lost, round, created_at, due_at, started_at,"
+    " ended_at, timeout_s, tags, parent_id, depth, error"
+)
+
+
+def job(row: Row) -> Job:
+    """Return the job of a row of JOB_COLUMNS; further columns are ignored."""
+    return Job(
+        id=row[0],
+        function=row[1],
+        state=JobState(row[2]),
+        reason=row[3] and JobReason(row[3]),
+        priority=row[4],
+        attempt=row[5],
+        max_attempts=row[6],
+        run=row[7],
+        lost=row[8],
+        round=row[9],
+        created_at=moment(row[10]),
+        due_at=moment(row[11]),
+        started_at=moment_or_none(row[12]),
+        ended_at=moment_or_none(row[13]),
+        timeout_s=row[14],
+        tags=tuple(orjson.loads(row[15])) if row[15] else (),
+        batch_id=None,
+        parent_id=row[16],
+        replay_of=None,
+        depth=row[17],
+        error=run_error(row[18]),
+    )
+
+
+DELIVERY_COLUMNS = (
+    "id, message_id, type, job_id, destination, kind, recipient, state, reason, attempt, max_attempts, lost,"
+    " created_at, due_at, delivered_at, last_error"
+)
+
+
+def delivery(row: Row) -> Delivery:
+    """Return the delivery of a row of DELIVERY_COLUMNS; further columns are ignored."""
+    return Delivery(
+        id=row[0],
+        message_id=row[1],
+        type=MessageType(row[2]),
+        job_id=row[3],
+        destination=row[4],
+        kind=row[5],
+        recipient=row[6],
+        state=DeliveryState(row[7]),
+        reason=row[8] and DeliveryReason(row[8]),
+        attempt=row[9],
+        max_attempts=row[10],
+        lost=row[11],
+        created_at=moment(row[12]),
+        due_at=moment(row[13]),
+        delivered_at=moment_or_none(row[14]),
+        last_error=last_error(row[15]),
+    )
+
+
+def run_error(text: str | None) -> RunError | None:
+    """Return a run's error from its JSON."""
+    if text is None:
+        return None
+    facts = orjson.loads(text)
+    return RunError(type=facts["type"], message=facts["message"], stack=tuple(facts["stack"]))
+
+
+def last_error(text: str | None) -> LastError | None:
+    """Return a delivery's last error from its JSON."""
+    if text is None:
+        return None
+    facts = orjson.loads(text)
+    return LastError(reason=DeliveryReason(facts["reason"]), message=facts["message"], status=facts["status"])
+
+
+def result(status: int, headers: str, content: bytes) -> Result:
+    """Return the result of a payload's row."""
+    return Result(status=status, headers=tuple((name, value) for name, value in orjson.loads(headers)), body=content)
+
+
+def message_facts(value: Message) -> str:
+    """Return all of a message but its ids and its result, as JSON."""
+    return orjson.dumps(
+        {
+            "type": value.type,
+            "function": value.function,
+            "state": value.state,
+            "reason": value.reason,
+            "attempt": value.attempt,
+            "created_at": micros(value.created_at),
+            "started_at": micros_or_none(value.started_at),
+            "ended_at": micros(value.ended_at),
+            "tags": value.tags,
+            "batch_id": value.batch_id,
+            "parent_id": value.parent_id,
+            "depth": value.depth,
+            "error": value.error,
+        }
+    ).decode()
+
+
+def message(message_id: str, job_id: str, facts: str, value: Result | None) -> Message:
+    """Return a message from its row and its result."""
+    held = orjson.loads(facts)
+    error = held["error"]
+    return Message(
+        id=message_id,
+        type=MessageType(held["type"]),
+        job_id=job_id,
+        function=held["function"],
+        state=JobState(held["state"]),
+        reason=held["reason"] and JobReason(held["reason"]),
+        attempt=held["attempt"],
+        created_at=moment(held["created_at"]),
+        started_at=moment_or_none(held["started_at"]),
+        ended_at=moment(held["ended_at"]),
+        tags=tuple(held["tags"]),
+        batch_id=held["batch_id"],
+        parent_id=held["parent_id"],
+        depth=held["depth"],
+        error=error and RunError(type=error["type"], message=error["message"], stack=tuple(error["stack"])),
+        result=value,
+    )
+
+
+def only(db: sqlite3.Connection, sql: str, parameters: Row | dict[str, Any] = ()) -> Row | None:
+    """Return the first row of a query, or None."""
+    row: Row | None = db.execute(sql, parameters).fetchone()
+    return row

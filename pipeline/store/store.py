@@ -1,0 +1,217 @@
+"""The store's verbs: all that the rest of Sendoff can ask of the database.
+
+Each writing verb is one transaction, guarded in SQL, durable when it returns, and returns what it changed; it does
+not raise for what can be expected, such as a lease that is no longer held. The database is authoritative for
+everything that these verbs write.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from pipeline.errors import StoreError
+from pipeline.lifecycle import DeliveryStep, JobStep
+from pipeline.model import (
+    Attempt,
+    ClaimedDelivery,
+    ClaimedJob,
+    Delivery,
+    DeliveryState,
+    DestinationStatus,
+    Job,
+    JobDraft,
+    JobState,
+    Lease,
+    LogLine,
+    Result,
+    Run,
+    RunOutcome,
+)
+from pipeline.store import deliveries, invocations, jobs, logs, pruning, reading
+from pipeline.store.database import FileLock, check_version
+from pipeline.store.invocations import Invocation
+from pipeline.store.jobs import Ending
+from pipeline.store.pruning import Cutoffs
+from pipeline.store.reader import Reader
+from pipeline.store.reading import JobView
+from pipeline.store.writer import Writer
+
+
+class Store:
+    """The embedded store: one SQLite file, one writing thread, one service."""
+
+    def __init__(self, path: Path, on_fatal: Callable[[StoreError], None]) -> None:
+        """Open (and create or migrate) the file; StoreError where it cannot be used.
+
+        `on_fatal` is called on the loop when the database can no longer be trusted (I/O error, corruption).
+        """
+        check_version()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        loop = asyncio.get_running_loop()
+        self.path = path
+        self._lock = FileLock(path)
+        self._writer = Writer(path, loop, on_fatal)
+        self._reader = Reader(path, loop)
+
+    async def close(self) -> None:
+        """Commit what is queued and close the file."""
+        await self._writer.close()
+        self._reader.close()
+        self._lock.release()
+
+    # Jobs
+
+    async def insert_job(self, draft: JobDraft, *, now: datetime, lease: Lease | None) -> bool:
+        """Store a job; return whether it was claimed under `lease` at once (nothing of its function waited before
+        it).
+        """
+        return await self._writer.write(partial(jobs.insert_job, draft=draft, now=now, lease=lease))
+
+    async def claim_jobs(self, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
+        """Claim up to `most` queued jobs of `function`, the most urgent and oldest first."""
+        return await self._writer.write(partial(jobs.claim_jobs, function=function, most=most, now=now, lease=lease))
+
+    async def finish_run(
+        self,
+        job: Job,
+        token: int,
+        step: JobStep,
+        outcome: RunOutcome,
+        *,
+        now: datetime,
+        ending: Ending | None = None,
+    ) -> list[bool] | None:
+        """Write a run's end; with a job's end its result, message and deliveries, in the same transaction.
+
+        Returns which of the ending's deliveries were claimed, or None where the lease is no longer held (nothing
+        changed).
+        """
+        verb = partial(jobs.finish_run, job=job, token=token, step=step, outcome=outcome, now=now, ending=ending)
+        return await self._writer.write(verb)
+
+    async def leased_jobs(self, owner: str) -> list[tuple[Job, int]]:
+        """Return the running jobs that `owner` holds, with their tokens."""
+        return await self._writer.write(partial(jobs.leased_by, owner=owner))
+
+    async def expired_jobs(self, *, now: datetime) -> list[tuple[Job, int]]:
+        """Return the running jobs whose lease has run out, with their tokens."""
+        return await self._writer.write(partial(jobs.with_expired_lease, now=now))
+
+    async def insert_invocation(self, note: Invocation) -> None:
+        """Note a synchronous call."""
+        await self._writer.write(partial(invocations.insert_invocation, note=note))
+
+    # Deliveries
+
+    async def claim_deliveries(
+        self, destination: str, most: int, *, now: datetime, lease: Lease
+    ) -> list[ClaimedDelivery]:
+        """Claim up to `most` pending deliveries to `destination`, the oldest first."""
+        verb = partial(deliveries.claim_deliveries, destination=destination, most=most, now=now, lease=lease)
+        return await self._writer.write(verb)
+
+    async def record_attempt(
+        self, delivery: Delivery, token: int, step: DeliveryStep, attempt: Attempt | None, *, now: datetime
+    ) -> bool:
+        """Write what became of a sending; False where the lease is no longer held (nothing changed)."""
+        verb = partial(deliveries.record_attempt, delivery=delivery, token=token, step=step, attempt=attempt, now=now)
+        return await self._writer.write(verb)
+
+    async def leased_deliveries(self, owner: str) -> list[tuple[Delivery, int]]:
+        """Return the deliveries that `owner` is sending, with their tokens."""
+        return await self._writer.write(partial(deliveries.leased_by, owner=owner))
+
+    async def expired_deliveries(self, *, now: datetime) -> list[tuple[Delivery, int]]:
+        """Return the deliveries in sending whose lease has run out, with their tokens."""
+        return await self._writer.write(partial(deliveries.with_expired_lease, now=now))
+
+    # Leases, moments and retention
+
+    async def renew_leases(self, owner: str, *, expires_at: datetime) -> set[tuple[str, int]]:
+        """Renew all leases of `owner`; return the (id, token) of the jobs and deliveries that it still holds."""
+        held = await self._writer.write(partial(jobs.renew_leases, owner=owner, expires_at=expires_at))
+        return held | await self._writer.write(partial(deliveries.renew_leases, owner=owner, expires_at=expires_at))
+
+    async def promote_due_jobs(self, most: int, *, now: datetime) -> tuple[Counter[str], datetime | None]:
+        """Queue up to `most` jobs that are due; return how many of which function, and when the next is due."""
+        return await self._writer.write(partial(jobs.promote_due, most=most, now=now))
+
+    async def promote_due_deliveries(self, most: int, *, now: datetime) -> tuple[Counter[str], datetime | None]:
+        """Make up to `most` deliveries pending that are due; return how many to which destination, and when the next
+        is due.
+        """
+        return await self._writer.write(partial(deliveries.promote_due, most=most, now=now))
+
+    async def prune(self, after: str, most: int, cutoffs: Cutoffs) -> tuple[str | None, int]:
+        """Delete what has outlived its retention among the next `most` jobs; return where to go on, and how many
+        went.
+        """
+        return await self._writer.write(partial(pruning.prune, after=after, most=most, cutoffs=cutoffs))
+
+    async def prune_invocations(self, before: str, most: int) -> int:
+        """Delete up to `most` notes of synchronous calls with ids below `before`; return how many."""
+        return await self._writer.write(partial(pruning.prune_invocations, before=before, most=most))
+
+    # Reading
+
+    async def get_job(self, job_id: str) -> JobView | None:
+        """Return a job with the count of its deliveries, or None."""
+        return await self._reader.read(partial(reading.get_job, job_id=job_id))
+
+    async def list_jobs(
+        self, *, before: str | None, most: int, function: str | None = None, state: JobState | None = None
+    ) -> list[JobView]:
+        """Return up to `most` jobs older than the id `before`, newest first."""
+        return await self._reader.read(
+            partial(reading.list_jobs, before=before, most=most, function=function, state=state)
+        )
+
+    async def get_result(self, job_id: str) -> Result | None:
+        """Return the stored result of a job, or None."""
+        return await self._reader.read(partial(reading.get_result, job_id=job_id))
+
+    async def list_runs(self, job_id: str, *, after: int, most: int) -> list[Run]:
+        """Return up to `most` ended runs of a job numbered above `after`, oldest first."""
+        return await self._reader.read(partial(reading.list_runs, job_id=job_id, after=after, most=most))
+
+    async def list_log(self, job_id: str, *, after: int, most: int) -> list[LogLine]:
+        """Return up to `most` log lines of a job numbered above `after`, oldest first."""
+        return await self._reader.read(partial(logs.list_log, job_id=job_id, after=after, most=most))
+
+    async def get_delivery(self, delivery_id: str) -> Delivery | None:
+        """Return a delivery, or None."""
+        return await self._reader.read(partial(reading.get_delivery, delivery_id=delivery_id))
+
+    async def list_deliveries(
+        self,
+        *,
+        before: str | None,
+        most: int,
+        job_id: str | None = None,
+        state: DeliveryState | None = None,
+        destination: str | None = None,
+    ) -> list[Delivery]:
+        """Return up to `most` deliveries older than the id `before`, newest first."""
+        query = partial(
+            reading.list_deliveries, before=before, most=most, job_id=job_id, state=state, destination=destination
+        )
+        return await self._reader.read(query)
+
+    async def list_attempts(self, delivery_id: str) -> list[Attempt]:
+        """Return all attempts of a delivery, oldest first."""
+        return await self._reader.read(partial(reading.list_attempts, delivery_id=delivery_id))
+
+    async def list_destinations(self) -> list[DestinationStatus]:
+        """Return what is stored of every destination that ever took a delivery."""
+        return await self._reader.read(reading.list_destinations)
+
+    async def open_deliveries(self) -> dict[tuple[str, DeliveryState], int]:
+        """Count the open deliveries of every destination by state."""
+        return await self._reader.read(reading.open_deliveries)
+
+    async def queued_jobs(self) -> dict[str, int]:
+        """Count the queued jobs of every function."""
+        return await self._reader.read(reading.queued_jobs)

@@ -1,0 +1,153 @@
+"""The one writer: a thread that drains a queue of verbs and commits many of them in one transaction (group commit).
+
+Every caller is answered after the commit that made its change durable. SQLite's connection lives in this thread
+alone, which also does every checkpoint (reliability, findings 1 and 3).
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+from pipeline.errors import StoreError
+from pipeline.store.database import open_writer, store_error
+
+T = TypeVar("T")
+
+_GROUP_MOST = 256
+_IDLE_S = 0.5
+_FATAL: Final = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
+)
+
+
+class _Write:
+    """One verb that waits for its turn; a closure without side effects, since it may run twice."""
+
+    __slots__ = ("error", "future", "result", "verb")
+
+    def __init__(self, verb: Callable[[sqlite3.Connection], Any], future: asyncio.Future[Any]) -> None:
+        self.verb = verb
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        self.result = self.verb(connection)
+
+    def settle(self) -> None:
+        if self.future.done():  # its caller was cancelled; the change is committed all the same
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Writer:
+    """Runs verbs in the order in which they come, many to a transaction."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop, on_fatal: Callable[[StoreError], None]) -> None:
+        """Open the database; `on_fatal` is called once, on the loop, when it can no longer be trusted."""
+        self._path = path
+        self._loop = loop
+        self._on_fatal = on_fatal
+        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._connection = open_writer(path)
+        self._failed: StoreError | None = None
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, verb: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Queue `verb`; the future holds what it returned, after the commit. Cancelling it does not undo the verb."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._failed is not None:
+            future.set_exception(self._failed)
+        else:
+            self._queue.put(_Write(verb, future))
+        return future
+
+    async def close(self) -> None:
+        """Commit all that is queued, then close the connection."""
+        self._queue.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _work(self) -> None:
+        is_open = True
+        while is_open:
+            group, is_open = self._next_group()
+            if group:
+                self._commit(group)
+                self._loop.call_soon_threadsafe(_settle, group)
+        self._connection.close()
+
+    def _next_group(self) -> tuple[list[_Write], bool]:
+        group: list[_Write] = []
+        try:
+            write = self._queue.get(timeout=_IDLE_S)
+        except Empty:
+            self._checkpoint()
+            write = self._queue.get()
+        while write is not None:
+            group.append(write)
+            if len(group) == _GROUP_MOST:
+                return group, True
+            try:
+                write = self._queue.get_nowait()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _commit(self, group: list[_Write]) -> None:
+        try:
+            self._transact(group)
+        except Exception as error:  # whatever a verb raised belongs to that verb's caller alone
+            if len(group) == 1:
+                group[0].error = self._mapped(error)
+                return
+            for write in group:
+                self._commit([write])
+
+    def _transact(self, group: list[_Write]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for write in group:
+                write.run(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            # A connection that cannot roll back is in an unknown state: a new one sees only what was committed.
+            self._connection.close()
+            self._connection = open_writer(self._path)
+
+    def _mapped(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.Error):
+            return error
+        mapped = store_error(error, self._path)
+        code = getattr(error, "sqlite_errorcode", 0)
+        if isinstance(mapped, StoreError) and code & 0xFF in _FATAL and self._failed is None:
+            self._failed = mapped
+            self._loop.call_soon_threadsafe(self._on_fatal, mapped)
+        return mapped
+
+    def _checkpoint(self) -> None:
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            self._mapped(error)
+
+
+def _settle(group: list[_Write]) -> None:
+    for write in group:
+        write.settle()

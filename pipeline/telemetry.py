@@ -1,0 +1,63 @@
+"""What the service says of itself: every fact that it can log, with its fields and its level, and the one place that
+writes them.
+"""
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_D, _I, _W, _E = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
+
+FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
+    {
+        name: (level, frozenset(fields.split()))
+        for name, level, fields in (
+            ("service.started", _I, "url functions destinations store"),
+            ("service.warning", _W, "detail"),
+            ("service.draining", _I, "grace_s"),
+            ("service.stopped", _I, ""),
+            ("service.failed", _E, "detail"),
+            ("guard.died", _W, "detail"),
+            ("run.succeeded", _D, "job_id run reason next"),
+            ("run.failed", _I, "job_id run reason next"),
+            ("run.returned", _I, "job_id run reason next"),
+            ("run.cancelled", _I, "job_id run reason next"),
+            ("run.lost", _W, "job_id run reason next"),
+            ("run.rescued", _I, "job_id run"),
+            ("run.dropped", _W, "job_id"),
+            ("run.stale", _W, "job_id run"),
+            ("delivery.delivered", _D, "delivery_id job_id destination attempt reason"),
+            ("delivery.retrying", _I, "delivery_id job_id destination attempt reason"),
+            ("delivery.dead", _W, "delivery_id job_id destination attempt reason"),
+            ("delivery.rescued", _I, "delivery_id job_id"),
+            ("delivery.stale", _W, "delivery_id job_id"),
+            ("request.failed", _E, "error_id path"),
+            ("task.failed", _E, "job_id"),
+            ("store.pruned", _I, "jobs"),
+        )
+    }
+)
+"""Every fact: its level, and the fields that it may carry."""
+
+
+class Telemetry:
+    """Writes facts to the log, one line each."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def emit(self, name: str, /, **fields: object) -> None:
+        """Log a fact of FACTS; fields that are None are left out."""
+        level, known = FACTS[name]
+        if not self._logger.isEnabledFor(level):
+            return
+        assert known.issuperset(fields), f"{name} has no field {set(fields) - known}"
+        self._logger.log(level, "%s %s", name, _text(fields))
+
+    def failed(self, name: str, error: BaseException, /, **fields: object) -> None:
+        """Log a fact that an unforeseen error brought about, with its traceback."""
+        self._logger.log(FACTS[name][0], "%s %s", name, _text(fields), exc_info=error)
+
+
+def _text(fields: Mapping[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)

@@ -1,0 +1,36 @@
+"""The value of a result, as JSON bytes: what `when` filters, templates and message bodies see. Pure."""
+
+import base64
+
+import orjson
+
+from pipeline.model import Result
+
+
+def value_json(result: Result) -> bytes:
+    """Return the value of `result` as valid JSON in UTF-8, byte for byte its body where that is JSON already.
+
+    The body is JSON if its type says so, or if it has no type, and it parses; else the value is the text as a JSON string.
+    Bytes that are no UTF-8 are given as a JSON string of their base64.
+    """
+    content_type = result.content_type
+    if (content_type is None or is_json_type(content_type)) and _parses(result.body):
+        return result.body
+    try:
+        return orjson.dumps(result.body.decode())
+    except UnicodeDecodeError:
+        return b'"%b"' % base64.b64encode(result.body)
+
+
+def is_json_type(content_type: str) -> bool:
+    """Tell whether a Content-Type is `application/json` or another that ends in `+json`, whatever its parameters."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _parses(body: bytes) -> bool:
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -1,0 +1,149 @@
+"""The function routes: a background function is answered 202 with its job, a synchronous one with what it returns."""
+
+import asyncio
+import html
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from pipeline.errors import BodyTooLargeError
+from pipeline.functions import wire
+from pipeline.functions.catalog import Function
+from pipeline.model import Call, JobDraft, JobReason, RunOutcome, RunState
+from pipeline.retry import policy
+from pipeline.web import views
+from pipeline.web.answers import replay
+from pipeline.web.parts import PARTS, Parts, base_url
+from pipeline.web.problems import ProblemError, problem
+
+SYNCHRONOUS_S, BACKGROUND_S = 10.0, 900.0
+"""The time limits of the two kinds, unless settings say otherwise."""
+
+
+async def invoke(request: web.Request) -> web.StreamResponse:
+    """Answer ANY /functions/{name}[/...] and /.netlify/functions/{name}[/...]."""
+    parts = request.app[PARTS]
+    function = parts.catalog.get(request.match_info["name"])
+    body = await _body(request, parts)
+    invocation_id = parts.ids.new()
+    event = _event(request, body, invocation_id, parts)
+    if function.is_background:
+        return await _accept(request, parts, function, invocation_id, event)
+    return await _call(request, parts, function, invocation_id, event)
+
+
+async def _body(request: web.Request, parts: Parts) -> bytes:
+    service = parts.config.service
+    if (request.content_length or 0) > service.body_limit:
+        raise BodyTooLargeError(f"the body is longer than {service.body_limit} bytes")
+    if request.content.is_eof():
+        body = await request.read()
+    else:
+        try:
+            async with asyncio.timeout(service.body_timeout):
+                body = await request.read()
+        except TimeoutError:
+            raise ProblemError(
+                408,
+                "Request timeout",
+                f"the body did not arrive within {service.body_timeout:g} s",
+                headers={"Connection": "close"},
+            ) from None
+    if len(body) > service.body_limit:
+        raise BodyTooLargeError(f"the body is longer than {service.body_limit} bytes")
+    return body
+
+
+def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) -> bytes:
+    path, _, raw_query = request.raw_path.partition("?")
+    return wire.event_json(
+        method=request.method,
+        path=path,
+        raw_query=raw_query,
+        raw_url=base_url(request) + request.raw_path,
+        headers=list(request.headers.items()),
+        body=body,
+        request_id=invocation_id,
+        client_ip=request.remote or "",
+        body_limit=parts.config.service.body_limit,
+    )
+
+
+# Background
+
+
+async def _accept(
+    request: web.Request, parts: Parts, function: Function, job_id: str, event: bytes
+) -> web.StreamResponse:
+    settings = parts.config.functions.of(function.name)
+    draft = JobDraft(
+        id=job_id,
+        function=function.name,
+        event=event,
+        max_attempts=policy(settings.retry).max_attempts,
+        timeout_s=settings.timeout or BACKGROUND_S,
+    )
+    created_at = await parts.intake.accept(draft)
+    headers = {
+        "Location": f"/v1/jobs/{job_id}",
+        "Retry-After": "1",
+        "Cache-Control": "no-store",
+        "X-Job-Id": job_id,
+        "X-Call-Id": job_id,
+        "x-nf-request-id": job_id,
+        "Vary": "Prefer",
+    }
+    if _prefers_minimal(request):
+        return web.Response(status=202, headers=headers | {"Preference-Applied": "return=minimal"})
+    body = views.accepted(base_url(request), job_id, function.name, draft.max_attempts, created_at)
+    headers["Content-Type"] = "application/json"
+    return web.Response(status=202, body=orjson.dumps(body), headers=headers)
+
+
+def _prefers_minimal(request: web.Request) -> bool:
+    """Tell whether a Prefer header (RFC 7240) asks for no body; unknown preferences are ignored."""
+    if "Prefer" not in request.headers:
+        return False
+    named = ",".join(request.headers.getall("Prefer")).split(",")
+    return any(part.partition(";")[0].replace(" ", "").replace('"', "").lower() == "return=minimal" for part in named)
+
+
+# Synchronous
+
+
+async def _call(
+    request: web.Request, parts: Parts, function: Function, call_id: str, event: bytes
+) -> web.StreamResponse:
+    if "Idempotency-Key" in request.headers:
+        detail = "a synchronous call keeps no result to repeat; only a background function takes an Idempotency-Key"
+        raise ProblemError(400, "Idempotency-Key not possible", detail)
+    settings = parts.config.functions.of(function.name)
+    call = Call(
+        id=call_id,
+        function=function.name,
+        event=event,
+        timeout_s=settings.timeout or SYNCHRONOUS_S,
+        is_background=False,
+    )
+    outcome = await parts.intake.call(call)
+    response = _failure(request, outcome) if outcome.result is None else replay(outcome.result)
+    response.headers["x-nf-request-id"] = call_id
+    return response
+
+
+def _failure(request: web.Request, outcome: RunOutcome) -> web.Response:
+    if outcome.state is RunState.RETURNED:
+        return problem(request, 503, "Not run", "the worker went away before the function ran", {"Retry-After": "1"})
+    status = 500 if outcome.reason in (JobReason.ERROR, JobReason.REJECTED) else 502
+    facts: dict[str, Any] = views.error(outcome.error) or {"errorType": "Error", "errorMessage": "", "stackTrace": []}
+    if "text/html" in request.headers.get("Accept", ""):
+        return web.Response(status=status, text=_page(facts), content_type="text/html")
+    title = "The function failed" if status == 500 else "The function gave no valid answer"
+    return problem(request, status, title, facts["errorMessage"], reason=outcome.reason, **facts)
+
+
+def _page(facts: dict[str, Any]) -> str:
+    trace = html.escape("\n".join(facts["stackTrace"]))
+    heading = html.escape(f"{facts['errorType']}: {facts['errorMessage']}")
+    return f"<!doctype html><meta charset=utf-8><title>Function failed</title><h1>{heading}</h1><pre>{trace}</pre>\n"

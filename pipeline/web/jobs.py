@@ -1,0 +1,132 @@
+"""Jobs: one with its ETag and waiting, its result, runs, deliveries and log lines, and the list of all."""
+
+import orjson
+from aiohttp import web
+
+from pipeline.model import Job, JobState
+from pipeline.store.reading import JobView
+from pipeline.web import views
+from pipeline.web.answers import (
+    DEFAULT_LIMIT,
+    MOST,
+    choice,
+    etag_of,
+    id_cursor,
+    is_match,
+    json_answer,
+    not_there,
+    number_cursor,
+    page,
+    replay,
+    whole_number,
+)
+from pipeline.web.parts import PARTS, base_url
+from pipeline.web.problems import ProblemError
+
+_LONGEST_WAIT_S = 60
+_STATES = [str(state) for state in JobState]
+
+
+async def get(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/jobs/{id}; `?wait=` holds the answer back until there is news."""
+    parts = request.app[PARTS]
+    seconds = whole_number(request, "wait", 0, 0, _LONGEST_WAIT_S)
+    job_id = request.match_info["id"]
+    until = parts.clock.monotonic() + seconds
+    with parts.changes.subscribe(job_id) as changes:
+        while True:
+            view = await _view(request, job_id)
+            body = orjson.dumps(views.job(view, base_url(request), parts.routes))
+            tag = etag_of(body)
+            left = until - parts.clock.monotonic()
+            if left <= 0 or _is_news(request, view.job, tag):
+                return _job_answer(request, view.job, body, tag)
+            await changes.next(left)
+
+
+def _is_news(request: web.Request, job: Job, tag: str) -> bool:
+    return not is_match(request, tag) if "If-None-Match" in request.headers else job.state.is_final
+
+
+def _job_answer(request: web.Request, job: Job, body: bytes, tag: str) -> web.Response:
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if not job.state.is_final:
+        headers["Retry-After"] = "1"
+    if is_match(request, tag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers | {"Content-Type": "application/json"})
+
+
+async def _view(request: web.Request, job_id: str) -> JobView:
+    view = await request.app[PARTS].store.get_job(job_id)
+    if view is None:
+        raise not_there(request, "job", job_id)
+    return view
+
+
+async def list_all(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/jobs, newest first."""
+    parts = request.app[PARTS]
+    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
+    state = choice(request, "state", _STATES)
+    found = await parts.store.list_jobs(
+        before=id_cursor(request),
+        most=limit + 1,
+        function=request.query.get("function"),
+        state=JobState(state) if state else None,
+    )
+    items = [views.job(view, base_url(request), parts.routes) for view in found]
+    return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")
+
+
+async def result(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/jobs/{id}/result: the function's own status, headers and bytes, once there are any."""
+    job = (await _view(request, request.match_info["id"])).job
+    if not job.state.is_final:
+        headers = {"Retry-After": "1", "Location": f"/v1/jobs/{job.id}"}
+        return json_answer({"id": job.id, "state": job.state}, 202, headers)
+    found = await request.app[PARTS].store.get_result(job.id)
+    if found is None:
+        raise _no_result(job)
+    response = replay(found)
+    response.headers["X-Job-Id"] = job.id
+    return response
+
+
+def _no_result(job: Job) -> ProblemError:
+    if job.state is JobState.FAILED:
+        detail = job.error.message if job.error else f"the job failed ({job.reason})"
+        return ProblemError(502, "The job failed", detail, reason=job.reason, **(views.error(job.error) or {}))
+    return ProblemError(409, "No result", f"the job is {job.state}: it has no result", state=job.state)
+
+
+async def runs(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/jobs/{id}/runs, oldest first, the current one last."""
+    job = (await _view(request, request.match_info["id"])).job
+    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
+    found = await request.app[PARTS].store.list_runs(job.id, after=number_cursor(request), most=limit + 1)
+    items = [views.run(run) for run in found]
+    current = views.current_run(job)
+    # Between the two reads the run may have ended; then its own row is there already.
+    if current is not None and len(items) <= limit and all(item["run"] != job.run for item in items):
+        items.append(current)
+    return page(request, items, limit, str(items[limit - 1]["run"]) if len(items) > limit else "")
+
+
+async def logs(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/jobs/{id}/logs, oldest first."""
+    job = (await _view(request, request.match_info["id"])).job
+    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
+    found = await request.app[PARTS].store.list_log(job.id, after=number_cursor(request), most=limit + 1)
+    last = str(found[limit - 1].number) if len(found) > limit else ""
+    return page(request, [views.log_line(line) for line in found], limit, last)
+
+
+async def deliveries(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/jobs/{id}/deliveries, newest first."""
+    parts = request.app[PARTS]
+    job = (await _view(request, request.match_info["id"])).job
+    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
+    found = await parts.store.list_deliveries(before=id_cursor(request), most=limit + 1, job_id=job.id)
+    items = [views.delivery(value, base_url(request), parts.routes) for value in found]
+    return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

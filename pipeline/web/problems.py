@@ -1,0 +1,111 @@
+"""Errors as answers: RFC 9457 problems, the one table that says which error is which status, and the middleware that
+uses it.
+"""
+
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from pipeline import errors
+from pipeline.web import access
+from pipeline.web.parts import PARTS
+
+TYPE = "application/problem+json"
+
+_BUSY: Mapping[str, str] = MappingProxyType({"Retry-After": "5"})
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+STATUS: Mapping[type[Exception], tuple[int, str, Mapping[str, str]]] = MappingProxyType(
+    {
+        errors.BadNameError: (400, "Bad function name", _NONE),
+        errors.BadBodyError: (400, "Bad body", _NONE),
+        errors.UnknownFunctionError: (404, "Unknown function", _NONE),
+        errors.BodyTooLargeError: (413, "Body too large", _NONE),
+        errors.QueueFullError: (429, "Queue full", _BUSY),
+        errors.BusyError: (503, "All workers are busy", _BUSY),
+        errors.DrainingError: (503, "Shutting down", _BUSY),
+        errors.GuardError: (503, "No worker can be started", _BUSY),
+        errors.StoreFullError: (503, "Disk full", _BUSY),
+        errors.StoreError: (503, "Store unavailable", _BUSY),
+    }
+)
+"""What each error of Sendoff's own is in HTTP: status, title, headers."""
+
+
+class ProblemError(Exception):
+    """A problem to be answered as it is."""
+
+    def __init__(
+        self, status: int, title: str, detail: str, *, headers: Mapping[str, str] = _NONE, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+
+def problem(
+    request: web.Request, status: int, title: str, detail: str, headers: Mapping[str, str] = _NONE, **members: Any
+) -> web.Response:
+    """Return a problem as an answer."""
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+    } | members
+    return web.Response(
+        status=status, body=orjson.dumps(body), headers={"Content-Type": TYPE, "Cache-Control": "no-store", **headers}
+    )
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Check that the request may come in at all, and turn whatever is raised into a problem."""
+    try:
+        access.check(request)
+        return await handler(request)
+    except ProblemError as raised:
+        return problem(request, raised.status, raised.title, raised.detail, raised.headers, **raised.members)
+    except web.HTTPException as raised:
+        return _of_aiohttp(request, raised)
+    except errors.SendoffError as raised:
+        return _of_sendoff(request, raised)
+    except Exception as raised:  # the last net: the caller gets an id and nothing else, the log gets the rest
+        return _unexpected(request, raised)
+
+
+def _of_aiohttp(request: web.Request, raised: web.HTTPException) -> web.StreamResponse:
+    if raised.status < 400:
+        raise raised
+    allow = {"Allow": raised.headers["Allow"]} if "Allow" in raised.headers else {}
+    details = {
+        404: f"nothing is at {request.path}",
+        405: f"{request.method} is not for {request.path}; allowed: {allow.get('Allow')}",
+        413: f"the body is longer than {request.app[PARTS].config.service.body_limit} bytes",
+    }
+    return problem(
+        request, raised.status, raised.reason, details.get(raised.status, raised.text or raised.reason), allow
+    )
+
+
+def _of_sendoff(request: web.Request, raised: errors.SendoffError) -> web.Response:
+    for kind in type(raised).__mro__:
+        if (found := STATUS.get(kind)) is not None:
+            status, title, headers = found
+            return problem(request, status, title, str(raised), headers)
+    return _unexpected(request, raised)
+
+
+def _unexpected(request: web.Request, raised: Exception) -> web.Response:
+    error_id = secrets.token_hex(8)
+    request.app[PARTS].telemetry.failed("request.failed", raised, error_id=error_id, path=request.path)
+    return problem(request, 500, "Internal error", f"error {error_id}; the service's log has more", error_id=error_id)

@@ -1,0 +1,48 @@
+"""The route table, and the aiohttp application made of it."""
+
+from aiohttp import web
+
+from pipeline.web import deliveries, destinations, functions, jobs, service
+from pipeline.web.answers import UNTYPED
+from pipeline.web.parts import PARTS, Parts
+from pipeline.web.problems import answer_problems
+
+# Functions first: theirs is the hot path.
+ROUTES = (
+    ("*", "/functions/{name}", functions.invoke),
+    ("*", "/functions/{name}/{rest:.*}", functions.invoke),
+    ("*", "/.netlify/functions/{name}", functions.invoke),
+    ("*", "/.netlify/functions/{name}/{rest:.*}", functions.invoke),
+    ("GET", "/v1/jobs", jobs.list_all),
+    ("GET", "/v1/jobs/{id}", jobs.get),
+    ("GET", "/v1/jobs/{id}/result", jobs.result),
+    ("GET", "/v1/jobs/{id}/runs", jobs.runs),
+    ("GET", "/v1/jobs/{id}/logs", jobs.logs),
+    ("GET", "/v1/jobs/{id}/deliveries", jobs.deliveries),
+    ("GET", "/v1/deliveries", deliveries.list_all),
+    ("GET", "/v1/deliveries/{id}", deliveries.get),
+    ("GET", "/v1/destinations", destinations.list_all),
+    ("GET", "/v1/destinations/{name}", destinations.get),
+    ("GET", "/v1/functions", service.functions),
+    ("GET", "/healthz", service.healthz),
+    ("GET", "/readyz", service.readyz),
+)
+"""Method, path and handler of every route."""
+
+
+def application(parts: Parts) -> web.Application:
+    """Return the aiohttp application over `parts`."""
+    # One byte above our own limit: aiohttp refuses a body that is exactly as long as its limit.
+    app = web.Application(middlewares=[answer_problems], client_max_size=parts.config.service.body_limit + 1)
+    app[PARTS] = parts
+    for method, path, handler in ROUTES:
+        app.router.add_route(method, path, handler)
+    app.on_response_prepare.append(_tidy)
+    return app
+
+
+async def _tidy(_: web.Request, response: web.StreamResponse) -> None:
+    # No word of what serves, and no type that a function did not give: aiohttp adds both.
+    response.headers.pop("Server", None)
+    if UNTYPED in response:
+        response.headers.pop("Content-Type", None)

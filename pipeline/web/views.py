@@ -1,0 +1,192 @@
+"""Values as the JSON that the status API answers with: the shapes of `schemas/`."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.ids import made_at
+from pipeline.model import (
+    Attempt,
+    Delivery,
+    DeliveryReason,
+    DeliveryState,
+    Job,
+    JobState,
+    LogLine,
+    Run,
+    RunError,
+)
+from pipeline.store.reading import JobView
+
+View = dict[str, Any]
+
+
+def rfc3339(at: datetime | None) -> str | None:
+    """Return a moment in RFC 3339, UTC, to the millisecond; None for None."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_links(base: str, job_id: str) -> View:
+    """Return the links of a job."""
+    self = f"{base}/v1/jobs/{job_id}"
+    return {"self": self} | {
+        name: f"{self}/{name}" for name in ("result", "events", "logs", "runs", "deliveries", "cancel")
+    }
+
+
+def accepted(base: str, job_id: str, function: str, max_attempts: int, created_at: datetime) -> View:
+    """Return the body of a 202; it always says queued and attempt 0, whatever has happened since."""
+    return {
+        "id": job_id,
+        "function": function,
+        "state": JobState.QUEUED,
+        "attempt": 0,
+        "max_attempts": max_attempts,
+        "created_at": rfc3339(created_at),
+        "links": job_links(base, job_id),
+    }
+
+
+def error(value: RunError | None) -> View | None:
+    """Return a function's error."""
+    if value is None:
+        return None
+    return {"errorType": value.type, "errorMessage": value.message, "stackTrace": list(value.stack)}
+
+
+def job(view: JobView, base: str, configured: Collection[str]) -> View:
+    """Return a job; deliveries to destinations that are not `configured` any more count as held."""
+    value = view.job
+    is_waiting = value.state in (JobState.SCHEDULED, JobState.RETRYING)
+    return {
+        "id": value.id,
+        "function": value.function,
+        "state": value.state,
+        "reason": value.reason,
+        "attempt": value.attempt,
+        "max_attempts": value.max_attempts,
+        "run": value.run,
+        "round": value.round,
+        "progress": None,
+        "created_at": rfc3339(value.created_at),
+        "run_at": rfc3339(value.due_at) if value.state is JobState.SCHEDULED else None,
+        "started_at": rfc3339(value.started_at),
+        "ended_at": rfc3339(value.ended_at),
+        "next_attempt_at": rfc3339(value.due_at) if is_waiting else None,
+        "batch_id": value.batch_id,
+        "parent_id": value.parent_id,
+        "replay_of": value.replay_of,
+        "tags": list(value.tags),
+        "error": error(value.error),
+        "deliveries": delivery_counts(view.deliveries, configured),
+        "links": job_links(base, value.id),
+    }
+
+
+def delivery_counts(counts: Mapping[tuple[str, DeliveryState], int], configured: Collection[str]) -> View:
+    """Return how many deliveries stand where, every state named."""
+    shown: View = {state.value: 0 for state in DeliveryState}
+    for (destination, state), count in counts.items():
+        shown[_shown_state(state, destination, configured).value] += count
+    return shown
+
+
+def _shown_state(state: DeliveryState, destination: str, configured: Collection[str]) -> DeliveryState:
+    return DeliveryState.HELD if state.is_open and destination not in configured else state
+
+
+def run(value: Run) -> View:
+    """Return a run."""
+    span = None if value.ended_at is None else value.ended_at - value.started_at
+    return {
+        "run": value.run,
+        "attempt": value.attempt,
+        "round": value.round,
+        "state": value.state,
+        "reason": value.reason,
+        "started_at": rfc3339(value.started_at),
+        "ended_at": rfc3339(value.ended_at),
+        "duration_ms": None if span is None else round(span.total_seconds() * 1000),
+        "error": error(value.error),
+    }
+
+
+def current_run(value: Job) -> View | None:
+    """Return the run that a running job is in, or None."""
+    if value.state is not JobState.RUNNING or value.started_at is None:
+        return None
+    return {
+        "run": value.run,
+        "attempt": value.attempt,
+        "round": value.round,
+        "state": "running",
+        "reason": None,
+        "started_at": rfc3339(value.started_at),
+        "ended_at": None,
+        "duration_ms": None,
+        "error": None,
+    }
+
+
+def log_line(value: LogLine) -> View:
+    """Return a log line."""
+    return {
+        "number": value.number,
+        "run": value.run,
+        "at": rfc3339(value.at),
+        "stream": value.stream,
+        "level": value.level,
+        "text": value.text,
+    }
+
+
+def delivery(value: Delivery, base: str, configured: Collection[str]) -> View:
+    """Return a delivery without its attempts."""
+    state = _shown_state(value.state, value.destination, configured)
+    is_held = state is DeliveryState.HELD
+    is_waiting = not is_held and value.state in (DeliveryState.PENDING, DeliveryState.RETRYING)
+    last = value.last_error
+    self = f"{base}/v1/deliveries/{value.id}"
+    return {
+        "id": value.id,
+        "message_id": value.message_id,
+        "type": value.type,
+        "job_id": value.job_id,
+        "batch_id": None,
+        "destination": value.destination,
+        "kind": value.kind,
+        "recipient": value.recipient,
+        "state": state,
+        "reason": DeliveryReason.UNCONFIGURED if is_held else value.reason,
+        "attempt": value.attempt,
+        "max_attempts": value.max_attempts,
+        "created_at": rfc3339(value.created_at),
+        "next_attempt_at": rfc3339(value.due_at) if is_waiting else None,
+        "delivered_at": rfc3339(value.delivered_at),
+        "last_error": last and {"class": last.reason, "message": last.message, "status": last.status},
+        "links": {"self": self, "job": f"{base}/v1/jobs/{value.job_id}"},
+    }
+
+
+def attempt(value: Attempt) -> View:
+    """Return an attempt; the answer's body as text, what is no UTF-8 replaced."""
+    outcome = value.outcome
+    return {
+        "number": value.number,
+        "trigger": value.trigger,
+        "started_at": rfc3339(value.started_at),
+        "duration_ms": round(value.duration_s * 1000, 1),
+        "status": outcome.status,
+        "class": outcome.reason,
+        "message": outcome.message,
+        "headers": [list(pair) for pair in outcome.headers],
+        "body": outcome.body.decode(errors="replace"),
+        "remote_address": outcome.remote_address,
+        "next_attempt_at": rfc3339(value.next_attempt_at),
+        "why": value.why,
+    }
+
+
+def created_at_of(job_id: str) -> str | None:
+    """Return the moment that an id carries."""
+    return rfc3339(made_at(job_id))
