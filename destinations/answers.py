@@ -1,4 +1,4 @@
-"""What a webhook's answer means for the delivery: the table of answers, Retry-After, and what of an answer is kept. Pure."""
+"""What a webhook's answer means for its delivery: the table of answers, Retry-After, what is kept. Pure."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -33,7 +33,7 @@ def judge(
     now: datetime,
     remote_address: str | None = None,
 ) -> Outcome:
-    """Return the outcome of an attempt that was answered; `now` is the moment that an HTTP date in Retry-After is held against."""
+    """Return the outcome of an attempt that was answered; a date in Retry-After is held against `now`."""
     kept = _kept_headers(headers)
     verdict, reason = _verdict(status, dead_on)
     return Outcome(
@@ -80,7 +80,7 @@ def _wait_s(status: int, headers: Headers, now: datetime) -> float | None:
 
 
 def retry_after_s(value: str, now: datetime) -> float | None:
-    """Return the seconds that a Retry-After header asks for, at most 24 h; None for one that is unreadable or not in the future."""
+    """Return the seconds that a Retry-After header asks for, at most 24 h; None for an unreadable one and for none."""
     text = value.strip()
     if _DIGITS.fullmatch(text):
         wait_s = float(text)

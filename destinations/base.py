@@ -55,7 +55,7 @@ class Destination(Protocol):
         ...
 
     async def send(self, sending: Sending) -> Outcome:
-        """Try once and say what happened; raises nothing for what a receiver or a network can do. Cancelled at shutdown."""
+        """Try once and say what happened; raises nothing for what receivers and networks do. Cancelled at shutdown."""
         ...
 
     def recipients(self) -> tuple[str, ...]:
@@ -70,8 +70,8 @@ class Kind:
     kind: str
     """The `type` in the YAML."""
     schema: Mapping[str, Any]
-    """The JSON Schema of its settings, without `type`; it may refer to `#/$defs/` of the configuration's schema."""
+    """The JSON Schema of its settings, without `type`; may refer to `#/$defs/` of the configuration's schema."""
     settings: Callable[[Mapping[str, Any]], CommonSettings]
-    """Turns validated, unit-free options into the kind's frozen settings; raises ValueError for what no schema can say."""
+    """Turns validated, unit-free options into the kind's frozen settings; ValueError for what no schema can say."""
     make: Callable[[str, Any], Destination]
     """Makes one destination from its name and settings; does no I/O."""

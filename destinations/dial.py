@@ -1,4 +1,4 @@
-"""The one place where outbound HTTP clients are made: guarded at the dial, bounded, without cookies, proxies or redirects.
+"""The one place where outbound HTTP clients are made: guarded at the dial, bounded, without cookies or proxies.
 
 Here too: what the errors of such a client mean.
 """
@@ -33,7 +33,7 @@ IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which common servers close theirs."""
 
 BLOCKED = 10_000
-"""The errno of a refused address, above every errno of a kernel: the number is all that is left when several addresses fail."""
+"""The errno of a refused address, above every kernel's: only the number is left when several addresses fail."""
 
 
 class BlockedAddressError(OSError):
@@ -56,8 +56,8 @@ def make_client(
 ) -> ClientSession:
     """Return a client with a pool of its own; needs a running loop, and whoever asked closes it.
 
-    The timeouts cover everything: `connect_timeout_s` the look-up, connection and handshake, `timeout_s` all up to the last
-    byte of the answer. Without `resolver` names are looked up by aiodns, which aiohttp takes where it is installed.
+    The timeouts cover everything: `connect_timeout_s` the look-up, connection and handshake, `timeout_s` all up to the
+    last byte of the answer. Without `resolver` names are looked up by aiodns, which aiohttp takes if it is installed.
     """
     client = ClientSession(
         connector=TCPConnector(
@@ -77,7 +77,8 @@ def make_client(
 def guarded(trust: Trust) -> Callable[[AddrInfoType], socket.socket]:
     """Return a socket factory that raises BlockedAddressError for an address that `trust` does not reach.
 
-    It sees every address at the moment it is dialled: literals, answers of DNS, refills of the pool. A resolver sees no literals.
+    It sees every address at the moment it is dialled: literals (of which a resolver knows nothing), answers of DNS,
+    refills of the pool.
     """
 
     def make_socket(info: AddrInfoType) -> socket.socket:
@@ -117,7 +118,7 @@ _BY_ERRNO = {
 
 
 def reason_of(error: Exception) -> DeliveryReason:
-    """Return the class of a failed request, by the exception that the client raised before an answer's status was there."""
+    """Return the class of a request that failed before the status of an answer was there."""
     match error:
         case TimeoutError():
             return DeliveryReason.TIMEOUT
@@ -129,6 +130,8 @@ def reason_of(error: Exception) -> DeliveryReason:
             return DeliveryReason.CONNECTION_RESET
         case ClientResponseError():
             return DeliveryReason.TOO_LARGE if _is_too_long(error) else DeliveryReason.HTTP_ERROR
+        case OSError() if isinstance(error.__cause__, ConnectionResetError):  # while the body was written
+            return DeliveryReason.CONNECTION_RESET
         case OSError():
             return _BY_ERRNO.get(error.errno or 0, DeliveryReason.NETWORK_UNREACHABLE)
         case _:
@@ -138,7 +141,7 @@ def reason_of(error: Exception) -> DeliveryReason:
 def was_unsent(error: Exception) -> bool:
     """Tell whether a request failed before a byte of it was written: a kept connection turned out to be closed.
 
-    aiohttp says so by words alone; under other words the attempt fails as every other does, and is made again by the schedule.
+    aiohttp says so by words alone; under other words the attempt fails like any other, and the schedule makes it again.
     """
     cause = error.__cause__
     return isinstance(cause, ClientConnectionResetError) and str(cause) == "Cannot write to closing transport"
@@ -161,6 +164,6 @@ def sentence_of(error: Exception) -> str:
 
 
 def _is_too_long(error: ClientResponseError) -> bool:
-    """Tell whether the head of an answer broke a limit: aiohttp says so by a class two causes deep, or only in words."""
+    """Tell whether an answer's head broke a limit: aiohttp says so by a class two causes deep, or only in words."""
     cause = error.__cause__ and error.__cause__.__cause__
     return isinstance(cause, LineTooLong) or error.message.startswith("Too many headers")

@@ -1,6 +1,6 @@
 """Where outbound connections may go: decisions only. Pure; `dial` asks for each address that it is about to connect to.
 
-The tables are our own: `ipaddress.is_global` changes between patch releases of Python, and is True for NAT64 and multicast.
+The tables are our own: `ipaddress.is_global` changes between patch releases of Python, and is True for NAT64.
 """
 
 import re
@@ -28,7 +28,7 @@ _NOT_PUBLIC = _networks(
 )
 _PUBLIC_V6 = IPv6Network("2000::/3")  # IANA has given out unicast addresses from no other block
 
-# Forms of IPv6 that lead to an IPv4 address in their last 32 bits: mapped, translated, compatible, and NAT64 (RFC 6052, RFC 8215).
+# Forms of IPv6 with an IPv4 address in their last 32 bits: mapped, translated, compatible, NAT64 (RFC 6052, RFC 8215).
 _EMBEDDED_LAST = tuple(
     IPv6Network(text) for text in ("::ffff:0:0/96", "::ffff:0:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")
 )
@@ -38,7 +38,7 @@ _LAST_32_BITS = 0xFFFF_FFFF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """How far a URL is trusted: `OPERATOR` for one from the configuration, `CALLER` for one that came with a request."""
+    """How far a URL is trusted: `OPERATOR` for one of the configuration, `CALLER` for one that came with a request."""
 
     public_only: bool
     allow_hosts: frozenset[str] = frozenset()
@@ -105,7 +105,7 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
 def fault_of_url(url: str) -> str | None:
-    """Return what is wrong with the form of `url`, as a sentence, or None: http or https, no credentials, a canonical host."""
+    """Return what is wrong with the form of `url`, or None: http or https, no credentials, a canonical host."""
     if _UNSAFE.search(url):
         return "a URL holds no spaces, control characters or backslashes"
     try:
@@ -123,7 +123,7 @@ def fault_of_url(url: str) -> str | None:
 
 
 def refusal_of_url(url: str, trust: Trust) -> str | None:
-    """Return why `url` may not be called, or None: the fault of its form, or the refusal of the address it names outright.
+    """Return why `url` may not be called, or None: the fault of its form, or the refusal of an address it names.
 
     A name is judged only when it is dialled, by the addresses that it then has.
     """

@@ -18,7 +18,9 @@ def builtin_kinds() -> dict[str, Kind]:
     return {kind.kind: kind for kind in kinds}
 
 
-def make_destinations(configured: Mapping[str, DestinationSettings], kinds: Mapping[str, Kind]) -> dict[str, Destination]:
+def make_destinations(
+    configured: Mapping[str, DestinationSettings], kinds: Mapping[str, Kind]
+) -> dict[str, Destination]:
     """Return the configured destinations by name, not opened yet."""
     return {name: kinds[settings.kind].make(name, settings.options) for name, settings in configured.items()}
 

@@ -1,6 +1,6 @@
 """Signatures of the Standard Webhooks specification 1.0.0, version `v1` (HMAC-SHA256), over bytes. Pure.
 
-The library `standardwebhooks` decodes bytes to text, so a binary body fails in it; the tests use it as the independent verifier.
+The library `standardwebhooks` decodes bytes to text, so a binary body fails in it; tests verify with it.
 """
 
 import base64
@@ -26,7 +26,7 @@ class SignatureError(SendoffError):
 
 
 def parse_secret(text: str) -> bytes:
-    """Return the key in `text`: base64 of 24-64 bytes with or without `whsec_` and padding, or `raw:` and the key itself.
+    """Return the key in `text`: base64 of 24-64 bytes, `whsec_` and padding optional, or `raw:` and the key itself.
 
     Raises ValueError with a sentence that does not repeat the secret.
     """
@@ -41,9 +41,13 @@ def parse_secret(text: str) -> bytes:
     try:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("expected whsec_ and base64 of 24-64 bytes, or raw: and the secret; this is not base64") from None
+        raise ValueError(
+            "expected whsec_ and base64 of 24-64 bytes, or raw: and the secret; this is not base64"
+        ) from None
     if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
-        raise ValueError(f"expected whsec_ and base64 of 24-64 bytes, or raw: and the secret; this holds {len(key)} bytes")
+        raise ValueError(
+            f"expected whsec_ and base64 of 24-64 bytes, or raw: and the secret; this holds {len(key)} bytes"
+        )
     return key
 
 
@@ -76,21 +80,24 @@ def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -
 
 
 def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> None:
-    """Accept a request that any of `secrets` signed within the tolerance; raises SignatureError with the reason if none did.
+    """Accept a request that one of `secrets` signed within the tolerance; raises SignatureError with the reason if not.
 
     `now` is in Unix seconds. Comparison takes the same time whatever differs.
     """
     named = {name.lower(): value for name, value in headers.items()}
     message_id, timestamp, given = (_required(named, f"webhook-{part}") for part in ("id", "timestamp", "signature"))
     _check_time(timestamp, now)
-    candidates = [part.removeprefix("v1,").encode("utf-8", "replace") for part in given.split(" ") if part.startswith("v1,")]
+    candidates = [
+        part.removeprefix("v1,").encode("utf-8", "replace") for part in given.split(" ") if part.startswith("v1,")
+    ]
     if not candidates:
         raise SignatureError("webhook-signature holds no signature of version v1")
     head = f"{message_id}.{timestamp}.".encode("utf-8", "replace")  # text from a request may be no Unicode
     for secret in secrets:
         digest = hmac.digest(parse_secret(secret), head + body, "sha256")
         expected = base64.b64encode(digest)
-        if any([hmac.compare_digest(expected, candidate) for candidate in candidates]):
+        matches = [hmac.compare_digest(expected, candidate) for candidate in candidates]
+        if any(matches):
             return
     raise SignatureError("no signature matches: another secret, or the body, id or time were changed on the way")
 

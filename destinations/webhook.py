@@ -1,8 +1,9 @@
-"""The kind `webhook`: one signed HTTP request for each message. Tries once; what an answer means stands in `answers`."""
+"""The kind `webhook`: one signed HTTP request for each message, once. What an answer means stands in `answers`."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.config.settings import RetrySpec
 from pipeline.model import DeliveryReason, JobState, Message, Outcome, Verdict
 
 _DEAD_ON = (413, 414, 415, 431, 501, 505)
+_ONE_WRITE = 2**20  # aiohttp writes up to this at once, and more of it from a file, in pieces
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]")
 
 
@@ -105,9 +107,7 @@ class Webhook:
     async def send(self, sending: Sending) -> Outcome:
         """Send one request and say what happened. Cancellation closes its connection and passes through."""
         settings = self._settings
-        body = make_body(
-            settings.body, sending.message, base_url=sending.base_url, inline_limit=settings.inline_limit
-        )
+        body = make_body(settings.body, sending.message, base_url=sending.base_url, inline_limit=settings.inline_limit)
         headers = self._headers_of(sending, body)
         try:
             response = await self._request(headers, body.content)
@@ -130,14 +130,15 @@ class Webhook:
         try:
             return await self._once(headers, content)
         except ClientError as error:
-            if not was_unsent(error):
+            if len(content) > _ONE_WRITE or not was_unsent(error):
                 raise
         return await self._once(headers, content)  # nothing has left, so this is still the same attempt
 
     async def _once(self, headers: CIMultiDict[str], content: bytes) -> ClientResponse:
         assert self._client is not None, "send() before open()"
+        data = content if len(content) <= _ONE_WRITE else BytesIO(content)
         return await self._client.request(
-            self._settings.method, self._url, data=content, headers=headers, allow_redirects=False
+            self._settings.method, self._url, data=data, headers=headers, allow_redirects=False
         )
 
     def _headers_of(self, sending: Sending, body: Body) -> CIMultiDict[str]:
@@ -195,7 +196,7 @@ def _duration_s(message: Message) -> float:
 
 
 async def _read(response: ClientResponse) -> bytes:
-    """Return the first of the answer's body; what goes wrong from here on changes nothing, the status line has decided."""
+    """Return the start of the answer's body; what goes wrong here changes nothing, the status line has decided."""
     content = response.content
     chunks: list[bytes] = []
     room = answers.READ_LIMIT

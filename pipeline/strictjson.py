@@ -1,6 +1,6 @@
 """Strict JSON: RFC 8259 without duplicate keys, NaN, lone surrogates, trailing bytes or more than 64 levels.
 
-Pure. The good case costs one parse and, where there are objects, one serialisation; the rest is done only for what differs.
+Pure. The good case costs one parse and, where there are objects, one serialisation.
 """
 
 import json
@@ -56,18 +56,18 @@ def _has_duplicates(text: bytes, value: Any) -> bool:
         return False
     try:
         json.loads(text, object_pairs_hook=_refuse_duplicates, parse_int=str, parse_float=str)
-    except _DuplicateKey:
+    except _DuplicateKeyError:
         return True
     return False
 
 
-class _DuplicateKey(Exception):
+class _DuplicateKeyError(Exception):
     pass
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) != len(pairs):
-        raise _DuplicateKey
+        raise _DuplicateKeyError
 
 
 def _first_fault(text: str) -> BadJsonError:

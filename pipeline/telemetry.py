@@ -31,7 +31,7 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("delivery.dead", _W, "delivery_id job_id destination attempt reason"),
             ("delivery.rescued", _I, "delivery_id job_id"),
             ("delivery.stale", _W, "delivery_id job_id"),
-            ("request.failed", _E, "error_id path"),
+            ("request.failed", _E, "id path"),
             ("task.failed", _E, "job_id"),
             ("store.pruned", _I, "jobs"),
         )

@@ -10,7 +10,7 @@ from pipeline.model import Result
 def value_json(result: Result) -> bytes:
     """Return the value of `result` as valid JSON in UTF-8, byte for byte its body where that is JSON already.
 
-    The body is JSON if its type says so, or if it has no type, and it parses; else the value is the text as a JSON string.
+    The body is JSON if its type says so or it has none, and it parses; else the value is the text as a JSON string.
     Bytes that are no UTF-8 are given as a JSON string of their base64.
     """
     content_type = result.content_type

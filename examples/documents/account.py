@@ -91,7 +91,7 @@ class Account:
 
 def faults_of(account: Account) -> list[str]:
     """Return a sentence for everything that is missing or does not agree; none if every document is accounted for."""
-    return [*account.faults, *_faults_of_cases(account), *_faults_of_receipts(account)]
+    return [*account.faults, *_faults_of_receipts(account), *_faults_of_cases(account)]
 
 
 def _faults_of_cases(account: Account) -> Iterator[str]:
@@ -100,16 +100,19 @@ def _faults_of_cases(account: Account) -> Iterator[str]:
         fault = case.problem or _fault_of(case, verified.get(case.job_id or "", []))
         if fault:
             yield f"{case.name} (job {case.job_id or 'none'}): {fault}"
+    never = sum(not case.job_id and not case.problem for case in account.cases)
+    if never:
+        yield f"{never} documents were never submitted"
 
 
 def _fault_of(case: Case, receipts: list[Receipt]) -> str | None:
     if not case.job_id:
-        return "it was never submitted"
+        return None  # these are only counted
     if not case.is_final:
         return f"its job has not ended, it is {case.state}"
     told = {receipt.state for receipt in receipts}
     if not told:
-        return f"no webhook arrived; its deliveries are {dict(+case.deliveries)}"
+        return f"no webhook with a good signature arrived; its deliveries are {dict(+case.deliveries)}"
     if told != {case.state}:
         return f"the status URL says {case.state}, the webhook says {', '.join(sorted(told))}"
     if +case.deliveries != {"delivered": 1}:

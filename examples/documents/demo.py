@@ -2,8 +2,8 @@
 
     .venv/bin/python examples/documents/demo.py [FOLDER]
 
-It starts a webhook receiver and a real `sendoff serve`, submits the documents, follows each job's status URL to the end,
-and holds three accounts against each other: what was submitted, what the status URLs say, what the receiver got.
+It starts a webhook receiver and a real `sendoff serve`, submits the documents, follows each job's status URL to its
+end, and holds three accounts against each other: what was submitted, what the status URLs say, what the receiver got.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def _cancel_on_sigterm() -> None:
 
 
 def _usage_error(sentence: str) -> int:
-    say(f"demo: {sentence}", "red")
+    print(f"demo: {sentence}", file=sys.stderr)
     return EXIT_USAGE
 
 

@@ -22,7 +22,7 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 class Live:
-    """Two bars: jobs that have ended, webhooks that have arrived. Where nothing can be redrawn, only the end is shown."""
+    """Two bars: jobs that have ended, webhooks that have arrived. What cannot redraw shows only the end."""
 
     def __init__(self, account: Account) -> None:
         columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -101,5 +101,5 @@ def _from_command_line(given: Overrides) -> Source:
 def _faults(shape: Shape, source: Source) -> list[Fault]:
     try:
         return all_faults(shape, source)
-    except RecursionError:  # a `when` near the limit of depth, met by a caller that is deep in its own stack
-        return [source.fault((), "expected fewer levels, got too many to validate")]
+    except RecursionError as error:  # a `when` near the limit of depth, and a caller deep in its own stack
+        raise ConfigurationError([source.fault((), "expected fewer levels, got too many to validate")]) from error

@@ -1,4 +1,4 @@
-"""The options of destinations, which their kinds turn into settings and may still refuse, for what no schema can tell."""
+"""The options of destinations: their kinds turn them into settings, and may refuse what no schema can tell."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType

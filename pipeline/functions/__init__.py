@@ -1,1 +1,1 @@
-"""User functions: which there are (catalog), what they are called with (wire), and the processes that run them (pool)."""
+"""User functions: which there are (catalog), what they are called with (wire), and what runs them (pool)."""

@@ -11,6 +11,7 @@ from struct import Struct
 
 HEADER = Struct("!BIII")
 HEAD_LIMIT = 1024 * 1024
+_FIRST_READ = 8 * 1024  # enough for most; a larger buffer costs more to make than to fill
 _READ_SIZE = 64 * 1024
 _COPY_LIMIT = 64 * 1024
 _LAST_READS = 64
@@ -40,8 +41,6 @@ OnFrame = Callable[[int, int, bytes, bytes], None]
 
 class Channel:
     """Writes calls and reads what a worker answers; everything happens in callbacks of the loop."""
-
-    __slots__ = ("_body_limit", "_chunks", "_loop", "_missing", "_on_end", "_on_frame", "_on_rubbish", "_socket", "_unsent")
 
     def __init__(
         self,
@@ -80,11 +79,8 @@ class Channel:
             return False
         start = HEADER.pack(kind, run, len(head), len(body)) + head
         try:
-            if len(body) <= _COPY_LIMIT:
-                frame = start + body
-                sent = self._socket.send(frame)
-            else:
-                sent = self._socket.sendmsg((start, body))
+            is_small = len(body) <= _COPY_LIMIT
+            sent = self._socket.send(start + body) if is_small else self._socket.sendmsg((start, body))
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -125,7 +121,7 @@ class Channel:
     def _read(self) -> bool:
         """Read once, which bounds the time taken from others; return whether there was anything."""
         try:
-            chunk = self._socket.recv(_READ_SIZE)
+            chunk = self._socket.recv(_READ_SIZE if self._chunks else _FIRST_READ)
         except BlockingIOError:
             return False
         except OSError:

@@ -1,10 +1,8 @@
-"""The environment of worker processes: an allow-list, so that nothing secret of the service reaches a function by default."""
+"""The environment of worker processes: an allow-list, so that nothing secret of the service reaches a function."""
 
 from collections.abc import Mapping
 
-_ALLOWED = frozenset(
-    {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"}
-)
+_ALLOWED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 
 
 def worker_environment(own: Mapping[str, str]) -> dict[str, str]:

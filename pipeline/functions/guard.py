@@ -1,12 +1,13 @@
-"""The guard: the process that starts, signals and kills all workers of one service, and outlives the service to kill them.
+"""The guard: the process that starts, signals and kills all workers of one service, and outlives it to kill them.
 
-Run as `python -I -S guard.py FD`. Standard library only, one thread, nothing of the rest of Sendoff. FD is a SOCK_SEQPACKET
-socket: orders come in and reports go out as one JSON object a packet; its end means that the service is gone.
+Run as `python -I -S guard.py FD`: standard library only, one thread. FD is a SOCK_SEQPACKET socket; orders come in and
+reports go out as one JSON object a packet; its end means that the service is gone.
 
-    {"start": n, "argv", "env", "cwd", "limits"} + channel, stdout, stderr   ->  {"pid": pid, "worker": n}
-    {"signal": s, "worker": n}   to the worker's process group                    {"exit": {"code"|"signal"|"error": x}, "worker": n}
-    {"kill": n}                  with all descendants
-    {"hunt": [marker, ...]}      what an earlier guard's workers left behind
+    orders   {"start": n, "argv": [], "env": {}, "cwd": "", "limits": {}} with the descriptors channel, stdout, stderr
+             {"signal": s, "worker": n}   to the worker's process group
+             {"kill": n}                  with all its descendants
+             {"hunt": [marker, ...]}      for what an earlier guard's workers left behind
+    reports  {"ready": pid}   {"pid": pid, "worker": n}   {"exit": {"code" or "signal" or "error": x}, "worker": n}
 """
 
 import ctypes
@@ -19,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 MARKER = "SENDOFF_WORKER"
@@ -39,7 +41,7 @@ class Entry(NamedTuple):
     started: str
 
 
-class ServiceGone(Exception):
+class ServiceGoneError(Exception):
     """The other end of the control socket is closed."""
 
 
@@ -52,7 +54,7 @@ class Guard:
         self.workers: dict[int, int] = {}  # the living ones: process id -> number
         self.sessions: dict[int, int] = {}  # session -> number; kept until the worker's strays are gone
         self.markers: dict[str, int] = {}  # the same by marker
-        self.strays: dict[tuple[int, str], int] = {}  # processes known to be a worker's, in case they are orphaned later
+        self.strays: dict[tuple[int, str], int] = {}  # who was a worker's, should it be orphaned later
         self.dying: set[int] = set()
         self.hunted: set[str] = set()
         self.hunts = 0
@@ -77,22 +79,22 @@ class Guard:
                 if any(fd == self.control.fileno() for fd, _ in ready):
                     self.obey()
                 self.sweep()
-        except ServiceGone:
+        except ServiceGoneError:
             self.kill_all()
 
     def report(self, report: dict[str, Any]) -> None:
         try:
             self.control.send(json.dumps(report).encode())
         except OSError:
-            raise ServiceGone from None
+            raise ServiceGoneError from None
 
     def obey(self) -> None:
         try:
             packet, fds, _, _ = socket.recv_fds(self.control, MAX_PACKET, 3)
         except OSError:
-            raise ServiceGone from None
+            raise ServiceGoneError from None
         if not packet:
-            raise ServiceGone
+            raise ServiceGoneError
         order = json.loads(packet)
         if "start" in order:
             self.start(order, fds)
@@ -140,7 +142,7 @@ class Guard:
                 self.report({"exit": {"code": code} if code >= 0 else {"signal": -code}, "worker": number})
 
     def sweep(self) -> None:
-        """Kill what belongs to dying workers; a worker is forgotten once a look at all processes finds none of its own."""
+        """Kill what belongs to dying workers; one is forgotten once a look at all processes finds none of its own."""
         if self.hunts:
             self.hunts -= 1
             hunt(self.hunted)
@@ -161,7 +163,8 @@ class Guard:
     def owners(self, processes: dict[int, Entry]) -> dict[tuple[int, str], int]:
         """Return which worker each of our descendants belongs to.
 
-        An orphan (our child, but no worker) is told by what an earlier look found, by the marker in its environment, or by its session.
+        An orphan (our child, but no worker) is told by what an earlier look found, by the marker in its environment, or
+        by its session; one that has changed all three is found only when the service is gone.
         """
         children = children_of(processes)
         owners: dict[tuple[int, str], int] = {}
@@ -212,8 +215,8 @@ def become_worker(order: dict[str, Any], fds: list[int], guard: int) -> NoReturn
             os.dup2(source, target)
         os.closerange(CHANNEL_FD + 1, 1 << 20)
         os.chdir(order["cwd"])
-        os.execve(order["argv"][0], order["argv"], order["env"])
-    except BaseException as error:  # noqa: BLE001 - nothing may return into the guard's loop
+        os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - no shell is wanted
+    except BaseException as error:  # nothing may return into the guard's loop
         os.write(2, f"sendoff: the worker cannot be started: {error}\n".encode())
     os._exit(127)
 
@@ -254,7 +257,8 @@ def marker_of(pid: int) -> str:
     except OSError:
         return "?"
     start = f"{MARKER}=".encode()
-    return next((item[len(start) :].decode("ascii", "replace") for item in environment.split(b"\0") if item.startswith(start)), "?")
+    found = (item for item in environment.split(b"\0") if item.startswith(start))
+    return next(found, start + b"?")[len(start) :].decode("ascii", "replace")
 
 
 def hunt(markers: set[str]) -> None:
@@ -265,10 +269,8 @@ def hunt(markers: set[str]) -> None:
 
 
 def send_signal(pid: int, signum: int, *, is_group: bool = False) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # it is gone, or it is not ours any more (setuid)
         (os.killpg if is_group else os.kill)(pid, signum)
-    except (ProcessLookupError, PermissionError):
-        pass  # it is gone, or it is not ours any more (setuid)
 
 
 def main(fd: int) -> None:

@@ -1,4 +1,4 @@
-"""The service's side of the guard: gives orders, hands on reports, and puts a new guard in the place of one that died."""
+"""The service's side of the guard: gives orders, hands on reports, and replaces a guard that died."""
 
 import asyncio
 import os
@@ -86,7 +86,10 @@ class Guardian:
             process.wait()
 
     def start(self, number: int, order: Order, listener: Listener) -> None:
-        """Have a worker process started; `listener` is told of it from now on. Raises GuardError where no guard can be had."""
+        """Have a worker process started; `listener` is told of it from now on.
+
+        Raises GuardError where no guard can be had.
+        """
         if self._control is None:
             self._failed_starts = 0
             try:

@@ -21,9 +21,12 @@ MakeProcess = Callable[[Function, Owner], Process]
 class Lane:
     """Starts processes on demand, up to `size`, and gives each turn to the one that was used last."""
 
-    def __init__(self, function: Function, size: int, *, make: MakeProcess, alarms: Alarms) -> None:
+    def __init__(
+        self, function: Function, *, size: int, is_5xx_failure: bool, make: MakeProcess, alarms: Alarms
+    ) -> None:
         self.function = function
         self.size = size
+        self.is_5xx_failure = is_5xx_failure
         self.processes: set[Process] = set()
         self._make = make
         self._alarms = alarms
@@ -81,7 +84,7 @@ class Lane:
         processes, self.processes = self.processes, set()
         self._idle.clear()
         for process in processes:
-            process.drop(is_group_killed=False)
+            process.drop()
         while turn := self._next():
             turn.end(outcomes.returned(None, self._clock.now()), None)
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -12,9 +13,11 @@ from pipeline import strictjson
 from pipeline.errors import BadJsonError
 from pipeline.functions.output import RawOutput, lines_of
 from pipeline.functions.wire import check_head
-from pipeline.model import Call, JobReason, Result, RunError, RunOutcome, RunState
+from pipeline.model import Call, JobReason, Output, Result, RunError, RunOutcome, RunState
 
 LARGE = 256 * 1024
+_CACHED_HEAD = 512
+_NO_OUTPUT = Output()
 _JSON_HEADERS = (("content-type", "application/json"),)
 _REASONS = frozenset(
     {JobReason.ERROR, JobReason.OUT_OF_MEMORY, JobReason.BAD_RESPONSE, JobReason.TOO_LARGE, JobReason.REJECTED}
@@ -30,20 +33,18 @@ class Failure:
     is_final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """The end of a run before the work that may take long: checking a value, splitting output into lines."""
 
     outcome: RunOutcome
-    raw: RawOutput | None = None
-    is_value: bool = False
+    raw: RawOutput | None
+    is_value: bool
 
 
 def responded(head: bytes, body: bytes, started_at: datetime, ended_at: datetime) -> RunOutcome:
     """Return the outcome of a run whose handler returned a response."""
     try:
-        said = orjson.loads(head)
-        status, headers = check_head(said["status"], said["headers"])
+        status, headers = _read_head(head) if len(head) <= _CACHED_HEAD else _read_head.__wrapped__(head)
     except (ValueError, TypeError, KeyError) as error:
         return failed(_bad_response(str(error)), started_at, ended_at)
     return succeeded(Result(status=status, headers=headers, body=body), started_at, ended_at)
@@ -56,7 +57,16 @@ def returned_value(body: bytes, started_at: datetime, ended_at: datetime) -> Run
 
 def succeeded(result: Result, started_at: datetime, ended_at: datetime) -> RunOutcome:
     """Return the outcome of a run that succeeded with `result`."""
-    return RunOutcome(state=RunState.SUCCEEDED, result=result, started_at=started_at, ended_at=ended_at)
+    return RunOutcome(
+        state=RunState.SUCCEEDED, result=result, output=_NO_OUTPUT, started_at=started_at, ended_at=ended_at
+    )
+
+
+# A pure function of its bytes; a function answers with the same few heads again and again.
+@lru_cache(maxsize=256)
+def _read_head(head: bytes) -> tuple[int, tuple[tuple[str, str], ...]]:
+    said = orjson.loads(head)
+    return check_head(said["status"], said["headers"])
 
 
 def failed(failure: Failure, started_at: datetime | None, ended_at: datetime) -> RunOutcome:

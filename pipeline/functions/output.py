@@ -1,4 +1,4 @@
-"""What a worker process writes to stdout and stderr: read without blocking, kept newest first, split into lines at the end."""
+"""What a worker process writes to stdout and stderr: read without blocking, the newest kept, split at the end."""
 
 import asyncio
 import os
@@ -111,14 +111,13 @@ def lines_of(raw: RawOutput) -> Output:
     lines: deque[Line] = deque(maxlen=MOST_LINES)
     begun = {"stdout": b"", "stderr": b""}
     made = 0
-    at = raw.chunks[-1][0]
-    for at, stream, data in raw.chunks:  # noqa: B007 - the last chunk's time is that of the lines without an end
+    for at, stream, data in raw.chunks:
         *whole, begun[stream] = (begun[stream] + data).split(b"\n")
         for text in whole:
             made += _add(lines, at, stream, text)
     for stream, text in begun.items():
         if text:
-            made += _add(lines, at, stream, text)
+            made += _add(lines, raw.chunks[-1][0], stream, text)
     return Output(lines=tuple(lines), dropped=raw.dropped + made - len(lines))
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -41,6 +40,7 @@ class Pool:
 
     async def open(self) -> None:
         """Start the guard; workers are started when they are needed. Raises GuardError."""
+        self._new_future = asyncio.get_running_loop().create_future
         self._alarms.open()
         await self._guardian.open()
 
@@ -76,11 +76,11 @@ class Pool:
     async def run(self, call: Call, *, slot_wait_s: float | None = None) -> RunOutcome:
         """Run a call in a worker process of its function, after those that came before it, and return the outcome.
 
-        Raises UnknownFunctionError and BadNameError, GuardError where no worker can be started, and BusyError where no slot
-        came free within `slot_wait_s`. Cancelling kills the run in the background: SIGTERM, 5 s, SIGKILL.
+        Raises UnknownFunctionError and BadNameError, GuardError where no worker can be started, and BusyError where no
+        slot came free within `slot_wait_s`. Cancelling kills the run in the background: SIGTERM, 5 s, SIGKILL.
         """
         lane = self._lanes.get(call.function) or self._add_lane(call.function)
-        turn = Turn(call, asyncio.get_running_loop().create_future())
+        turn = Turn(call, self._new_future())
         lane.enter(turn)
         alarm = None
         if slot_wait_s is not None and turn.process is None:
@@ -93,10 +93,16 @@ class Pool:
         finally:
             if alarm is not None:
                 alarm.remove()
-        return await settle(ended, call, is_5xx_failure=self._settings.of(call.function).retry_on_5xx)
+        return await settle(ended, call, is_5xx_failure=lane.is_5xx_failure)
 
     def _add_lane(self, name: str) -> Lane:
-        lane = Lane(self._catalog.get(name), self.size(name), make=self._make, alarms=self._alarms)
+        lane = Lane(
+            self._catalog.get(name),
+            size=self.size(name),
+            is_5xx_failure=self._settings.of(name).retry_on_5xx,
+            make=self._make,
+            alarms=self._alarms,
+        )
         self._lanes[name] = lane
         return lane
 

@@ -1,6 +1,6 @@
 """One worker process: from its start over many runs to its end, as a state machine without tasks.
 
-The lane gives it turns; the guard tells how it ends; the channel brings frames; one alarm is set for whatever must not last.
+The lane gives it turns, the guard tells how it ends, the channel brings frames; one alarm is set for what must not last.
 """
 
 import os
@@ -18,10 +18,10 @@ from pipeline.functions import outcomes
 from pipeline.functions.alarms import Alarms
 from pipeline.functions.catalog import Function
 from pipeline.functions.channel import Channel, Kind
+from pipeline.functions.ends import Ends
 from pipeline.functions.environment import worker_environment
 from pipeline.functions.guardian import Guardian, Order
 from pipeline.functions.outcomes import Failure
-from pipeline.functions.ends import Ends
 from pipeline.functions.output import OutputPipes, RawOutput
 from pipeline.functions.turn import Turn
 
@@ -41,6 +41,11 @@ class State(Enum):
     BUSY = auto()
     STOPPING = auto()
     ENDED = auto()
+
+
+# Looked up once: on the way of every run a member of an enumeration costs more than the comparison.
+_STARTING, _IDLE, _BUSY, _STOPPING, _ENDED = State
+_CALL, _READY, _UNLOADED, _STARTED, _VALUE, _RESPONSE, _FAILED = map(int, Kind)
 
 
 class Owner(Protocol):
@@ -64,7 +69,7 @@ class Process:
     ) -> None:
         self.number = number
         self.function = function
-        self.state = State.STARTING
+        self.state = _STARTING
         self.pid: int | None = None
         self.start_failure: Failure | None = None
         """Why it ended before it could take a turn."""
@@ -90,7 +95,7 @@ class Process:
     @property
     def has_failed_to_start(self) -> bool:
         """Tell whether the process ended, by its own fault, before it could take a turn."""
-        return self.state is State.ENDED and not self._was_ready and not self._is_dropped
+        return self.state is _ENDED and not self._was_ready and not self._is_dropped
 
     def is_running(self, turn: Turn) -> bool:
         """Tell whether `turn` is in this process now."""
@@ -142,9 +147,9 @@ class Process:
                 "parent_id": call.parent_id,
             }
         )
-        if not self._channel.send(Kind.CALL, self._run, head, call.event):
+        if not self._channel.send(_CALL, self._run, head, call.event):
             return False
-        self.state = State.BUSY
+        self.state = _BUSY
         self._turn = turn
         turn.process = self
         turn.started_at = None
@@ -152,18 +157,17 @@ class Process:
         return True
 
     def stop(self, failure: Failure | None) -> None:
-        """End the process politely: SIGTERM to its group, SIGKILL to it and all descendants 5 s later; `failure` is its run's."""
-        self.state = State.STOPPING
+        """End the process, and its run with `failure`: SIGTERM to its group, 5 s later SIGKILL to all descendants."""
+        if self.state is _STOPPING:
+            return
+        self.state = _STOPPING
         self._failure = self._failure or failure
         self._guardian.signal(self.number, signal.SIGTERM)
         self._alarm.set(KILL_AFTER_S, self._kill)
 
-    def drop(self, *, is_group_killed: bool) -> None:
-        """Give up on the process at once; its run is returned. Nobody is told."""
+    def drop(self) -> None:
+        """Give up on the process at once; its run is returned. The owner is not told."""
         self._is_dropped = True
-        if is_group_killed and self.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
         self._close()
 
     # -- what the guard tells
@@ -172,11 +176,11 @@ class Process:
         self.pid = pid
 
     def on_exit(self, how: str) -> None:
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return
         self._how = how
         self._channel.drain()  # its last frame may still be there
-        self.state = State.STOPPING
+        self.state = _STOPPING
         if self._pipes.has_ended:
             self._finish()
         else:
@@ -184,48 +188,58 @@ class Process:
             self._alarm.set(PIPES_AFTER_S, self._finish)
 
     def on_guard_lost(self) -> None:
-        self.drop(is_group_killed=True)
+        if self.pid is not None:
+            # PDEATHSIG has killed the worker already, but not what it started.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        turn = self._turn
+        if turn is not None and turn.started_at is None:
+            self._turn = None
+            self._owner.take_back(turn, "the guard died")
+        self.drop()
         self._owner.on_ended(self)
 
     # -- what the channel and the pipes bring
 
     def _on_frame(self, kind: int, run: int, head: bytes, body: bytes) -> None:
         turn = self._turn
-        if turn is not None and self.state is State.BUSY and run == self._run:
-            if kind == Kind.STARTED and turn.started_at is None:
+        if turn is not None and run == self._run and self.state is _BUSY:
+            if kind == _STARTED and turn.started_at is None:
                 turn.started_at = self._clock.now()
                 self._alarm.set(turn.call.timeout_s, self._on_limit)
-            elif not (kind in _RESULTS and self._end_turn(turn, kind, head, body)):
+            elif not self._end_turn(turn, kind, head, body):
                 self._on_rubbish()
-        elif self.state is State.STARTING and kind == Kind.READY:
+        elif self.state is _STARTING and kind == _READY:
             self._was_ready = True
             self._become_free()
-        elif self.state is State.STARTING and kind == Kind.UNLOADED:
+        elif self.state is _STARTING and kind == _UNLOADED:
             self._on_unloaded(head)
-        elif self.state is not State.STOPPING:  # what comes after the limit comes too late
+        elif self.state is not _STOPPING:  # what comes after the limit comes too late
             self._on_rubbish()
 
     def _end_turn(self, turn: Turn, kind: int, head: bytes, body: bytes) -> bool:
         now = self._clock.now()
         started_at = turn.started_at or now
-        is_value = kind == Kind.VALUE
+        is_value = kind == _VALUE
         if is_value:
             outcome = outcomes.returned_value(body, started_at, now)
-        elif kind == Kind.RESPONSE:
+        elif kind == _RESPONSE:
             outcome = outcomes.responded(head, body, started_at, now)
-        else:
+        elif kind == _FAILED:
             try:
                 outcome = outcomes.failed(outcomes.failure_of(head), started_at, now)
             except ValueError:
                 return False
+        else:
+            return False
         self._turn = None
-        turn.end(outcome, self._pipes.take(), is_value=is_value)
+        turn.end(outcome, self._pipes.take(), is_value)
         self._become_free()
         return True
 
     def _become_free(self) -> None:
         self._alarm.stop()
-        self.state = State.IDLE
+        self.state = _IDLE
         if self._how is None:
             self._owner.on_free(self)
 
@@ -235,7 +249,7 @@ class Process:
         except ValueError:
             self._on_rubbish()
             return
-        self.state = State.STOPPING
+        self.state = _STOPPING
         self._alarm.set(KILL_AFTER_S, self._kill)
 
     def _on_rubbish(self) -> None:
@@ -244,8 +258,8 @@ class Process:
 
     def _on_channel_end(self) -> None:
         if self._how is None:
-            # As a rule the guard's word follows at once. Else the process closed its channel, and is of no use any more.
-            self.state = State.STOPPING
+            # As a rule the guard's word follows at once. Else the process lives, without a channel: of no use.
+            self.state = _STOPPING
             self._alarm.set(_REPORT_AFTER_S, self._on_mute)
 
     def _on_pipes_end(self) -> None:
@@ -273,14 +287,14 @@ class Process:
             self.start_failure = self.start_failure or failure
 
     def _kill(self) -> None:
-        self.state = State.STOPPING
+        self.state = _STOPPING
         self._guardian.kill(self.number)
         self._alarm.set(KILL_AFTER_S, self._finish)  # should the guard not answer
 
     # -- the end
 
     def _finish(self) -> None:
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return
         turn, self._turn = self._turn, None
         now = self._clock.now()
@@ -293,13 +307,10 @@ class Process:
         self._owner.on_ended(self)
 
     def _close(self) -> None:
-        self.state = State.ENDED
+        self.state = _ENDED
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.end(outcomes.returned(turn.started_at, self._clock.now()), self._pipes.take())
         self._alarm.remove()
         self._channel.close()
         self._pipes.close()
-
-
-_RESULTS = frozenset({Kind.VALUE, Kind.RESPONSE, Kind.FAILED})

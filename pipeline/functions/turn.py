@@ -25,7 +25,7 @@ class Turn:
     lost: int = 0
     """How many processes ended before they began it."""
 
-    def end(self, outcome: RunOutcome, raw: RawOutput | None, *, is_value: bool = False) -> None:
+    def end(self, outcome: RunOutcome, raw: RawOutput | None, is_value: bool = False) -> None:
         """Answer the caller, if there still is one."""
         if not self.future.done():
             self.future.set_result(Ended(outcome, raw, is_value))

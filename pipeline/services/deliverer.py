@@ -72,7 +72,7 @@ class Deliverer:
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self.lanes: Mapping[str, Lane[ClaimedDelivery]] = {
-            name: Lane(name, route.concurrency, partial(self._claim, name), self.start)
+            name: Lane(name, route.concurrency, claim=partial(self._claim, name), start=self.start, clock=clock)
             for name, route in routes.items()
         }
 

@@ -54,8 +54,7 @@ class FanOut:
                 max_attempts=route.policy.max_attempts,
                 recipient=recipient,
             )
-            for target in targets
-            for route in (self._routes[target.to],)
+            for route in (self._routes[name] for name in dict.fromkeys(target.to for target in targets))
             for recipient in route.destination.recipients()
         )
 

@@ -9,14 +9,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from pipeline.clock import Clock
+
 T = TypeVar("T")
+
+_MOST_AHEAD = 32
+_WEIGHT = 0.1  # of the newest measurement in a moving average
 
 
 class Lane(Generic[T]):
     """The slots of one function or destination."""
 
     def __init__(
-        self, name: str, size: int, claim: Callable[[int], Awaitable[Sequence[T]]], start: Callable[[T], None]
+        self,
+        name: str,
+        size: int,
+        *,
+        claim: Callable[[int], Awaitable[Sequence[T]]],
+        start: Callable[[T], None],
+        clock: Clock,
     ) -> None:
         """`claim` asks the store for up to n rows; `start` begins work on one and has it call `release` at its end."""
         self.name = name
@@ -26,13 +37,27 @@ class Lane(Generic[T]):
         self.is_open = True
         self._claim = claim
         self._start = start
+        self._clock = clock
+        self._claim_s = 0.0
+        self._work_s = 0.0
         self._wakeup = asyncio.Event()
 
-    def offer(self) -> bool:
-        """Take a slot for a row that is about to be inserted, if one is free and nothing waits; `release` gives it
-        back.
+    @property
+    def free(self) -> int:
+        """Return how many rows more may be in hand."""
+        return self.size + self._ahead - self.in_hand
+
+    @property
+    def _ahead(self) -> int:
+        """Return how many rows to hold ready beyond the slots: as many as are worked off while one claim is under way.
+
+        A claim takes a commit's time. Where the work takes longer than that, nothing is claimed ahead.
         """
-        if not self.is_open or self.backlog or self.in_hand >= self.size:
+        return min(_MOST_AHEAD, int(self.size * self._claim_s / self._work_s)) if self._work_s else 0
+
+    def offer(self) -> bool:
+        """Take a slot for a row about to be inserted, if one is free and nothing waits; `release` gives it back."""
+        if not self.is_open or self.backlog or self.free <= 0:
             return False
         self.in_hand += 1
         return True
@@ -43,10 +68,14 @@ class Lane(Generic[T]):
         if self.backlog:
             self._wakeup.set()
 
+    def measure(self, work_s: float) -> None:
+        """Note how long one row kept a slot busy, where it is of use to hold rows ready."""
+        self._work_s += (work_s - self._work_s) * _WEIGHT if self._work_s else work_s
+
     def add(self, count: int = 1) -> None:
         """Note that so many rows more wait in the store."""
         self.backlog += count
-        if self.in_hand < self.size:
+        if self.free > 0:
             self._wakeup.set()
 
     def recount(self, count: int) -> None:
@@ -63,16 +92,18 @@ class Lane(Generic[T]):
         while True:
             await self._wakeup.wait()
             self._wakeup.clear()
-            while self.is_open and self.backlog and (free := self.size - self.in_hand) > 0:
+            while self.is_open and self.backlog and (free := self.free) > 0:
                 await self._fill(free)
 
     async def _fill(self, free: int) -> None:
         self.in_hand += free
+        began = self._clock.monotonic()
         claimed: Sequence[T] = ()
         try:
             claimed = await self._claim(free)
         finally:
             self.in_hand -= free - len(claimed)
+        self._claim_s += (self._clock.monotonic() - began - self._claim_s) * _WEIGHT
         self.backlog = max(0, self.backlog - len(claimed)) if len(claimed) == free else 0
         for row in claimed:
             self._start(row)

@@ -64,7 +64,11 @@ class Worker:
         self._ending: set[asyncio.Task[None]] = set()
         self.lanes: Mapping[str, Lane[ClaimedJob]] = {
             function.name: Lane(
-                function.name, pool.size(function.name), partial(self._claim, function.name), self.start
+                function.name,
+                pool.size(function.name),
+                claim=partial(self._claim, function.name),
+                start=self.start,
+                clock=clock,
             )
             for function in catalog
         }
@@ -112,6 +116,8 @@ class Worker:
         finally:
             self._running.pop((job.id, claimed.token), None)
             lane.release()
+        if outcome.started_at is not None and outcome.ended_at is not None:
+            lane.measure((outcome.ended_at - outcome.started_at).total_seconds())
         await self.finish(job, claimed.token, outcome)
 
     def _call(self, claimed: ClaimedJob) -> Call:
@@ -131,7 +137,7 @@ class Worker:
     async def finish(self, job: Job, token: int, outcome: RunOutcome) -> None:
         """Write the end of a run, and begin the deliveries that it owes."""
         now = self._clock.now()
-        step = after_run(job, outcome, self._policy(job.function), now)
+        step = after_run(job, outcome, self.policy(job.function), now)
         ending = self._fan_out.ending(job, step, outcome, now, self._deliverer.offer)
         try:
             claimed = await self._store.finish_run(job, token, step, outcome, now=now, ending=ending)
@@ -156,7 +162,8 @@ class Worker:
             self.add({job.function: 1})
         self._changes.notify(job.id)
 
-    def _policy(self, function: str) -> Policy:
+    def policy(self, function: str) -> Policy:
+        """Return the retry policy of a function."""
         if (rule := self._policies.get(function)) is None:
             rule = self._policies[function] = policy(self._functions.of(function).retry)
         return rule

@@ -3,6 +3,7 @@
 Keys and scopes stand here too once they exist; until then the service is reached from the loopback address only.
 """
 
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ class ForbiddenError(SendoffError):
     """The request names a foreign Host, or comes from a page of another site."""
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Tell whether `host`, a name or an address, means this machine only."""
     if host.lower() == "localhost":

@@ -62,7 +62,7 @@ def whole_number(request: web.Request, name: str, default: int, least: int, most
 
 def bad_parameter(name: str, detail: str) -> ProblemError:
     """Return the 400 for a parameter of the query."""
-    return ProblemError(400, "Bad parameter", f"{name}: {detail}", errors=[{"detail": detail, "pointer": f"?{name}"}])
+    return ProblemError(400, "Bad parameter", f"{name}: {detail}", errors=[{"detail": detail, "parameter": name}])
 
 
 def cursor(request: web.Request) -> str | None:

@@ -11,7 +11,6 @@ from pipeline.errors import BodyTooLargeError
 from pipeline.functions import wire
 from pipeline.functions.catalog import Function
 from pipeline.model import Call, JobDraft, JobReason, RunOutcome, RunState
-from pipeline.retry import policy
 from pipeline.web import views
 from pipeline.web.answers import replay
 from pipeline.web.parts import PARTS, Parts, base_url
@@ -81,7 +80,7 @@ async def _accept(
         id=job_id,
         function=function.name,
         event=event,
-        max_attempts=policy(settings.retry).max_attempts,
+        max_attempts=parts.worker.policy(function.name).max_attempts,
         timeout_s=settings.timeout or BACKGROUND_S,
     )
     created_at = await parts.intake.accept(draft)

@@ -107,5 +107,5 @@ def _of_sendoff(request: web.Request, raised: errors.SendoffError) -> web.Respon
 
 def _unexpected(request: web.Request, raised: Exception) -> web.Response:
     error_id = secrets.token_hex(8)
-    request.app[PARTS].telemetry.failed("request.failed", raised, error_id=error_id, path=request.path)
-    return problem(request, 500, "Internal error", f"error {error_id}; the service's log has more", error_id=error_id)
+    request.app[PARTS].telemetry.failed("request.failed", raised, id=error_id, path=request.path)
+    return problem(request, 500, "Internal error", f"error {error_id}; the service's log has more", id=error_id)

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.ids import made_at
 from pipeline.model import (
     Attempt,
     Delivery,
@@ -179,14 +178,17 @@ def attempt(value: Attempt) -> View:
         "status": outcome.status,
         "class": outcome.reason,
         "message": outcome.message,
-        "headers": [list(pair) for pair in outcome.headers],
-        "body": outcome.body.decode(errors="replace"),
+        "headers": _joined(outcome.headers),
+        "body": None if outcome.status is None else outcome.body.decode(errors="replace"),
         "remote_address": outcome.remote_address,
         "next_attempt_at": rfc3339(value.next_attempt_at),
         "why": value.why,
     }
 
 
-def created_at_of(job_id: str) -> str | None:
-    """Return the moment that an id carries."""
-    return rfc3339(made_at(job_id))
+def _joined(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined

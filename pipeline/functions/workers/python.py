@@ -1,7 +1,7 @@
 """The Python worker: loads one function and runs what the service sends over descriptor 3, one call at a time.
 
-Run as `python python.py NAME PATH RESULT_LIMIT MEMORY_MB`. One file, standard library only, Python 3.9 or newer. Frames are those of
-`pipeline.functions.channel`.
+Run as `python python.py NAME PATH RESULT_LIMIT MEMORY_MB`. One file, standard library only, Python 3.9 or newer. The
+frames are those of `pipeline.functions.channel`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from typing import Any, Callable, Iterable
@@ -25,7 +26,7 @@ TEXT_LIMIT = 128 * 1024
 FRAME_LIMIT = 100
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """A run's failure that is told to the service as it is."""
 
     def __init__(self, reason: str, kind: str, message: str, stack: Iterable[str] = (), final: bool = False) -> None:
@@ -33,7 +34,7 @@ class Failed(Exception):
         self.head = {"reason": reason, "type": kind, "message": message, "stack": list(stack), "final": final}
 
 
-class Rejected(Exception):
+class Rejected(Exception):  # noqa: N818 - callers see this name as errorType
     """What `context.reject` raises: the run has failed for good, whatever else happens in it."""
 
     retryable = False
@@ -102,11 +103,14 @@ class Channel:
         # What UTF-8 cannot hold becomes "?": a lone surrogate would not be JSON.
         said = b"" if head is None else json.dumps(head, ensure_ascii=False).encode("utf-8", "replace")
         start = HEADER.pack(kind, run, len(said), len(body)) + said
-        if len(body) <= COPY_LIMIT:
-            self._socket.sendall(start + body)
-        else:
-            self._socket.sendall(start)
-            self._socket.sendall(body)
+        try:
+            if len(body) <= COPY_LIMIT:
+                self._socket.sendall(start + body)
+            else:
+                self._socket.sendall(start)
+                self._socket.sendall(body)
+        except OSError:
+            os._exit(1)  # the service has closed the channel: nobody is left to tell anything
 
 
 class Worker:
@@ -124,7 +128,7 @@ class Worker:
         """Load the function and run calls until the service closes the channel, or the function cannot be loaded."""
         try:
             handler = load(self.path)
-        except Failed as failed:
+        except FailedError as failed:
             flush()
             self.channel.send(UNLOADED, head=failed.head)
             return
@@ -155,9 +159,9 @@ class Worker:
             kind, head, body = encode(value, call["is_background"])
             if len(body) > self.result_limit:
                 message = f"the result has {len(body)} bytes, more than the {self.result_limit} that are allowed"
-                raise Failed("too_large", "Function.ResponseSizeTooLarge", message)
+                raise FailedError("too_large", "Function.ResponseSizeTooLarge", message)
             return kind, head, body
-        except Failed as failed:
+        except FailedError as failed:
             return FAILED, failed.head, b""
         except BaseException as error:  # SystemExit too: in a handler it is an exception like any other
             return FAILED, describe(error), b""
@@ -173,7 +177,7 @@ class Worker:
 
 
 def load(path: str) -> Callable[..., Any]:
-    """Import the function's file and return its handler; raise Failed, naming file and line, where that does not work."""
+    """Import the function's file and return its handler; raise FailedError, naming file and line."""
     folder, file = os.path.split(path)
     stem = os.path.splitext(file)[0]
     name = stem if stem not in sys.modules else f"function_{stem}"  # functions/json.py must not replace json
@@ -186,21 +190,21 @@ def load(path: str) -> Callable[..., Any]:
         loader.exec_module(module)
     except SyntaxError as error:
         where = f"{relative(error.filename or path, folder)}:{error.lineno or 1}"
-        raise Failed("error", "Runtime.UserCodeSyntaxError", f"{where}: {error.msg}") from None
+        raise FailedError("error", "Runtime.UserCodeSyntaxError", f"{where}: {error.msg}") from None
     except BaseException as error:
         said = describe(error)
         lines = [frame for frame in frames_of(error) if frame[0] == path]
         where = f"{file}:{lines[-1][1]}" if lines else file
         message = f"{where}: {said['type']}: {said['message']}"
-        raise Failed("error", "Runtime.ImportModuleError", message, said["stack"]) from None
-    handler = getattr(module, "handler", None)
-    if not callable(handler):
-        raise Failed("error", "Runtime.HandlerNotFound", f"{file}:1: defines no function handler(event, context)")
+        raise FailedError("error", "Runtime.ImportModuleError", message, said["stack"]) from None
+    handler: Callable[..., Any] | None = getattr(module, "handler", None)
+    if handler is None or not callable(handler):
+        raise FailedError("error", "Runtime.HandlerNotFound", f"{file}:1: defines no function handler(event, context)")
     return handler
 
 
 def encode(value: Any, is_background: bool) -> tuple[int, dict[str, Any] | None, bytes]:
-    """Turn what a handler returned into the kind, head and body of a frame; raise Failed where it is neither response nor value."""
+    """Turn what a handler returned into the kind, head and body of a frame; raise FailedError where it is not allowed."""
     status = status_of(value.get("statusCode")) if isinstance(value, dict) else None
     if status is not None:
         return RESPONSE, {"status": status, "headers": headers_of(value)}, body_of(value)
@@ -230,7 +234,8 @@ def headers_of(response: dict[str, Any]) -> list[tuple[str, str]]:
     single = table(response, "headers")
     multiple = table(response, "multiValueHeaders")
     replaced = {str(name).lower() for name in multiple}
-    lines = [(str(name), header_text(name, value)) for name, value in single.items() if str(name).lower() not in replaced]
+    kept = [(name, value) for name, value in single.items() if str(name).lower() not in replaced]
+    lines = [(str(name), header_text(name, value)) for name, value in kept]
     for name, values in multiple.items():
         if not isinstance(values, (list, tuple)):
             raise bad(f"multiValueHeaders must hold lists, got {type(values).__name__} for {name}")
@@ -263,7 +268,6 @@ def body_of(response: dict[str, Any]) -> bytes:
     if not isinstance(body, str):
         raise bad(f"body must be a string, got {type(body).__name__}")
     try:
-        # a2b_base64 alone would skip what is not base64.
         if response.get("isBase64Encoded"):
             return binascii.a2b_base64(body.encode("ascii"), **STRICT_BASE64)
         return body.encode()
@@ -273,11 +277,12 @@ def body_of(response: dict[str, Any]) -> bytes:
         raise bad(f"body must be base64, as isBase64Encoded says: {error}") from None
 
 
+# Without it, what is not base64 is skipped; Python 3.9 and 3.10 do not know it.
 STRICT_BASE64: dict[str, Any] = {"strict_mode": True} if sys.version_info >= (3, 11) else {}
 
 
-def bad(message: str) -> Failed:
-    return Failed("bad_response", "Runtime.MarshalError", message)
+def bad(message: str) -> FailedError:
+    return FailedError("bad_response", "Runtime.MarshalError", message)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -291,7 +296,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     except BaseException:
         is_final = False
     reason = "rejected" if is_final else "out_of_memory" if isinstance(error, MemoryError) else "error"
-    return Failed(reason, str(type(error).__name__), message[:TEXT_LIMIT], stack_of(error), is_final).head
+    return FailedError(reason, str(type(error).__name__), message[:TEXT_LIMIT], stack_of(error), is_final).head
 
 
 def stack_of(error: BaseException) -> list[str]:
@@ -299,8 +304,9 @@ def stack_of(error: BaseException) -> list[str]:
     try:
         import traceback  # noqa: PLC0415 - needed by what fails only
 
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__, -FRAME_LIMIT) if is_users(frame.filename)]
-        return [text[:1000] for text in traceback.StackSummary.from_list(frames).format()]
+        stack = traceback.extract_tb(error.__traceback__, -FRAME_LIMIT)
+        users = traceback.StackSummary.from_list(frame for frame in stack if is_users(frame.filename))
+        return [text[:1000] for text in users.format()]
     except BaseException:
         return []
 
@@ -326,10 +332,8 @@ def relative(filename: str, folder: str) -> str:
 def flush() -> None:
     """Write out what was printed, before the service hears that the run has ended."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(BaseException):  # the function may have closed or replaced it
             stream.flush()
-        except BaseException:  # noqa: PERF203 - the function may have closed or replaced it
-            pass
 
 
 def main() -> None:

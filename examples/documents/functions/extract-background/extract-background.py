@@ -12,6 +12,6 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     A rejected run is never tried again: the same bytes would fail in the same way.
     """
     try:
-        return summarise(document_of(event), context.progress)
+        return summarise(document_of(event))
     except UnreadableDocumentError as fault:
         return context.reject(str(fault))

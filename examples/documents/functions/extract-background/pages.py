@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Callable
 
 from document import UnreadableDocumentError
 from pypdf import PdfReader
@@ -15,12 +14,12 @@ LONGEST_PAGE_NUMBER = 4
 NO_TITLE = re.compile(r"(?i)(?:untitled|unnamed|microsoft word\b).*|document\d*|.*\.(?:docx?|odt|rtf|tex|dvi|indd)")
 
 
-def read_pdf(content: bytes, on_page: Callable[[int, int, str], None]) -> Reading:
+def read_pdf(content: bytes) -> Reading:
     """Read every page; a damaged or locked file raises UnreadableDocumentError."""
     if b"%PDF-" not in content[:1024]:
         raise UnreadableDocumentError("The document is not a PDF: it does not begin with %PDF-.")
     try:
-        return _read(content, on_page)
+        return _read(content)
     except (UnreadableDocumentError, MemoryError):
         raise
     except DependencyError as fault:
@@ -31,19 +30,15 @@ def read_pdf(content: bytes, on_page: Callable[[int, int, str], None]) -> Readin
         raise UnreadableDocumentError(f"The PDF is broken: {type(fault).__name__} while reading it.") from fault
 
 
-def _read(content: bytes, on_page: Callable[[int, int, str], None]) -> Reading:
+def _read(content: bytes) -> Reading:
     reader = PdfReader(io.BytesIO(content))
     if reader.is_encrypted and not reader.decrypt(""):
         raise UnreadableDocumentError("The PDF is protected by a password.")
-    count = len(reader.pages)
-    if not count:
+    pages = [_without_number(page.extract_text()) for page in reader.pages]
+    if not pages:
         raise UnreadableDocumentError("The PDF has no pages.")
-    pages = []
-    for number, page in enumerate(reader.pages, start=1):
-        pages.append(_without_number(page.extract_text()))
-        on_page(number, count, f"page {number} of {count}")
     text = tidy(BROKEN_WORD.sub("", tidy("\n".join(pages))))
-    return Reading(title=_title(reader) or first_line_title(pages[0]), text=text, pages=count)
+    return Reading(title=_title(reader) or first_line_title(pages[0]), text=text, pages=len(pages))
 
 
 def _without_number(text: str) -> str:

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Callable
 
 from document import Document, UnreadableDocumentError
 from markup import read_html
@@ -23,17 +22,20 @@ MARKDOWN_SIGNS = (
     (re.compile(r"\[([^\[\]]*)\](?:\([^()\n]*\)|\[[^\[\]\n]*\])"), r"\1"),
     (re.compile(r"<(https?://[^<>\s]+)>"), r"\1"),
     (re.compile(r"</?[A-Za-z][^<>]*>"), " "),
-    (re.compile(r"^[ \t]*(?:>[ \t]?|#{1,6}[ \t]+|[-*+][ \t]+(?:\[[ xX]\][ \t]+)?|\d{1,9}[.)][ \t]+)+", re.MULTILINE), ""),
+    (
+        re.compile(r"^[ \t]*(?:>[ \t]?|#{1,6}[ \t]+|[-*+][ \t]+(?:\[[ xX]\][ \t]+)?|\d{1,9}[.)][ \t]+)+", re.MULTILINE),
+        "",
+    ),
     (re.compile(r"\|"), " "),
     (re.compile(r"(\*\*|__|~~|`+|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))"), ""),
 )
 
 
-def read(document: Document, on_page: Callable[[int, int, str], None]) -> Reading:
-    """Read the document; `on_page(done, total, note)` is called after each page. Raises UnreadableDocumentError."""
+def read(document: Document) -> Reading:
+    """Read the document by its format; raises UnreadableDocumentError."""
     match document.format:
         case "pdf":
-            return read_pdf(document.content, on_page)
+            return read_pdf(document.content)
         case "html":
             reading = read_html(document.text)
         case "markdown":

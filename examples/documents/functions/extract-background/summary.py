@@ -1,7 +1,6 @@
 """From a document to the function's result: a flat JSON object of the same shape for every format."""
 
 import re
-from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,9 +12,9 @@ LONGEST_TITLE = 200
 LONGEST_EXCERPT = 240
 
 
-def summarise(document: Document, on_page: Callable[[int, int, str], None]) -> dict[str, Any]:
+def summarise(document: Document) -> dict[str, Any]:
     """Read the document and describe it; the same bytes and name give the same result."""
-    reading = read(document, on_page)
+    reading = read(document)
     words = words_of(reading.text)
     language = language_of(words)
     return {

@@ -1,0 +1,232 @@
+"""The webhook against real sockets: what is sent, how connections are kept, and how it is configured."""
+
+import asyncio
+from dataclasses import fields
+from typing import Any
+
+import aiohttp
+import pytest
+from jsonschema import Draft202012Validator
+from standardwebhooks import Webhook as IndependentVerifier
+
+from destinations import webhook
+from destinations.body import Form
+from destinations.registry import builtin_kinds, make_destinations
+from pipeline import __version__
+from pipeline.config.secret import Secret
+from pipeline.config.settings import DestinationSettings, RetrySpec
+from pipeline.model import DeliveryReason, JobState, MessageType, Outcome, Result, RunError, Verdict
+from tests.support.aioresponses_compat import scripted
+from tests.support.receiver import OK, hang_up, receiving, silence, then
+from tests.support.webhooks import JOB, opened, sending, sent
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OLDER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+
+
+async def test_a_request_has_exactly_these_headers_and_a_signature_that_others_accept() -> None:
+    async with receiving() as receiver:
+        outcome = await sent(receiver.url, secrets=(Secret(SECRET), Secret(OLDER)), headers={"X-Team": Secret("docs")})
+    (request,) = receiver.requests
+    assert (request.method, request.path) == ("POST", "/hooks?a=1")
+    signed = {name: request.headers.pop(name) for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    assert signed["webhook-id"] == "msg_01960000-0000-7000-8000-00000000002b"
+    for secret in (SECRET, OLDER):
+        IndependentVerifier(secret).verify(request.body, signed)
+    assert request.headers == {
+        "host": f"127.0.0.1:{receiver.port}",
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "user-agent": f"sendoff/{__version__}",
+        "content-type": "application/json",
+        "content-length": str(len(request.body)),
+        "x-sendoff-job-id": JOB,
+        "x-sendoff-destination": "archive",
+        "x-sendoff-attempt": "3",
+        "x-call-id": JOB,
+        "x-function-name": "extract-background",
+        "x-function-status": "201",
+        "x-duration-seconds": "1.500000",
+        "x-team": "docs",
+    }
+    assert len(request.header_names) == len(request.headers) + len(signed)
+    assert outcome == Outcome(
+        verdict=Verdict.DELIVERED,
+        status=200,
+        headers=(("Content-Length", "2"),),
+        body=b"ok",
+        remote_address="127.0.0.1",
+    )
+
+
+async def test_without_secrets_a_request_is_not_signed() -> None:
+    async with receiving() as receiver:
+        await sent(receiver.url)
+    assert "webhook-id" in receiver.requests[0].headers
+    assert "webhook-signature" not in receiver.requests[0].headers
+
+
+async def test_the_raw_form_sends_the_results_own_bytes_signed() -> None:
+    async with (
+        receiving() as receiver,
+        opened(receiver.url, body=Form.RAW, secrets=(Secret(SECRET),), method="PUT") as destination,
+    ):
+        result = Result(status=200, headers=(("Content-Type", "text/csv"),), body="a;ü\n".encode())
+        await destination.send(sending(result=result))
+    (request,) = receiver.requests
+    assert (request.method, request.body, request.headers["content-type"]) == ("PUT", result.body, "text/csv")
+    with pytest.raises(
+        ValueError, match="Expecting value"
+    ):  # the signature holds; only then does the library parse JSON
+        IndependentVerifier(SECRET).verify(request.body, request.headers)
+
+
+async def test_a_failed_job_says_so_in_the_headers_too() -> None:
+    async with receiving() as receiver, opened(receiver.url) as destination:
+        failed = {
+            "state": JobState.FAILED,
+            "result": None,
+            "error": RunError(type="E", message="m"),
+            "started_at": None,
+        }
+        await destination.send(sending(type=MessageType.JOB_FAILED, **failed))
+    headers = receiver.requests[0].headers
+    assert (headers["x-function-status"], headers["x-duration-seconds"]) == ("500", "0.000000")
+
+
+async def test_own_headers_win_over_the_usual_ones() -> None:
+    own = {"User-Agent": Secret("us/1"), "Content-Type": Secret("application/vnd.ours+json")}
+    async with receiving() as receiver:
+        await sent(receiver.url, headers=own)
+    (request,) = receiver.requests
+    assert (request.headers["user-agent"], request.headers["content-type"]) == ("us/1", "application/vnd.ours+json")
+    assert len(request.header_names) == len(set(map(str.lower, request.header_names)))
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    body = bytes(range(256)) * 40_000
+    async with receiving() as receiver, opened(receiver.url, body=Form.RAW) as destination:
+        outcome = await destination.send(sending(result=Result(status=200, headers=(), body=body)))
+    assert outcome.verdict is Verdict.DELIVERED
+    assert receiver.requests[0].body == body
+
+
+async def test_one_connection_serves_many_requests() -> None:
+    async with receiving() as receiver, opened(receiver.url) as destination:
+        for _ in range(5):
+            assert (await destination.send(sending())).verdict is Verdict.DELIVERED
+    assert receiver.connections == 1
+
+
+async def test_a_connection_that_the_receiver_closed_between_two_requests_costs_no_attempt() -> None:
+    async with receiving(then(OK, lambda writer: writer.close())) as receiver, opened(receiver.url) as destination:
+        for _ in range(5):
+            assert (await destination.send(sending())).verdict is Verdict.DELIVERED
+    assert receiver.connections == 5
+
+
+async def test_a_request_of_which_no_byte_was_written_is_made_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with receiving() as receiver, opened(receiver.url) as destination:
+        await destination.send(sending())
+        assert destination._client is not None
+        ((kept, _),) = next(iter(destination._client.connector._conns.values()))  # type: ignore[union-attr]
+        monkeypatch.setattr(kept.transport, "is_closing", lambda: True)
+        monkeypatch.setattr(kept, "is_connected", lambda: True)  # it was closed too late for the pool to see
+        assert (await destination.send(sending())).verdict is Verdict.DELIVERED
+    assert len(receiver.requests) == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_request_that_was_written_is_not_made_again(method: str) -> None:
+    async with receiving(OK, hang_up, OK) as receiver, opened(receiver.url, method=method) as destination:
+        await destination.send(sending())
+        outcome = await destination.send(sending())
+    assert (outcome.verdict, outcome.reason) == (Verdict.TEMPORARY, DeliveryReason.CONNECTION_RESET)
+    assert len(receiver.requests) == 2
+
+
+async def test_an_unsent_request_is_made_again_once_only() -> None:
+    async with opened("http://receiver.example/") as destination:
+        unsent = aiohttp.ClientOSError(None, "Can not write request body")
+        unsent.__cause__ = aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+        with scripted() as world:
+            world.post("http://receiver.example/", exception=unsent, repeat=2)
+            world.post("http://receiver.example/", status=200)
+            assert (await destination.send(sending())).reason is DeliveryReason.CONNECTION_RESET
+            assert (await destination.send(sending())).verdict is Verdict.DELIVERED
+
+
+async def test_a_cancelled_sending_says_nothing_and_closes_its_connection() -> None:
+    async with receiving(silence) as receiver, opened(receiver.url) as destination:
+        task = asyncio.create_task(destination.send(sending()))
+        while not receiver.requests:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert destination._client is not None
+        assert not destination._client.connector._acquired  # type: ignore[union-attr]
+
+
+def test_the_kind_makes_settings_and_destinations() -> None:
+    kinds = builtin_kinds()
+    settings = kinds["webhook"].settings({"url": "https://a.example/", "secrets": [Secret(SECRET)], "body": "raw"})
+    assert settings.concurrency == 10
+    assert settings.retry == RetrySpec(name="default")
+    made = make_destinations({"a": DestinationSettings(name="a", kind="webhook", options=settings)}, kinds)
+    assert made["a"].recipients() == ("",)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"url": "http://user:hunter2@a.example/"}, "^url: credentials"),
+        ({"url": "http://0x7f000001/"}, "^url: write the host's address"),
+        ({"url": "http://a/", "secrets": [Secret(SECRET), Secret("hunter2")]}, r"^secrets\[1\]: expected whsec_"),
+        (
+            {"url": "http://a/", "headers": {"X-Key": Secret("hunter2\r\nX: y")}},
+            r"^headers\.X-Key: a header holds no line breaks",
+        ),
+        (
+            {"url": "http://a/", "headers": {"X-Key": Secret("hunter2\x00")}},
+            r"^headers\.X-Key: a header holds no line breaks",
+        ),
+    ],
+)
+def test_what_no_schema_can_say_is_a_fault_that_shows_no_secret(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        webhook.settings_of(options)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_schema_and_the_settings_are_the_same() -> None:
+    properties = builtin_kinds()["webhook"].schema["properties"]
+    assert set(properties) == {field.name for field in fields(webhook.Settings)}
+    settings = webhook.Settings(url="http://a/")
+    for name in ("method", "body", "concurrency"):
+        assert properties[name]["default"] == getattr(settings, name)
+    assert tuple(properties["dead_on"]["default"]) == settings.dead_on
+
+
+FORBIDDEN = [
+    "Host",
+    "content-length",
+    "Transfer-Encoding",
+    "connection",
+    "Expect",
+    "upgrade",
+    "webhook-id",
+    "Webhook-Signature",
+]
+
+
+@pytest.mark.parametrize("name", [*FORBIDDEN, "webhook-", "", "X y", "X:y", "X\n", "Host\n", "Müller", "a" * 129])
+def test_a_header_that_frames_the_request_cannot_be_set(name: str) -> None:
+    names = builtin_kinds()["webhook"].schema["properties"]["headers"]["propertyNames"]
+    assert not Draft202012Validator(names).is_valid(name)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Host", "hosts", "my-webhook-id", "content-type", "x_y"])
+def test_other_headers_can_be_set(name: str) -> None:
+    names = builtin_kinds()["webhook"].schema["properties"]["headers"]["propertyNames"]
+    assert Draft202012Validator(names).is_valid(name)

@@ -1,0 +1,61 @@
+"""Durations, sizes and rates: every unit, exact, and nothing else."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from pipeline.config.units import UNITS, duration_s, rate_per_s, size_bytes
+from schemas import load_schema
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("500ms", 0.5),
+        ("700ms", 0.7),
+        ("0.5s", 0.5),
+        ("0s", 0.0),
+        ("2m", 120.0),
+        ("1h", 3_600.0),
+        ("1.5h", 5_400.0),
+        ("30d", 2_592_000.0),
+    ],
+)
+def test_duration_is_exact_seconds(text: str, seconds: float) -> None:
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("1B", 1), ("2KB", 2_000), ("128KiB", 131_072), ("6MiB", 6_291_456), ("1024MB", 1_024_000_000), ("1GiB", 2**30)],
+)
+def test_size_is_bytes(text: str, count: int) -> None:
+    assert size_bytes(text) == count
+
+
+@pytest.mark.parametrize(("text", "rate"), [("50/s", 50.0), ("0.5/s", 0.5), ("30/m", 0.5), ("7200/h", 2.0)])
+def test_rate_is_per_second(text: str, rate: float) -> None:
+    assert rate_per_s(text) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("unit", sorted(UNITS))
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "s", "5 s", " 5s", "5s\n", "-5s", "+5s", "1e3s", ".5s", "5.s", "1_0s", "\u0665s", "1h30m", "5/", "5M/s"],
+)
+def test_other_text_has_no_unit(unit: str, text: str) -> None:
+    with pytest.raises(ValueError, match="not a number with a unit"):
+        UNITS[unit](text)
+
+
+@pytest.mark.parametrize("name", ["duration", "wait", "size", "rate"])
+@given(text=st.from_regex(r"\A[0-9]{1,12}(\.[0-9]{1,3})?(ms|s|m|h|d|B|KB|MiB|/s|/m)\Z"))
+def test_what_the_schema_takes_converts(name: str, text: str) -> None:
+    schema = load_schema("config")["$defs"][name]
+    if Draft202012Validator(schema).is_valid(text):
+        value = UNITS[schema["x-unit"]](text)
+        assert value >= 0
+        assert name == "wait" or Decimal(value) > 0
