@@ -9,6 +9,7 @@ end, and holds three accounts against each other: what was submitted, what the s
 import argparse
 import asyncio
 import base64
+import io
 import secrets
 import shutil
 import signal
@@ -29,6 +30,8 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 def main() -> int:
     """Run the demo; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names in any script, on terminals that have only one
     parser = argparse.ArgumentParser(description="Send the documents of a folder through a background function.")
     parser.add_argument("folder", nargs="?", help="the documents (default: those that come with the example)")
     folder = Path(parser.parse_args().folder or HERE / "documents")
@@ -44,7 +47,8 @@ def cases_in(folder: Path) -> list[Case]:
     """Return a case for every file under the folder, sorted by name; hidden files and folders are skipped."""
     files = ((path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file())
     visible = ((name, path) for name, path in files if not any(part.startswith(".") for part in name.parts))
-    return [Case(name=name.as_posix(), path=path) for name, path in sorted(visible)]
+    # A name on disk may be no text at all: what cannot be said in UTF-8 becomes "?".
+    return [Case(name=name.as_posix().encode(errors="replace").decode(), path=path) for name, path in sorted(visible)]
 
 
 def run_in(workspace: Path, cases: list[Case]) -> int:

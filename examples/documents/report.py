@@ -97,7 +97,8 @@ def _table(account: Account) -> Table:
 
 def _row(case: Case, account: Account) -> tuple[Text, ...]:
     reason = case.job.get("reason")
-    state = Text(f"{case.state}: {reason}" if reason else case.state, style=COLOURS.get(case.state, "yellow"))
+    said = f"{case.state}: {reason}" if reason else case.state if case.job_id else "not accepted"
+    state = Text(said, style=COLOURS.get(case.state, "yellow"))
     receipts = account.verified.get(case.job_id or "", [])
     words = next((str(receipt.words) for receipt in receipts if receipt.words is not None), "")
     elapsed = "" if case.elapsed_s is None else f"{case.elapsed_s * 1000:.0f}"

@@ -36,6 +36,7 @@ class Pool:
         self._alarms = Alarms(clock)
         self._guardian = Guardian()
         self._lanes: dict[str, Lane] = {}
+        self._is_closed = False
         self._numbers = count(1)
 
     async def open(self) -> None:
@@ -45,7 +46,8 @@ class Pool:
         await self._guardian.open()
 
     async def close(self) -> None:
-        """Kill all workers with their descendants; runs under way and waiting calls are returned. Idempotent."""
+        """Kill all workers with their descendants; runs under way, waiting and later calls are returned. Idempotent."""
+        self._is_closed = True
         for lane in self._lanes.values():
             lane.close()
         await self._guardian.close()
@@ -103,6 +105,8 @@ class Pool:
             make=self._make,
             alarms=self._alarms,
         )
+        if self._is_closed:
+            lane.close()
         self._lanes[name] = lane
         return lane
 

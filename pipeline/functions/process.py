@@ -1,6 +1,6 @@
 """One worker process: from its start over many runs to its end, as a state machine without tasks.
 
-The lane gives it turns, the guard tells how it ends, the channel brings frames; one alarm is set for what must not last.
+The lane gives it turns, the guard tells how it ends, the channel brings frames; one alarm bounds what must not last.
 """
 
 import os

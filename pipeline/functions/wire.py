@@ -43,9 +43,9 @@ def event_json(
 ) -> bytes:
     """Return the event for one request, as JSON.
 
-    `headers` come as they were sent, less what the service keeps to itself (keys, cookies); gzip is undone here. An
-    empty body counts as none. Raises BodyTooLargeError where the unpacked body is longer than `body_limit`, BadBodyError
-    where it is not gzip although it says so.
+    `headers` come as they were sent, less what the service keeps to itself (keys, cookies). gzip is undone here; an
+    empty body counts as none. Raises BodyTooLargeError where the unpacked body is longer than `body_limit`, and
+    BadBodyError where it is not gzip although it says so.
     """
     received = _merge(headers)
     encodings = received.get("content-encoding", [])
@@ -95,7 +95,7 @@ def check_head(status: Any, headers: Any) -> tuple[int, tuple[tuple[str, str], .
 
 
 def answer_headers(result: Result) -> list[tuple[str, str]]:
-    """Return the headers of `result` for an HTTP answer: all but those that are the connection's, not the function's."""
+    """Return the headers of `result` for an HTTP answer: all but those that are the connection's to set."""
     return [(name, value) for name, value in result.headers if name.lower() not in _OWN_HEADERS]
 
 

@@ -72,6 +72,11 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
         migrations().apply(Database(connection))
+        # A file that is up to date but read-only has been opened without a write so far, and BEGIN IMMEDIATE alone
+        # takes it for a read.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA user_version = 0")
+        connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         raise store_error(error, path) from error
 

@@ -27,8 +27,8 @@ def append(db: sqlite3.Connection, job_id: str, run: int, output: Output) -> Non
     last = rows.only(db, _LAST, (job_id,))
     number = (last[0] if last and last[0] else 1) + output.dropped
     for chunk in _chunks(output):
-        text = orjson.dumps(chunk).decode()
-        db.execute(_INSERT, (job_id, number, run, len(chunk), len(text), text))
+        packed = orjson.dumps(chunk)
+        db.execute(_INSERT, (job_id, number, run, len(chunk), len(packed), packed.decode()))
         number += len(chunk)
     _drop_oldest(db, job_id)
 

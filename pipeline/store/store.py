@@ -49,12 +49,19 @@ class Store:
         `on_fatal` is called on the loop when the database can no longer be trusted (I/O error, corruption).
         """
         check_version()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
         self.path = path
-        self._lock = FileLock(path)
-        self._writer = Writer(path, loop, on_fatal)
-        self._reader = Reader(path, loop)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = FileLock(path)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}") from error
+        try:
+            self._writer = Writer(path, loop, on_fatal)
+            self._reader = Reader(path, loop)
+        except BaseException:
+            self._lock.release()
+            raise
 
     async def close(self) -> None:
         """Commit what is queued and close the file."""
@@ -205,7 +212,7 @@ class Store:
         return await self._reader.read(partial(reading.list_attempts, delivery_id=delivery_id))
 
     async def list_destinations(self) -> list[DestinationStatus]:
-        """Return what is stored of every destination that ever took a delivery."""
+        """Return what is stored of every destination that a delivery was ever for."""
         return await self._reader.read(reading.list_destinations)
 
     async def open_deliveries(self) -> dict[tuple[str, DeliveryState], int]:

@@ -58,6 +58,7 @@ class Writer:
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._connection = open_writer(path)
         self._failed: StoreError | None = None
+        self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -66,12 +67,15 @@ class Writer:
         future: asyncio.Future[T] = self._loop.create_future()
         if self._failed is not None:
             future.set_exception(self._failed)
+        elif self._is_closed:  # nobody would ever take it from the queue
+            future.set_exception(StoreError(f"{self._path}: the store is closed"))
         else:
             self._queue.put(_Write(verb, future))
         return future
 
     async def close(self) -> None:
-        """Commit all that is queued, then close the connection."""
+        """Commit all that is queued, then close the connection; what is written later is refused."""
+        self._is_closed = True
         self._queue.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 

@@ -47,6 +47,7 @@ async def assert_works(pool: Pool) -> None:
         ("ctypes.string_at(0)", "signal SIGSEGV"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "signal SIGKILL"),
         ("os.write(3, b'GET / HTTP/1.1, and so on')", "wrote something else than frames"),
+        ("os.write(3, bytes([99]) + bytes(12))", "wrote something else than frames"),
         ("os.closerange(3, 100); time.sleep(600)", "closed its channel"),
     ],
 )
@@ -228,13 +229,16 @@ async def test_cancelling_what_ignores_sigterm_kills_it_five_seconds_later(tmp_p
 async def test_close_returns_runs_kills_everything_and_leaves_no_descriptor(tmp_path: Path) -> None:
     before = open_descriptors()
     settings = {"f-background": FunctionSettings(concurrency=1)}
-    async with pool_of(tmp_path, {"f-background.py": STUBBORN}, settings=settings) as pool:
+    files = {"f-background.py": STUBBORN, "quick-background.py": QUICK}
+    async with pool_of(tmp_path, files, settings=settings) as pool:
         runs = [asyncio.create_task(pool.run(call("f-background"))) for _ in range(3)]
         await until(lambda: pid_in(tmp_path / "pid"))
     outcomes = await asyncio.gather(*runs)
     assert [outcome.state for outcome in outcomes] == [RunState.RETURNED] * 3
     assert not is_alive(pid_in(tmp_path / "pid"))
     assert not is_alive(pid_in(tmp_path / "child.pid"))
+    for name in ("f-background", "quick-background"):
+        assert (await pool.run(call(name))).state is RunState.RETURNED
     assert open_descriptors() == before
 
 
@@ -269,7 +273,8 @@ def test_kill_9_of_the_service_leaves_nobody_alive(tmp_path: Path) -> None:
         import os, subprocess, time
         def handler(event, context):
             child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-            subprocess.run(["setsid", "sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $! > daemon.pid"], env={"PATH": os.environ["PATH"]})
+            daemon = "sleep 600 >/dev/null 2>&1 & echo $! > daemon.pid"
+            subprocess.run(["setsid", "sh", "-c", daemon], env={"PATH": os.environ["PATH"]})
             open("child.pid", "w").write(str(child.pid))
             open("pid", "w").write(str(os.getpid()))
             time.sleep(600)

@@ -1,10 +1,11 @@
 """What functions print: kept, bounded, split, and assigned to their runs."""
 
+import asyncio
 from pathlib import Path
 
 from pipeline.config.settings import FunctionSettings
 from pipeline.model import JobReason, RunState
-from tests.support.pools import call, is_alive, lines, pid_in, pool_of, run_one, until
+from tests.support.pools import TurnedClock, call, is_alive, lines, pid_in, pool_of, run_one, until
 
 
 async def test_lines_belong_to_their_run_and_their_stream(tmp_path: Path) -> None:
@@ -78,7 +79,8 @@ async def test_stray_that_holds_stdout_neither_hangs_the_run_nor_survives_the_wo
             if os.fork() == 0:
                 os.setsid()
                 if os.fork() == 0:
-                    open("stray.pid", "w").write(str(os.getpid()))
+                    open("stray.new", "w").write(str(os.getpid()))
+                    os.rename("stray.new", "stray.pid")
                     time.sleep(600)
                 os._exit(0)
             os.wait()
@@ -96,6 +98,30 @@ async def test_stray_that_holds_stdout_neither_hangs_the_run_nor_survives_the_wo
         outcome = await pool.run(call("f-background", b'{"exit": 1}'))
         assert outcome.reason is JobReason.CRASHED
         await until(lambda: not is_alive(pid_in(stray)))
+
+
+async def test_stray_that_nobody_can_tell_whose_it_is_holds_up_the_run_for_a_second_only(tmp_path: Path) -> None:
+    source = """
+        import os, subprocess
+        def handler(event, context):
+            print("before")
+            daemon = "sleep 600 & echo $! > stray.pid"
+            subprocess.run(["setsid", "sh", "-c", daemon], env={"PATH": os.environ["PATH"]})
+            os._exit(3)
+        """
+    clock = TurnedClock()
+    async with pool_of(tmp_path, {"f-background.py": source}, clock=clock) as pool:
+        run = asyncio.create_task(pool.run(call("f-background")))
+        await until(lambda: [process.state for process in pool.processes()] == ["stopping"])
+        await asyncio.sleep(0.2)
+        await clock.turn(0.9)
+        assert not run.done()
+        await clock.turn(0.2)
+        outcome = await asyncio.wait_for(run, 5)
+        assert is_alive(pid_in(tmp_path / "stray.pid"))
+    assert outcome.reason is JobReason.CRASHED
+    assert lines(outcome) == ["before"]
+    assert not is_alive(pid_in(tmp_path / "stray.pid"))  # gone with the pool at the latest
 
 
 async def test_closing_stdout_harms_nothing(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ async def test_runs_reuse_a_warm_process(tmp_path: Path) -> None:
 async def test_calls_are_served_in_order(tmp_path: Path) -> None:
     async with pool_of(tmp_path, {"f-background.py": GATE}, settings=ONE) as pool:
         runs = [gated(pool, number) for number in range(8)]
-        await until(lambda: (tmp_path / "order").exists())
+        await until((tmp_path / "order").exists)
         assert pool.running("f-background") == 1
         (tmp_path / "open").touch()
         outcomes = await asyncio.gather(*runs)
@@ -65,6 +65,7 @@ async def test_no_more_than_size_run_at_once_and_the_last_used_is_taken_first(tm
         assert len(pool.processes()) == 3
         (tmp_path / "open").touch()
         await asyncio.gather(*runs)
+        assert sorted((tmp_path / "order").read_text().split()) == list(map(str, range(7)))  # each once
         last = value(await gated(pool, 8))
         assert [value(await gated(pool, 8)) for _ in range(5)] == [last] * 5
 
@@ -73,7 +74,7 @@ async def test_caller_waits_for_a_slot_no_longer_than_it_will(tmp_path: Path) ->
     clock = TurnedClock()
     async with pool_of(tmp_path, {"f-background.py": GATE}, settings=ONE, clock=clock) as pool:
         first = gated(pool, 1)
-        await until(lambda: (tmp_path / "order").exists())
+        await until((tmp_path / "order").exists)
         impatient = asyncio.create_task(pool.run(call("f-background", b'{"n": 2}'), slot_wait_s=2))
         patient = asyncio.create_task(pool.run(call("f-background", b'{"n": 3}'), slot_wait_s=10))
         await clock.turn(1.9)
@@ -87,7 +88,13 @@ async def test_caller_waits_for_a_slot_no_longer_than_it_will(tmp_path: Path) ->
 
 
 async def test_a_slot_that_is_coming_up_is_waited_for(tmp_path: Path) -> None:
-    slow = "import os, time\nopen('pid', 'w').write('1')\nwhile not os.path.exists('go'): time.sleep(0.005)\nhandler = lambda e, c: 1\n"
+    slow = """
+        import os, time
+        open("pid", "w").write("1")
+        while not os.path.exists("go"):
+            time.sleep(0.005)
+        handler = lambda event, context: 1
+        """
     clock = TurnedClock()
     async with pool_of(tmp_path, {"f-background.py": slow}, settings=ONE, clock=clock) as pool:
         run = asyncio.create_task(pool.run(call("f-background"), slot_wait_s=1))

@@ -89,11 +89,14 @@ class Channel:
 
     def receive(self) -> tuple[int, dict[str, Any], bytes] | None:
         """Wait for a call and return its run number, head and event; None once the service has gone."""
-        start = self._file.read(HEADER.size)
-        if len(start) < HEADER.size:
-            return None
-        _, run, head_size, body_size = HEADER.unpack(start)
-        head, body = self._file.read(head_size), self._file.read(body_size)
+        try:
+            start = self._file.read(HEADER.size)
+            if len(start) < HEADER.size:
+                return None
+            _, run, head_size, body_size = HEADER.unpack(start)
+            head, body = self._file.read(head_size), self._file.read(body_size)
+        except OSError:
+            return None  # the service closed its end with something unread
         return (run, json.loads(head), body) if len(body) == body_size else None
 
     def send(self, kind: int, run: int = 0, head: dict[str, Any] | None = None, body: bytes = b"") -> None:
@@ -204,7 +207,7 @@ def load(path: str) -> Callable[..., Any]:
 
 
 def encode(value: Any, is_background: bool) -> tuple[int, dict[str, Any] | None, bytes]:
-    """Turn what a handler returned into the kind, head and body of a frame; raise FailedError where it is not allowed."""
+    """Turn what a handler returned into the kind, head and body of a frame; raise FailedError if it is neither."""
     status = status_of(value.get("statusCode")) if isinstance(value, dict) else None
     if status is not None:
         return RESPONSE, {"status": status, "headers": headers_of(value)}, body_of(value)

@@ -1,0 +1,333 @@
+"""What only the embedded store promises: one service a file, refusals that leave the file alone, pragmas, indexes."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.model import JobState
+from pipeline.store import Store, deliveries, jobs, logs, pruning, reading
+from tests.support.samples import NOW, draft, lease
+from tests.support.stores import Rig, ended, opened, stored
+
+
+async def refused(path: Path) -> str:
+    """Return the one line with which a store is refused."""
+    with pytest.raises(StoreError) as caught:
+        Store(path, lambda _: None)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(str(path))
+    return line.removeprefix(f"{path}: ")
+
+
+# Refusals
+
+
+async def test_a_second_store_on_the_same_file_is_refused_with_the_pid(rig: Rig, store: Store) -> None:
+    assert await refused(rig.path) == f"database is in use by pid {os.getpid()}"
+    await store.insert_job(draft(), now=NOW, lease=None)  # the first is none the worse for it
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database, and longer than the header of one. " * 9, b"SQLite format 3\x00" + b"\xff" * 4096]
+)
+async def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "garbage.db"
+    path.write_bytes(content)
+    await refused(path)
+    assert path.read_bytes() == content
+    assert {each.name for each in tmp_path.iterdir()} <= {"garbage.db", "garbage.db.lock"}
+
+
+async def test_another_program_s_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE job (id TEXT)")
+        db.commit()
+    before = path.read_bytes()
+    assert await refused(path) == "this is a database, but not one of Sendoff's"
+    assert path.read_bytes() == before
+
+
+async def test_a_newer_store_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "newer.db"
+    async with opened(path):
+        pass
+    with closing(sqlite3.connect(path)) as db:
+        applied = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('sendoff', 'zeppelin', '')"
+        db.execute(applied)
+        db.commit()
+    before = path.read_bytes()
+    assert await refused(path) == (
+        "the store is newer than this program (it has zeppelin); use a newer Sendoff"
+    )
+    assert path.read_bytes() == before
+
+
+async def test_a_store_that_was_refused_can_be_opened_once_the_reason_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "mended.db"
+    path.write_bytes(b"garbage " * 100)
+    await refused(path)
+    path.unlink()
+    async with opened(path) as rig:
+        await rig.store.insert_job(draft(), now=NOW, lease=None)
+
+
+async def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "folder.db"
+    path.mkdir()
+    assert "unable to open" in await refused(path)
+
+
+async def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    assert "File exists" in await refused(tmp_path / "data" / "sendoff.db")
+
+
+# Permissions do not bind root, unless it gives up that power, which takes effect at the next exec.
+OPENING = """
+import asyncio, ctypes, os, sys
+from pathlib import Path
+
+if os.geteuid() == 0 and len(sys.argv) == 2:
+    CAPBSET_DROP, DAC_OVERRIDE = 24, 1
+    if ctypes.CDLL(None).prctl(CAPBSET_DROP, DAC_OVERRIDE, 0, 0, 0):
+        sys.exit("cannot give up root's power")
+    os.execv(sys.executable, [*sys.orig_argv, "powerless"])
+
+from pipeline.errors import StoreError
+from pipeline.store import Store
+
+async def main():
+    try:
+        Store(Path(sys.argv[1]), print)
+    except StoreError as error:
+        print(f"refused: {error}")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o555, 0o444), (0o755, 0o444)], ids=["folder", "file"])
+async def test_what_is_read_only_is_refused_and_left_as_it_was(
+    tmp_path: Path, folder_mode: int, file_mode: int
+) -> None:
+    folder = tmp_path / "data"
+    path = folder / "sendoff.db"
+    async with opened(path):
+        pass
+    path.with_name("sendoff.db.lock").unlink()
+    before = path.read_bytes()
+    path.chmod(file_mode)
+    folder.chmod(folder_mode)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", OPENING, str(path)], capture_output=True, text=True, timeout=30, check=False
+        )
+    finally:
+        folder.chmod(0o755)
+    if "cannot give up" in ended.stderr:
+        pytest.skip(ended.stderr.strip())
+    assert ended.stderr == ""
+    assert ended.stdout.startswith(f"refused: {path}: ")
+    assert ended.stdout.count("\n") == 1
+    assert path.read_bytes() == before
+
+
+# Opening
+
+
+async def test_the_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "sendoff.db"
+    async with opened(path):
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_the_database_is_durable_and_guarded(rig: Rig, store: Store) -> None:
+    expected = {
+        "journal_mode": "wal",
+        "synchronous": 2,  # FULL
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+        "journal_size_limit": 64 * 1024 * 1024,
+        "mmap_size": 0,
+        "trusted_schema": 0,
+        "wal_autocheckpoint": 4096,
+    }
+
+    def pragmas(db: sqlite3.Connection) -> dict[str, Any]:
+        return {name: (db.execute(f"PRAGMA {name}").fetchone() or [0])[0] for name in expected}
+
+    # Within a transaction synchronous reads as it was set.
+    assert await store._writer.write(pragmas) == expected
+    (mode,) = await store._reader.read(lambda db: db.execute("PRAGMA query_only").fetchone())
+    assert mode == 1
+    assert rig.fatal == []
+
+
+async def test_a_reader_cannot_write(store: Store) -> None:
+    with pytest.raises(StoreError, match="readonly"):
+        await store._reader.read(lambda db: db.execute("DELETE FROM job"))
+
+
+async def test_a_reader_sees_only_what_is_committed_and_waits_for_no_writer(store: Store) -> None:
+    job = await ended(store)
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def slow(_: object) -> None:
+        blocked.set()
+        go_on.wait(5)
+
+    waiting = store._writer.write(slow)
+    while not blocked.is_set():
+        await asyncio.sleep(0.001)
+    inserted = asyncio.ensure_future(store.insert_job(late := draft(), now=NOW, lease=None))
+    assert await stored(store, job.id) == job
+    assert await store.get_job(late.id) is None
+    go_on.set()
+    await asyncio.gather(waiting, inserted)
+    assert await store.get_job(late.id) is not None
+
+
+async def test_the_tables_pass_sqlite_s_own_check(rig: Rig, store: Store) -> None:
+    await store.insert_job(draft(), now=NOW, lease=lease(1))
+    with closing(sqlite3.connect(rig.path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        strict = db.execute("SELECT name, strict FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE '%sqlite%'")
+        assert {name for name, is_strict in strict if not is_strict} == set()
+
+
+KILLED = """
+import asyncio, os, sys
+from dataclasses import replace
+from pathlib import Path
+from pipeline.store import Store
+from tests.support.samples import NOW, draft, lease
+
+async def main():
+    store = Store(Path(sys.argv[1]), print)
+    made = [draft(function=f"f{number}") for number in range(50)]
+    await asyncio.gather(*(store.insert_job(each, now=NOW, lease=lease(7)) for each in made))
+    print(*(each.id for each in made), flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_a_kill_and_the_lock_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "sendoff.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", textwrap.dedent(KILLED), str(path), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        acknowledged = (await process.stdout.readline()).decode().split()
+    assert await refused(path) == f"database is in use by pid {process.pid}"
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    assert len(acknowledged) == 50
+    async with opened(path) as rig:
+        for job_id in acknowledged:
+            assert (await stored(rig.store, job_id)).state is JobState.RUNNING
+        assert len(await rig.store.leased_jobs("local")) == 50
+
+
+async def test_the_lock_lies_beside_the_file(rig: Rig) -> None:
+    """A lock on the database itself would be dropped by any close of another descriptor on it."""
+    beside = rig.path.with_name("sendoff.db.lock")
+    assert beside.read_text() == f"{os.getpid()}\n"
+    with beside.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# Plans of the statements that run all the time: open rows only, and never a whole table
+
+PLANS = [
+    ("claimed on insert, jobs", jobs._HAS_QUEUED, ["SEARCH job USING INDEX job_queued (function=?)"]),
+    ("claim jobs", jobs._CLAIM, ["SEARCH job USING PRIMARY KEY (id=?)", "job_queued (function=?)"]),
+    ("finish", jobs._FINISH, ["SEARCH job USING PRIMARY KEY (id=?)"]),
+    ("renew jobs", jobs._RENEW, ["SEARCH job USING INDEX job_running (lease_owner=?)"]),
+    ("promote jobs", jobs._PROMOTE, ["PRIMARY KEY (id=?)", "SEARCH job USING INDEX job_due (due_at<?)"]),
+    ("next due job", jobs._NEXT_DUE, ["SEARCH job USING INDEX job_due"]),
+    ("leased jobs", jobs._LEASED, ["SEARCH job USING INDEX job_running (lease_owner=?)"]),
+    ("expired jobs", jobs._EXPIRED, ["SCAN job USING INDEX job_running"]),
+    ("claimed on insert, deliveries", deliveries._HAS_PENDING, ["INDEX delivery_pending (destination=?)"]),
+    ("claim deliveries", deliveries._CLAIM, ["PRIMARY KEY (id=?)", "delivery_pending (destination=?)"]),
+    ("message", deliveries._MESSAGE, ["message USING PRIMARY KEY (job_id=? AND id=?)", "payload USING INTEGER PRIMARY"]),
+    ("record", deliveries._STEP, ["SEARCH delivery USING PRIMARY KEY (id=?)"]),
+    ("renew deliveries", deliveries._RENEW, ["SEARCH delivery USING INDEX delivery_sending (lease_owner=?)"]),
+    ("promote deliveries", deliveries._PROMOTE, ["PRIMARY KEY (id=?)", "INDEX delivery_due (due_at<?)"]),
+    ("next due delivery", deliveries._NEXT_DUE, ["SEARCH delivery USING INDEX delivery_due"]),
+    ("leased deliveries", deliveries._LEASED, ["SEARCH delivery USING INDEX delivery_sending (lease_owner=?)"]),
+    ("expired deliveries", deliveries._EXPIRED, ["SCAN delivery USING INDEX delivery_sending"]),
+    ("last line", logs._LAST, ["SEARCH log USING INDEX sqlite_autoindex_log_1 (job_id=?)"]),
+    ("log lines", logs._FROM, ["SEARCH log USING INDEX sqlite_autoindex_log_1 (job_id=?)"]),
+    ("job", reading._JOB, ["SEARCH job USING PRIMARY KEY (id=?)"]),
+    ("counts of a job", reading._COUNTS, ["SEARCH delivery USING INDEX delivery_once (job_id=?)"]),
+    ("result", reading._RESULT, ["job USING PRIMARY KEY", "run USING PRIMARY KEY (job_id=? AND run=?)", "INTEGER PRIMARY"]),
+    ("open counts", reading._OPEN_COUNTS, ["delivery_pending", "INDEX delivery_due", "INDEX delivery_sending"]),
+    ("queued counts", reading._QUEUED_COUNTS, ["SCAN job USING INDEX job_queued"]),
+    ("destinations", reading._DESTINATIONS, [
+        "SEARCH delivery USING INDEX delivery_by_destination (destination>?)",
+        "SEARCH delivery USING INDEX delivery_by_destination (destination=?)",
+    ]),
+    ("prune", pruning._NEXT, ["SEARCH job USING PRIMARY KEY (id>?)", "INDEX delivery_once (job_id=?)"]),
+    ("prune payloads", pruning._PAYLOADS, ["payload USING INTEGER PRIMARY KEY", "run USING PRIMARY KEY (job_id=?)"]),
+    *(("prune " + sql.split()[2], sql, ["SEARCH"]) for sql in pruning._OF_JOB),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "expected"), [pytest.param(*plan[1:], id=plan[0]) for plan in PLANS])
+async def test_a_hot_statement_uses_its_index(rig: Rig, sql: str, expected: list[str]) -> None:
+    plan = plan_of(rig, sql)
+    for step in expected:
+        assert any(step in line for line in plan), plan
+    tables = ("job", "run", "log", "message", "delivery", "attempt", "payload")
+    whole = [line for line in plan if line in {f"SCAN {table}" for table in tables}]
+    assert whole == []
+    for line in plan:
+        assert "AUTOMATIC" not in line
+
+
+def plan_of(rig: Rig, sql: str) -> list[str]:
+    """Return the steps of a statement; whether an index also covers it is left to the version of SQLite."""
+    with closing(sqlite3.connect(rig.path)) as db:
+        found = db.execute(f"EXPLAIN QUERY PLAN {sql}", _parameters(sql)).fetchall()
+    return [row[3].replace("COVERING ", "") for row in found]
+
+
+def _parameters(sql: str) -> Any:
+    class Anything(dict[str, int]):
+        def __missing__(self, _: str) -> int:
+            return 1
+
+    return Anything() if ":" in sql else (1,) * sql.count("?")
+
+
+@pytest.mark.parametrize("state", list(JobState))
+async def test_unusual_states_of_jobs_are_listed_by_their_index(rig: Rig, store: Store, state: JobState) -> None:
+    seen: list[str] = []
+
+    def listing(db: sqlite3.Connection) -> None:
+        db.set_trace_callback(seen.append)
+        reading.list_jobs(db, before=None, most=5, state=state)
+        db.set_trace_callback(None)
+
+    await store._reader.read(listing)
+    plan = plan_of(rig, seen[0])
+    if state in (JobState.SCHEDULED, JobState.RETRYING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED):
+        assert any("job_unusual (state=?)" in line for line in plan), plan
+    assert not any("AUTOMATIC" in line for line in plan)

@@ -1,0 +1,271 @@
+"""A whole service for a test: every part is real but the clock, and every answer is held against its schema."""
+
+import asyncio
+import logging
+import random
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import ClientSession, DummyCookieJar, web
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from destinations.registry import builtin_kinds
+from destinations.webhook import Settings
+from pipeline.app import App, bind
+from pipeline.clock import Clock
+from pipeline.config.settings import (
+    Config,
+    DestinationSettings,
+    FunctionSettings,
+    FunctionsSettings,
+    RetrySpec,
+    ServiceSettings,
+    Target,
+)
+from pipeline.model import Delivery, DeliveryState, Job, JobState
+from pipeline.telemetry import Telemetry
+from tests.support import shapes
+from tests.support.fake_clock import FakeClock
+
+T = TypeVar("T")
+
+PATIENCE_S = 15.0
+"""So long a test waits for what must come."""
+
+ECHO = """
+    import json
+    def handler(event, context):
+        return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(event)}
+    """
+QUICK = """
+    def handler(event, context):
+        return {"done": True}
+    """
+WAITING = """
+    import os, time
+    def handler(event, context):
+        while not os.path.exists("go"):
+            time.sleep(0.005)
+        return "went"
+    """
+"""Runs until `Service.go` lets it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it came: the body as bytes, headers as they were sent."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return orjson.loads(self.body)
+
+
+class Service:
+    """A running service, its client, and its clock."""
+
+    def __init__(self, app: App, client: ClientSession, clock: Clock, folder: Path) -> None:
+        self.app = app
+        self.client = client
+        self._clock = clock
+        self._folder = folder
+
+    @property
+    def clock(self) -> FakeClock:
+        """The clock to be turned."""
+        assert isinstance(self._clock, FakeClock)
+        return self._clock
+
+    @property
+    def url(self) -> str:
+        """Where the service is reached."""
+        return f"http://127.0.0.1:{self.app.config.service.port}"
+
+    async def ask(self, method: str, path: str, *, is_own: bool = False, **options: Any) -> Answer:
+        """Send a request and return the answer, which has the shape that its route promises.
+
+        `is_own` says that a function's own answer is expected, whatever its status.
+        """
+        url = URL(self.url + path, encoded=True)
+        async with asyncio.timeout(PATIENCE_S), self.client.request(method, url, allow_redirects=False, **options) as got:
+            answer = Answer(status=got.status, headers=got.headers, body=await got.read())
+        _check(answer, method, url.raw_path, is_own=is_own)
+        return answer
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        """Send a GET."""
+        return await self.ask("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        """Send a POST."""
+        return await self.ask("POST", path, **options)
+
+    async def start_job(self, function: str, **options: Any) -> str:
+        """Invoke a background function; return the job's id."""
+        answer = await self.post(f"/functions/{function}", **options)
+        assert answer.status == 202, answer
+        job_id = answer.headers["X-Job-Id"]
+        assert isinstance(job_id, str)
+        return job_id
+
+    async def job(self, job_id: str) -> Job:
+        """Return a job as the store has it."""
+        view = await self.app.store.get_job(job_id)
+        assert view is not None
+        return view.job
+
+    async def until(self, job_id: str, *states: JobState | str) -> Job:
+        """Wait until a job is in one of these states."""
+
+        async def look() -> Job | None:
+            found = await self.job(job_id)
+            return found if found.state in states else None
+
+        return await eventually(look)
+
+    async def until_delivered(self, job_id: str, *states: DeliveryState | str, count: int = 1) -> Sequence[Delivery]:
+        """Wait until a job has `count` deliveries, all of them in one of these states; return them, newest first."""
+
+        async def look() -> Sequence[Delivery] | None:
+            found = await self.app.store.list_deliveries(before=None, most=100, job_id=job_id)
+            return found if len(found) == count and all(each.state in states for each in found) else None
+
+        return await eventually(look)
+
+    def go(self) -> None:
+        """Let functions that wait go on."""
+        (self._folder / "functions" / "go").touch()
+
+    def stay(self) -> None:
+        """Have functions wait again."""
+        (self._folder / "functions" / "go").unlink(missing_ok=True)
+
+
+async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
+    """Look until there is something to see, and return it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (found := await look()) is None:
+            await asyncio.sleep(0.005)
+    return found
+
+
+async def holds(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds."""
+
+    async def look() -> bool | None:
+        return True if condition() else None
+
+    await eventually(look)
+
+
+def _check(answer: Answer, method: str, path: str, *, is_own: bool) -> None:
+    content_type = answer.headers.get("Content-Type", "")
+    is_problem = content_type == "application/problem+json"
+    if is_own or answer.status == 304 or method == "HEAD":
+        assert not is_problem
+        return
+    if is_problem:
+        assert answer.status >= 400
+        assert answer.json["status"] == answer.status
+        assert answer.headers["Cache-Control"] == "no-store"
+    shape = shapes.shape_of(path, answer.status)
+    if shape is None or (answer.status == 202 and answer.body == b""):
+        return
+    if shape == "problem" and content_type.startswith("text/html"):
+        return
+    assert content_type == ("application/problem+json" if shape == "problem" else "application/json"), answer
+    shapes.check(shape, answer.json)
+
+
+def webhook(url: str, *, waits: tuple[float, ...] | None = None, **options: Any) -> DestinationSettings:
+    """Return a webhook to `url`, retried by `waits` where they are given; its name is filled in by `serving`."""
+    if waits is not None:
+        options["retry"] = RetrySpec(waits=waits)
+    return DestinationSettings(name="", kind="webhook", options=Settings(url=url, **options))
+
+
+def sends_to(*names: str, **changes: Any) -> FunctionSettings:
+    """Return the settings of a function that sends both kinds of end to these destinations."""
+    targets = tuple(Target(to=name) for name in names)
+    return FunctionSettings(on_success=targets, on_failure=targets, **changes)
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path,
+    files: Mapping[str, str] | None = None,
+    *,
+    clock: Clock | None = None,
+    functions: Mapping[str, FunctionSettings] | None = None,
+    destinations: Mapping[str, DestinationSettings] | None = None,
+    is_started: bool = True,
+    grace_s: float = 5.0,
+    **service: Any,
+) -> AsyncIterator[Service]:
+    """Run a service over `folder`, where its database and its functions are, until it has drained.
+
+    `service` are settings of the service. Where `is_started` is false only the HTTP side and the store are there:
+    jobs are taken in and stay queued.
+    """
+    clock = clock or FakeClock()
+    config = Config(
+        path=None,
+        service=ServiceSettings(port=0, **service),
+        store=folder / "data" / "sendoff.db",
+        functions=FunctionsSettings(
+            directory=_written(folder / "functions", files or {}), settings=MappingProxyType(dict(functions or {}))
+        ),
+        destinations=MappingProxyType(
+            {name: replace(settings, name=name) for name, settings in (destinations or {}).items()}
+        ),
+    )
+    config, listener = bind(config, is_insecure=False)
+    with listener:
+        telemetry = Telemetry(logging.getLogger("sendoff.test"))
+        app = App(config, builtin_kinds(), clock=clock, seed=random.Random(1), telemetry=telemetry)
+        runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=0.1)
+        try:
+            if is_started:
+                await app.start()
+            else:
+                app.worker.stop()
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            async with ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as client:
+                yield Service(app, client, clock, folder)
+            if is_started and not app.intake.is_draining:
+                await _drained(app, clock, grace_s)
+        finally:
+            await runner.cleanup()
+            await app.stop()
+        assert not app.failure.done(), app.failure.result()
+
+
+async def _drained(app: App, clock: Clock, grace_s: float) -> None:
+    hurry = asyncio.Event()
+    draining = asyncio.ensure_future(app.drain(grace_s, hurry))
+    if isinstance(clock, FakeClock):
+        await clock.advance(grace_s)  # what still runs is given back at once
+        hurry.set()
+    await draining
+
+
+def _written(folder: Path, files: Mapping[str, str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, source in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+    return folder

@@ -1,0 +1,171 @@
+"""The lane of the services: nothing is claimed in vain, nothing that waits is forgotten, slots come back."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pipeline.services.lane import Lane
+from tests.support.fake_clock import FakeClock, settled
+
+
+class Rows:
+    """Rows that wait in a store, and a lane that claims them."""
+
+    def __init__(self, size: int, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.waiting: deque[int] = deque()
+        self.claims: list[int] = []
+        self.started: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.claim_takes_s = 0.0
+        self.lane: Lane[int] = Lane("rows", size, claim=self.claim, start=self.started.append, clock=self.clock)
+
+    async def claim(self, most: int) -> Sequence[int]:
+        self.claims.append(most)
+        found = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
+        if self.claim_takes_s:
+            await self.clock.advance(self.claim_takes_s)
+        await self.gate.wait()
+        return found
+
+    def insert(self, *rows: int) -> None:
+        self.waiting.extend(rows)
+        self.lane.add(len(rows))
+
+
+@asynccontextmanager
+async def feeding(size: int) -> AsyncIterator[Rows]:
+    rows = Rows(size)
+    feeder = asyncio.ensure_future(rows.lane.feed())
+    try:
+        yield rows
+    finally:
+        feeder.cancel()
+        await asyncio.gather(feeder, return_exceptions=True)
+
+
+async def test_nothing_is_claimed_while_nothing_waits() -> None:
+    async with feeding(2) as rows:
+        assert rows.lane.offer()
+        rows.lane.release()
+        await settled()
+        assert rows.claims == []
+
+
+async def test_one_claim_takes_as_many_as_there_are_slots() -> None:
+    async with feeding(3) as rows:
+        rows.insert(1, 2, 3, 4, 5)
+        await settled()
+        assert (rows.claims, rows.started) == ([3], [1, 2, 3])
+        assert (rows.lane.in_hand, rows.lane.backlog, rows.lane.free) == (3, 2, 0)
+
+
+async def test_a_freed_slot_claims_again_and_the_last_claim_is_not_repeated() -> None:
+    async with feeding(1) as rows:
+        rows.insert(1, 2)
+        await settled()
+        rows.lane.release()
+        await settled()
+        rows.lane.release()
+        await settled()
+        assert (rows.claims, rows.started, rows.lane.in_hand) == ([1, 1], [1, 2], 0)
+
+
+async def test_a_claim_that_finds_less_sets_the_count_right() -> None:
+    async with feeding(4) as rows:
+        rows.lane.recount(10)  # somebody else has taken them
+        await settled()
+        assert (rows.claims, rows.lane.backlog, rows.lane.in_hand) == ([4], 0, 0)
+
+
+async def test_a_row_that_comes_while_a_claim_is_under_way_is_claimed_too() -> None:
+    async with feeding(2) as rows:
+        rows.gate.clear()
+        rows.insert(1)
+        await settled()
+        assert rows.claims == [2]
+        rows.gate.set()
+        await settled()
+        rows.insert(2)
+        await settled()
+        assert (rows.started, rows.lane.backlog) == ([1, 2], 0)
+
+
+async def test_a_failed_claim_takes_no_slots() -> None:
+    async def broken(_: int) -> Sequence[int]:
+        raise OSError("no store")
+
+    lane: Lane[int] = Lane("rows", 2, claim=broken, start=lambda _: None, clock=FakeClock())
+    lane.add()
+    with pytest.raises(OSError, match="no store"):
+        await lane.feed()
+    assert lane.free == 2
+
+
+def test_a_slot_is_offered_only_where_one_is_free_and_nothing_waits() -> None:
+    lane = Rows(1).lane
+    assert lane.offer()
+    assert not lane.offer()  # no slot
+    lane.release()
+    lane.add()
+    assert not lane.offer()  # something waits before it
+    lane.recount(0)
+    assert lane.offer()
+    lane.release()
+    lane.close()
+    assert not lane.offer()  # the service drains
+    assert lane.in_hand == 0
+
+
+async def test_a_closed_lane_claims_nothing() -> None:
+    async with feeding(2) as rows:
+        rows.lane.close()
+        rows.insert(1)
+        await settled()
+        assert (rows.claims, rows.lane.backlog) == ([], 1)
+
+
+async def test_slots_offered_while_a_claim_is_under_way_are_not_given_twice() -> None:
+    async with feeding(2) as rows:
+        rows.gate.clear()
+        rows.insert(1)
+        await settled()
+        rows.lane.recount(0)
+        assert not rows.lane.offer()  # the claim may still bring two
+        rows.gate.set()
+        await settled()
+        assert rows.lane.in_hand == 1
+        assert rows.lane.offer()
+
+
+async def test_rows_are_held_ready_only_while_work_is_quicker_than_a_claim() -> None:
+    rows = Rows(2)
+    rows.claim_takes_s = 0.01
+    rows.lane.measure(0.001)
+    assert rows.lane.free == 2  # nothing is known of a claim's time yet
+    feeder = asyncio.ensure_future(rows.lane.feed())
+    rows.insert(*range(100))
+    await settled(50)
+    ahead = rows.lane.free + rows.lane.in_hand - 2
+    assert 0 < ahead <= 32
+    for _ in range(100):
+        rows.lane.measure(10.0)
+    assert rows.lane.free + rows.lane.in_hand == 2
+    feeder.cancel()
+    await asyncio.gather(feeder, return_exceptions=True)
+
+
+async def test_so_many_rows_at_the_most_are_held_ready() -> None:
+    rows = Rows(8)
+    rows.claim_takes_s = 60.0
+    rows.lane.measure(0.0001)
+    feeder = asyncio.ensure_future(rows.lane.feed())
+    rows.insert(*range(100))
+    await settled(50)
+    assert rows.lane.free + rows.lane.in_hand == 8 + 32
+    feeder.cancel()
+    await asyncio.gather(feeder, return_exceptions=True)
