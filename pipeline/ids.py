@@ -30,16 +30,10 @@ class IdSource:
         else:
             self._counter += 1
         counter = self._counter
-        value = (
-            (self._last_ms << 80)
-            | (0x7 << 76)
-            | ((counter >> 30) << 64)
-            | (0b10 << 62)
-            | ((counter & 0x3FFFFFFF) << _TAIL_BITS)
-            | self._random.getrandbits(_TAIL_BITS)
-        )
-        text = f"{value:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        head = f"{self._last_ms:012x}"
+        middle = 0x8000 | ((counter >> 16) & 0x3FFF)
+        tail = f"{counter & 0xFFFF:04x}{self._random.getrandbits(_TAIL_BITS):08x}"
+        return f"{head[:8]}-{head[8:]}-7{counter >> 30:03x}-{middle:04x}-{tail}"
 
     def message_id(self) -> str:
         """Return an id for a message: `msg_` and a UUIDv7."""

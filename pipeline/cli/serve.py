@@ -103,9 +103,11 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
 
 
 def _started(config: Config, app: App, listener: socket.socket, telemetry: Telemetry) -> None:
-    # What the start left behind lives as long as the service: no collection need look at it again.
+    # What the start left behind lives as long as the service: no collection need look at it again. And the many small
+    # values of a job die by their reference counts: looking for cycles a tenth as often saves some percent.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(7000, 20, 20)
     host, port = listener.getsockname()[:2]
     telemetry.emit(
         "service.started",

@@ -71,6 +71,7 @@ class Deliverer:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._noted_at: dict[str, datetime] = {}
         self.lanes: Mapping[str, Lane[ClaimedDelivery]] = {
             name: Lane(name, route.concurrency, claim=partial(self._claim, name), start=self.start, clock=clock)
             for name, route in routes.items()
@@ -168,7 +169,8 @@ class Deliverer:
     ) -> None:
         now = self._clock.now()
         rule = self._routes[delivery.destination].policy
-        jitter = 0.0 if outcome.verdict is Verdict.DELIVERED else self._random.uniform(0.0, JITTER)
+        is_delivered = outcome.verdict is Verdict.DELIVERED
+        jitter = 0.0 if is_delivered else self._random.uniform(0.0, JITTER)
         step = after_attempt(delivery, outcome, rule, now, jitter)
         attempt = Attempt(
             number=delivery.attempt,
@@ -179,7 +181,8 @@ class Deliverer:
             next_attempt_at=step.due_at if step.state is DeliveryState.RETRYING else None,
             why=step.why,
         )
-        if await self._write(delivery, token, step, attempt):
+        is_success_noted = is_delivered and self._is_note_due(delivery.destination, now)
+        if await self._write(delivery, token, step, attempt, now, is_success_noted=is_success_noted):
             self._telemetry.emit(
                 f"delivery.{step.state}",
                 delivery_id=delivery.id,
@@ -189,9 +192,27 @@ class Deliverer:
                 reason=step.reason,
             )
 
-    async def _write(self, delivery: Delivery, token: int, step: DeliveryStep, attempt: Attempt | None) -> bool:
-        now = self._clock.now()
-        if not await self._store.record_attempt(delivery, token, step, attempt, now=now):
+    def _is_note_due(self, destination: str, now: datetime) -> bool:
+        """Tell whether the destination's last success was noted over a second ago; at most one write a second."""
+        noted_at = self._noted_at.get(destination)
+        if noted_at is not None and (now - noted_at).total_seconds() < 1:
+            return False
+        self._noted_at[destination] = now
+        return True
+
+    async def _write(
+        self,
+        delivery: Delivery,
+        token: int,
+        step: DeliveryStep,
+        attempt: Attempt | None,
+        now: datetime,
+        *,
+        is_success_noted: bool = False,
+    ) -> bool:
+        if not await self._store.record_attempt(
+            delivery, token, step, attempt, now=now, is_success_noted=is_success_noted
+        ):
             self._telemetry.emit("delivery.stale", delivery_id=delivery.id, job_id=delivery.job_id)
             return False
         if step.state is DeliveryState.RETRYING:
@@ -202,11 +223,13 @@ class Deliverer:
         return True
 
     async def _give_back(self, delivery: Delivery, token: int) -> None:
-        await self._write(delivery, token, after_sending_returned(delivery, self._clock.now()), None)
+        now = self._clock.now()
+        await self._write(delivery, token, after_sending_returned(delivery, now), None, now)
 
     async def lost(self, delivery: Delivery, token: int) -> None:
         """Write that a sending was lost with the service that had it."""
-        await self._write(delivery, token, after_sending_lost(delivery, self._clock.now()), None)
+        now = self._clock.now()
+        await self._write(delivery, token, after_sending_lost(delivery, now), None, now)
 
     # The service's life
 

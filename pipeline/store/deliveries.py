@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import datetime
 
 from pipeline.lifecycle import DeliveryStep
-from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, Lease, Message, Result, Verdict
+from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, Lease, Message, Result
 from pipeline.store import rows
 from pipeline.store.rows import micros, micros_or_none
 
@@ -34,10 +34,10 @@ FROM message LEFT JOIN payload ON payload.id = message.result_id WHERE message.j
 """
 
 _STEP = """
-UPDATE delivery SET state = :state, reason = :reason, attempt = :attempt, lost = :lost, due_at = :due_at,
-                    delivered_at = :delivered_at, last_error = coalesce(:last_error, last_error),
+UPDATE delivery SET state = ?, reason = ?, attempt = ?, lost = ?, due_at = ?,
+                    delivered_at = ?, last_error = coalesce(?, last_error),
                     lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL
-WHERE id = :id AND state = 'sending' AND lease_token = :token
+WHERE id = ? AND state = 'sending' AND lease_token = ?
 """
 
 _INSERT_ATTEMPT = """
@@ -46,11 +46,9 @@ INSERT INTO attempt (delivery_id, number, trigger, started_at, duration_s, verdi
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-# Written at most once a second, since it only tells people when the destination last answered well.
 _SUCCESS = """
-INSERT INTO destination (name, kind, last_success_at) VALUES (:name, :kind, :now)
-ON CONFLICT (name) DO UPDATE SET kind = :kind, last_success_at = :now
-WHERE coalesce(last_success_at, 0) < :now - 1000000 OR kind <> :kind
+INSERT INTO destination (name, kind, last_success_at) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, last_success_at = excluded.last_success_at
 """
 
 _RENEW = """
@@ -143,28 +141,30 @@ def record_attempt(
     attempt: Attempt | None,
     *,
     now: datetime,
+    is_success_noted: bool = False,
 ) -> bool:
     """Write what became of a sending: the delivery's next state and, unless it was given back or lost, the attempt.
 
+    `is_success_noted` also notes on the destination that it answered well; the caller asks for it once in a while.
     Returns False where the lease is no longer held: then nothing changed.
     """
-    change = {
-        "state": step.state,
-        "reason": step.reason,
-        "attempt": step.attempt,
-        "lost": step.lost,
-        "due_at": micros(step.due_at),
-        "delivered_at": micros_or_none(step.delivered_at),
-        "last_error": rows.json_or_none(step.last_error),
-        "id": delivery.id,
-        "token": token,
-    }
+    change = (
+        step.state,
+        step.reason,
+        step.attempt,
+        step.lost,
+        micros(step.due_at),
+        micros_or_none(step.delivered_at),
+        rows.json_or_none(step.last_error),
+        delivery.id,
+        token,
+    )
     if db.execute(_STEP, change).rowcount == 0:
         return False
     if attempt is not None:
         _insert_attempt(db, delivery.id, attempt)
-        if attempt.outcome.verdict is Verdict.DELIVERED:
-            db.execute(_SUCCESS, {"name": delivery.destination, "kind": delivery.kind, "now": micros(now)})
+    if is_success_noted:
+        db.execute(_SUCCESS, (delivery.destination, delivery.kind, micros(now)))
     return True
 
 

@@ -36,9 +36,9 @@ _EVENT = "SELECT content FROM payload WHERE id = ?"
 _INSERT_RESULT = "INSERT INTO payload (status, headers, content) VALUES (?, ?, ?)"
 
 _FINISH = """
-UPDATE job SET state = :state, reason = :reason, attempt = :attempt, lost = :lost, due_at = :due_at,
-               ended_at = :ended_at, error = :error, lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL
-WHERE id = :id AND state = 'running' AND lease_token = :token
+UPDATE job SET state = ?, reason = ?, attempt = ?, lost = ?, due_at = ?, ended_at = ?, error = ?,
+               lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL
+WHERE id = ? AND state = 'running' AND lease_token = ?
 """
 
 _INSERT_RUN = """
@@ -159,17 +159,17 @@ def _insert_result(db: sqlite3.Connection, result: Result) -> int | None:
 
 
 def _write_step(db: sqlite3.Connection, job_id: str, token: int, step: JobStep, now: datetime) -> bool:
-    change = {
-        "state": step.state,
-        "reason": step.reason,
-        "attempt": step.attempt,
-        "lost": step.lost,
-        "due_at": micros(step.due_at),
-        "ended_at": micros(now) if step.state.is_final else None,
-        "error": rows.json_or_none(step.error),
-        "id": job_id,
-        "token": token,
-    }
+    change = (
+        step.state,
+        step.reason,
+        step.attempt,
+        step.lost,
+        micros(step.due_at),
+        micros(now) if step.state.is_final else None,
+        rows.json_or_none(step.error),
+        job_id,
+        token,
+    )
     return db.execute(_FINISH, change).rowcount == 1
 
 

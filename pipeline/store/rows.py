@@ -22,13 +22,13 @@ from pipeline.model import (
 
 Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 T = TypeVar("T")
 
 
 def micros(at: datetime) -> int:
     """Return `at` as whole microseconds since 1970."""
-    return (at - _EPOCH) // _MICROSECOND
+    span = at - _EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
 
 
 def micros_or_none(at: datetime | None) -> int | None:

@@ -121,10 +121,28 @@ class Store:
         return await self._writer.write(verb)
 
     async def record_attempt(
-        self, delivery: Delivery, token: int, step: DeliveryStep, attempt: Attempt | None, *, now: datetime
+        self,
+        delivery: Delivery,
+        token: int,
+        step: DeliveryStep,
+        attempt: Attempt | None,
+        *,
+        now: datetime,
+        is_success_noted: bool = False,
     ) -> bool:
-        """Write what became of a sending; False where the lease is no longer held (nothing changed)."""
-        verb = partial(deliveries.record_attempt, delivery=delivery, token=token, step=step, attempt=attempt, now=now)
+        """Write what became of a sending; False where the lease is no longer held (nothing changed).
+
+        `is_success_noted` also notes on the destination that it answered well.
+        """
+        verb = partial(
+            deliveries.record_attempt,
+            delivery=delivery,
+            token=token,
+            step=step,
+            attempt=attempt,
+            now=now,
+            is_success_noted=is_success_noted,
+        )
         return await self._writer.write(verb)
 
     async def leased_deliveries(self, owner: str) -> list[tuple[Delivery, int]]:

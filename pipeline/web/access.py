@@ -54,9 +54,11 @@ def check(request: web.Request) -> None:
 
 
 def _check_origin(origin: str, host: str, allowed: frozenset[str]) -> None:
-    if urlsplit(origin).netloc.lower() == host.lower():
-        return
-    if not _is_known(urlsplit(origin).hostname or "", allowed):
+    try:
+        site = urlsplit(origin)
+    except ValueError:
+        raise ForbiddenError(f"the Origin {origin!r} is no site") from None
+    if site.netloc.lower() != host.lower() and not _is_known(site.hostname or "", allowed):
         raise ForbiddenError(f"the Origin {origin!r} is a foreign site")
 
 

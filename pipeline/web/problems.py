@@ -24,6 +24,7 @@ STATUS: Mapping[type[Exception], tuple[int, str, Mapping[str, str]]] = MappingPr
     {
         errors.BadNameError: (400, "Bad function name", _NONE),
         errors.BadBodyError: (400, "Bad body", _NONE),
+        access.ForbiddenError: (403, "Forbidden", _NONE),
         errors.UnknownFunctionError: (404, "Unknown function", _NONE),
         errors.BodyTooLargeError: (413, "Body too large", _NONE),
         errors.QueueFullError: (429, "Queue full", _BUSY),
@@ -60,7 +61,7 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.path,
+        "instance": request.rel_url.raw_path,
     } | members
     return web.Response(
         status=status, body=orjson.dumps(body), headers={"Content-Type": TYPE, "Cache-Control": "no-store", **headers}

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from pipeline.config.settings import ServiceSettings
 from pipeline.web import deliveries, destinations, functions, jobs, service
 from pipeline.web.answers import UNTYPED
 from pipeline.web.parts import PARTS, Parts
@@ -39,6 +40,17 @@ def application(parts: Parts) -> web.Application:
         app.router.add_route(method, path, handler)
     app.on_response_prepare.append(_tidy)
     return app
+
+
+def runner(app: web.Application, service: ServiceSettings) -> web.AppRunner:
+    """Return what serves `app`, on sites that are still to be added."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=service.keepalive,
+        shutdown_timeout=1.0,
+        auto_decompress=False,  # gzip is undone where events are made, which bounds what comes out of it
+    )
 
 
 async def _tidy(_: web.Request, response: web.StreamResponse) -> None:

@@ -32,6 +32,7 @@ from pipeline.config.settings import (
 )
 from pipeline.model import Delivery, DeliveryState, Job, JobState
 from pipeline.telemetry import Telemetry
+from pipeline.web import routes
 from tests.support import shapes
 from tests.support.fake_clock import FakeClock
 
@@ -52,7 +53,7 @@ QUICK = """
 WAITING = """
     import os, time
     def handler(event, context):
-        while not os.path.exists("go"):
+        while not (os.path.exists("go") or os.path.exists(f"go-{context.aws_request_id}")):
             time.sleep(0.005)
         return "went"
     """
@@ -126,31 +127,40 @@ class Service:
         assert view is not None
         return view.job
 
-    async def until(self, job_id: str, *states: JobState | str) -> Job:
-        """Wait until a job is in one of these states."""
+    async def until(self, job_id: str, *states: JobState | str, run: int | None = None) -> Job:
+        """Wait until a job is in one of these states, after so many runs where `run` says so."""
 
         async def look() -> Job | None:
             found = await self.job(job_id)
-            return found if found.state in states else None
+            return found if found.state in states and run in (None, found.run) else None
 
         return await eventually(look)
 
-    async def until_delivered(self, job_id: str, *states: DeliveryState | str, count: int = 1) -> Sequence[Delivery]:
-        """Wait until a job has `count` deliveries, all of them in one of these states; return them, newest first."""
+    async def until_delivered(
+        self, job_id: str, *states: DeliveryState | str, attempt: int | None = None
+    ) -> Sequence[Delivery]:
+        """Wait until a job has deliveries, all of them in one of these states, in the attempt that is named."""
 
         async def look() -> Sequence[Delivery] | None:
             found = await self.app.store.list_deliveries(before=None, most=100, job_id=job_id)
-            return found if len(found) == count and all(each.state in states for each in found) else None
+            has_come = all(each.state in states and attempt in (None, each.attempt) for each in found)
+            return found if found and has_come else None
 
         return await eventually(look)
 
-    def go(self) -> None:
-        """Let functions that wait go on."""
-        (self._folder / "functions" / "go").touch()
+    async def until_begun(self, function: str) -> None:
+        """Wait until the pool has heard that a run of a function has begun: from here on its clock runs."""
 
-    def stay(self) -> None:
-        """Have functions wait again."""
-        (self._folder / "functions" / "go").unlink(missing_ok=True)
+        def has_begun() -> bool:
+            lane = self.app.pool._lanes.get(function)
+            turns = [process._turn for process in lane.processes] if lane else []
+            return any(turn is not None and turn.started_at for turn in turns)
+
+        await holds(has_begun)
+
+    def go(self, job_id: str | None = None) -> None:
+        """Let the functions that wait go on, or only the run of one job."""
+        (self._folder / "functions" / (f"go-{job_id}" if job_id else "go")).touch()
 
 
 async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
@@ -235,7 +245,7 @@ async def serving(
     with listener:
         telemetry = Telemetry(logging.getLogger("sendoff.test"))
         app = App(config, builtin_kinds(), clock=clock, seed=random.Random(1), telemetry=telemetry)
-        runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=0.1)
+        runner = routes.runner(app.application(), config.service)
         try:
             if is_started:
                 await app.start()

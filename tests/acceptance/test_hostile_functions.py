@@ -1,0 +1,134 @@
+"""Functions that do what they should not, through the whole service: each ends as it must, and nobody else notices."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support import processes
+from tests.support.books import Footprint
+from tests.support.processes import eventually
+from tests.support.serving import CALM, Service
+
+pytestmark = pytest.mark.acceptance
+
+LOG_LIMIT = 8 * 1024 * 1024
+EXECUTORS_OWN_THREADS = (os.cpu_count() or 1) + 4
+
+# A function's body, and how its job ends: the reason of a failure, or None for success.
+HOSTILE: dict[str, tuple[str, str | None]] = {
+    "raises": ("raise ValueError('no')", "error"),
+    "exits": ("sys.exit(0)", "error"),
+    "recurses": ("return handler(event, context)", "error"),
+    "rejects": ("context.reject('never')", "rejected"),
+    "returns-object": ("return object()", "bad_response"),
+    "returns-nan": ("return float('nan')", "bad_response"),
+    "returns-bytes": ("return b'bytes'", "bad_response"),
+    "returns-endless": ("value = []; value.append(value); return value", "bad_response"),
+    "returns-500": ("return {'statusCode': 500}", "bad_status"),
+    "returns-much": ("return 'x' * 5_000_000", "too_large"),
+    "runs-out-of-memory": ("raise MemoryError", "out_of_memory"),
+    "leaves": ("os._exit(0)", "crashed"),
+    "segfaults": ("ctypes.string_at(0)", "crashed"),
+    "kills-its-group": ("os.killpg(0, signal.SIGKILL)", "crashed"),
+    "closes-everything": ("os.closerange(0, 1000)", "crashed"),
+    "writes-on-the-channel": ("os.write(3, b'rubbish' * 10); time.sleep(60)", "crashed"),
+    "prints-much": ("for _ in range(100): print(('x' * 1023 + '\\n') * 1024, end='')", None),
+    "sleeps": ("time.sleep(600)", "timeout"),
+    "ignores-sigterm": ("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: time.sleep(1)", "timeout"),
+    "leaves-a-child": ("linger(); os._exit(1)", "crashed"),
+    "times-out-with-a-child": ("linger(); time.sleep(600)", "timeout"),
+}
+# `linger` leaves a grandchild in a session of its own, which holds stdout and ignores SIGTERM.
+SOURCE = """
+import ctypes, os, signal, sys, time
+
+def linger():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                time.sleep(60)
+        os._exit(0)
+    os.wait()
+
+def handler(event, context):
+    %s
+"""
+
+
+def config() -> str:
+    short = {"sleeps", "ignores-sigterm", "times-out-with-a-child"}
+    settings = {
+        f"{name}-background": {"retry": [], "concurrency": 1} | ({"timeout": "1s"} if name in short else {})
+        for name in (*HOSTILE, "lingers")
+    }
+    return json.dumps({"service": {"result_limit": "1MiB"}, "functions": {"settings": settings}})
+
+
+class Bystander:
+    """A caller of a healthy function, who notes whatever is not the right answer."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._call)
+        self.answers = 0
+        self.complaints: list[str] = []
+
+    def __enter__(self) -> "Bystander":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _call(self) -> None:
+        while not self._stop.wait(0.05):
+            answer = self._service.get("/functions/calm")
+            self.answers += 1
+            if (answer.status, answer.body) != (200, b"calm"):
+                self.complaints.append(str(answer))
+
+
+def test_hostile_functions_end_as_they_must_and_disturb_nobody(tmp_path: Path) -> None:
+    functions = {f"{name}-background.py": SOURCE % body for name, (body, _) in HOSTILE.items()}
+    functions |= {"calm.py": CALM, "lingers-background.py": SOURCE % "linger(); return 'done'"}
+    with Service(tmp_path, functions, config()) as service:
+        assert service.get("/functions/calm").status == 200
+        pid, before = service.pid, Footprint.of(service)
+        with Bystander(service) as bystander:
+            jobs = {name: service.submit(f"{name}-background") for name in HOSTILE}
+            ended = {name: service.ended(job_id, 60.0) for name, job_id in jobs.items()}
+        assert {name: job["reason"] for name, job in ended.items()} == {
+            name: reason for name, (_, reason) in HOSTILE.items()
+        }
+        assert {name: job["state"] for name, job in ended.items() if job["state"] != "failed"} == {
+            "prints-much": "succeeded"
+        }
+        assert bystander.complaints == []
+        assert bystander.answers > 0
+        kept = sum(len(line["text"]) for line in service.items(f"/v1/jobs/{jobs['prints-much']}/logs"))
+        assert LOG_LIMIT // 2 < kept <= LOG_LIMIT
+
+        eventually(lambda: is_back_at(before, service), what=f"{Footprint.of(service)} is back at {before}")
+        assert service.pid == pid
+
+        lingering = service.ended(service.submit("lingers-background"))
+        assert lingering["state"] == "succeeded"
+        assert service.stop() == 0
+        eventually(lambda: service.leftovers() == [], what="nothing is left over")
+
+
+def is_back_at(before: Footprint, service: Service) -> bool:
+    now = Footprint.of(service)
+    return (
+        now.descriptors <= before.descriptors
+        and now.strays <= before.strays
+        and now.threads <= before.threads + EXECUTORS_OWN_THREADS
+        and len(processes.children(service.pid)) == 1
+    )
