@@ -30,7 +30,7 @@ from pipeline.services.fanout import Route
 from pipeline.services.lane import Lane
 from pipeline.services.promoter import Promoter
 from pipeline.store import Store
-from pipeline.store.jobs import Ending
+from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry
 
 LEASE_S = 30.0
@@ -121,6 +121,7 @@ class Deliverer:
         self._sending[claimed.delivery.id, claimed.token] = task
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+        self._changes.notify(claimed.delivery.job_id)
 
     def held(self) -> frozenset[tuple[str, int]]:
         """Return (delivery id, token) of every sending in hand."""

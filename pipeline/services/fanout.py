@@ -10,7 +10,7 @@ from pipeline.ids import IdSource
 from pipeline.lifecycle import JobStep
 from pipeline.model import DeliveryDraft, Job, Lease, Message, MessageType, RunOutcome
 from pipeline.retry import Policy
-from pipeline.store.jobs import Ending
+from pipeline.store.deliveries import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

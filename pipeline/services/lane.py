@@ -13,7 +13,7 @@ from pipeline.clock import Clock
 
 T = TypeVar("T")
 
-_MOST_AHEAD = 32
+_MOST_AHEAD = 128
 _WEIGHT = 0.1  # of the newest measurement in a moving average
 
 

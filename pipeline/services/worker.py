@@ -95,6 +95,7 @@ class Worker:
         self._running[claimed.job.id, claimed.token] = task
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+        self._changes.notify(claimed.job.id)
 
     def held(self) -> frozenset[tuple[str, int]]:
         """Return (job id, token) of every run in hand."""

@@ -2,14 +2,18 @@
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
+
 from pipeline.lifecycle import DeliveryStep
-from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, Lease, Message, Result
-from pipeline.store import rows
+from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, Lease, Message
+from pipeline.store import bulk, rows
 from pipeline.store.rows import micros, micros_or_none
 
-_INSERT_MESSAGE = "INSERT INTO message (id, job_id, facts, result_id) VALUES (?, ?, ?, ?)"
+_INSERT_MESSAGES = "INSERT INTO message (id, job_id, facts, result_id) {values}"
 
 # INDEXED BY here and below: left to itself the planner takes an index over all deliveries, ended ones too.
 _HAS_PENDING = "SELECT 1 FROM delivery INDEXED BY delivery_pending WHERE state = 'pending' AND destination = ? LIMIT 1"
@@ -17,7 +21,7 @@ _HAS_PENDING = "SELECT 1 FROM delivery INDEXED BY delivery_pending WHERE state =
 _INSERT = """
 INSERT INTO delivery (id, message_id, type, job_id, destination, kind, recipient, state, attempt, max_attempts, lost,
                       created_at, due_at, lease_owner, lease_token, lease_expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)
+{values}
 """
 
 _CLAIM = f"""
@@ -28,22 +32,28 @@ WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_pending
 RETURNING {rows.DELIVERY_COLUMNS}
 """
 
-_MESSAGE = """
-SELECT message.facts, payload.status, payload.headers, payload.content
-FROM message LEFT JOIN payload ON payload.id = message.result_id WHERE message.job_id = ? AND message.id = ?
+_MESSAGES = """
+SELECT delivery.id, message.facts, payload.status, payload.headers, payload.content
+FROM delivery JOIN message ON message.job_id = delivery.job_id AND message.id = delivery.message_id
+     LEFT JOIN payload ON payload.id = message.result_id
+WHERE delivery.id IN (SELECT value FROM json_each(?))
 """
 
+# Under a lease that is no longer held nothing matches, and nothing changes.
 _STEP = """
-UPDATE delivery SET state = ?, reason = ?, attempt = ?, lost = ?, due_at = ?,
-                    delivered_at = ?, last_error = coalesce(?, last_error),
+UPDATE delivery SET state = tried.column3, reason = tried.column4, attempt = tried.column5, lost = tried.column6,
+                    due_at = tried.column7, delivered_at = tried.column8,
+                    last_error = coalesce(tried.column9, last_error),
                     lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL
-WHERE id = ? AND state = 'sending' AND lease_token = ?
+FROM ({values}) AS tried
+WHERE delivery.id = tried.column1 AND delivery.state = 'sending' AND delivery.lease_token = tried.column2
+RETURNING id
 """
 
-_INSERT_ATTEMPT = """
+_INSERT_ATTEMPTS = """
 INSERT INTO attempt (delivery_id, number, trigger, started_at, duration_s, verdict, class, message, status, headers,
                      body, remote_address, retry_after_s, next_attempt_at, why)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+{values}
 """
 
 _SUCCESS = """
@@ -68,42 +78,78 @@ _LEASED = f"{_SENDING} WHERE state = 'sending' AND lease_owner = ?"
 _EXPIRED = f"{_SENDING} WHERE state = 'sending' AND lease_expires_at < ?"
 
 
-def insert_message(
-    db: sqlite3.Connection,
-    message: Message,
-    result_id: int | None,
-    drafts: tuple[DeliveryDraft, ...],
-    leases: tuple[Lease | None, ...],
-    now: datetime,
-) -> list[bool]:
-    """Store a message and the deliveries that bring it out; return which of them were claimed under their lease."""
-    db.execute(_INSERT_MESSAGE, (message.id, message.job_id, rows.message_facts(message), result_id))
-    return [_insert(db, message, draft, lease, now) for draft, lease in zip(drafts, leases, strict=True)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What a job's end owes to the outside: one message and its deliveries, each perhaps claimed in the same breath."""
+
+    message: Message
+    deliveries: tuple[DeliveryDraft, ...]
+    leases: tuple[Lease | None, ...]
+    """One for each delivery: under this lease the service would send it at once."""
 
 
-def _insert(db: sqlite3.Connection, message: Message, draft: DeliveryDraft, lease: Lease | None, now: datetime) -> bool:
-    if lease is not None and rows.only(db, _HAS_PENDING, (draft.destination,)) is not None:
-        lease = None
-    at = micros(now)
-    db.execute(
-        _INSERT,
-        (
-            draft.id,
-            message.id,
-            message.type,
-            message.job_id,
-            draft.destination,
-            draft.kind,
-            draft.recipient,
-            "pending" if lease is None else "sending",
-            0 if lease is None else 1,
-            draft.max_attempts,
-            at,
-            at,
-            *((None, None, None) if lease is None else (lease.owner, lease.token, micros(lease.expires_at))),
-        ),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What became of a sending: the delivery's next step and, unless it was given back or lost, the attempt."""
+
+    delivery: Delivery
+    token: int
+    step: DeliveryStep
+    attempt: Attempt | None
+    now: datetime
+    is_success_noted: bool
+
+
+def insert_messages(db: sqlite3.Connection, endings: Sequence[tuple[Ending, int | None]]) -> list[list[bool]]:
+    """Store messages, each with the id of its result, and the deliveries that bring them out.
+
+    Returns for each which of its deliveries were claimed under their lease: those that nothing waits before.
+    """
+    messages = [(ending.message, result_id) for ending, result_id in endings]
+    bulk.execute(
+        db,
+        _INSERT_MESSAGES,
+        [(message.id, message.job_id, rows.message_facts(message), result_id) for message, result_id in messages],
     )
-    return lease is not None
+    has_waiting: dict[str, bool] = {}
+    claims: list[list[bool]] = []
+    new: list[rows.Row] = []
+    for ending, _ in endings:
+        claims.append([])
+        for draft, lease in zip(ending.deliveries, ending.leases, strict=True):
+            is_claimed = _may_claim(db, draft.destination, lease, has_waiting)
+            claims[-1].append(is_claimed)
+            new.append(_row(ending.message, draft, lease if is_claimed else None))
+    bulk.execute(db, _INSERT, new)
+    return claims
+
+
+def _may_claim(db: sqlite3.Connection, destination: str, lease: Lease | None, has_waiting: dict[str, bool]) -> bool:
+    if lease is None:
+        has_waiting[destination] = True
+    elif destination not in has_waiting:
+        has_waiting[destination] = rows.only(db, _HAS_PENDING, (destination,)) is not None
+    return not has_waiting[destination]
+
+
+def _row(message: Message, draft: DeliveryDraft, lease: Lease | None) -> rows.Row:
+    at = micros(message.ended_at)
+    return (
+        draft.id,
+        message.id,
+        message.type,
+        message.job_id,
+        draft.destination,
+        draft.kind,
+        draft.recipient,
+        "pending" if lease is None else "sending",
+        0 if lease is None else 1,
+        draft.max_attempts,
+        0,
+        at,
+        at,
+        *rows.lease_columns(lease),
+    )
 
 
 def claim_deliveries(
@@ -118,37 +164,37 @@ def claim_deliveries(
         "most": most,
     }
     found = sorted(db.execute(_CLAIM, claim).fetchall())  # by id: RETURNING comes back unordered
-    return [_claimed(db, rows.delivery(row), lease.token) for row in found]
+    ids = orjson.dumps([row[0] for row in found]).decode()
+    messages = {row[0]: row[1:] for row in db.execute(_MESSAGES, (ids,))}
+    return [_claimed(rows.delivery(row), lease.token, messages[row[0]]) for row in found]
 
 
-def _claimed(db: sqlite3.Connection, delivery: Delivery, token: int) -> ClaimedDelivery:
-    row = rows.only(db, _MESSAGE, (delivery.job_id, delivery.message_id))
-    assert row is not None, "a delivery is never without its message"
-    facts, status, headers, content = row
-    result: Result | None = None if status is None else rows.result(status, headers, content)
-    return ClaimedDelivery(
-        delivery=delivery,
-        token=token,
-        message=rows.message(delivery.message_id, delivery.job_id, facts, result),
-    )
+def _claimed(delivery: Delivery, token: int, stored: rows.Row) -> ClaimedDelivery:
+    facts, status, headers, content = stored
+    result = None if status is None else rows.result(status, headers, content)
+    message = rows.message(delivery.message_id, delivery.job_id, facts, result)
+    return ClaimedDelivery(delivery=delivery, token=token, message=message)
 
 
-def record_attempt(
-    db: sqlite3.Connection,
-    delivery: Delivery,
-    token: int,
-    step: DeliveryStep,
-    attempt: Attempt | None,
-    *,
-    now: datetime,
-    is_success_noted: bool = False,
-) -> bool:
-    """Write what became of a sending: the delivery's next state and, unless it was given back or lost, the attempt.
+def record_attempts(db: sqlite3.Connection, items: Sequence[Tried]) -> list[bool]:
+    """Write what became of sendings; False for one whose lease is no longer held: then nothing changed."""
+    if len({item.delivery.id for item in items}) < len(items):  # two tries of one delivery: one after the other
+        return [outcome for item in items for outcome in record_attempts(db, [item])]
+    written = {row[0] for row in bulk.execute(db, _STEP, [_step_row(item) for item in items])}
+    valid = [item for item in items if item.delivery.id in written]
+    attempts = [(item.delivery.id, item.attempt) for item in valid if item.attempt is not None]
+    bulk.execute(db, _INSERT_ATTEMPTS, [_attempt_row(delivery_id, attempt) for delivery_id, attempt in attempts])
+    for item in valid:
+        if item.is_success_noted:
+            db.execute(_SUCCESS, (item.delivery.destination, item.delivery.kind, micros(item.now)))
+    return [item.delivery.id in written for item in items]
 
-    `is_success_noted` also notes on the destination that it answered well; the caller asks for it once in a while.
-    Returns False where the lease is no longer held: then nothing changed.
-    """
-    change = (
+
+def _step_row(item: Tried) -> rows.Row:
+    step = item.step
+    return (
+        item.delivery.id,
+        item.token,
         step.state,
         step.reason,
         step.attempt,
@@ -156,39 +202,27 @@ def record_attempt(
         micros(step.due_at),
         micros_or_none(step.delivered_at),
         rows.json_or_none(step.last_error),
-        delivery.id,
-        token,
     )
-    if db.execute(_STEP, change).rowcount == 0:
-        return False
-    if attempt is not None:
-        _insert_attempt(db, delivery.id, attempt)
-    if is_success_noted:
-        db.execute(_SUCCESS, (delivery.destination, delivery.kind, micros(now)))
-    return True
 
 
-def _insert_attempt(db: sqlite3.Connection, delivery_id: str, attempt: Attempt) -> None:
+def _attempt_row(delivery_id: str, attempt: Attempt) -> rows.Row:
     outcome = attempt.outcome
-    db.execute(
-        _INSERT_ATTEMPT,
-        (
-            delivery_id,
-            attempt.number,
-            attempt.trigger,
-            micros(attempt.started_at),
-            attempt.duration_s,
-            outcome.verdict,
-            outcome.reason,
-            outcome.message,
-            outcome.status,
-            rows.json_or_none(outcome.headers) or "[]",
-            outcome.body,
-            outcome.remote_address,
-            outcome.retry_after_s,
-            micros_or_none(attempt.next_attempt_at),
-            attempt.why,
-        ),
+    return (
+        delivery_id,
+        attempt.number,
+        attempt.trigger,
+        micros(attempt.started_at),
+        attempt.duration_s,
+        outcome.verdict,
+        outcome.reason,
+        outcome.message,
+        outcome.status,
+        rows.json_or_none(outcome.headers) or "[]",
+        outcome.body,
+        outcome.remote_address,
+        outcome.retry_after_s,
+        micros_or_none(attempt.next_attempt_at),
+        attempt.why,
     )
 
 

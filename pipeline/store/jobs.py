@@ -2,24 +2,28 @@
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import count
+
+import orjson
 
 from pipeline.lifecycle import JobStep
-from pipeline.model import ClaimedJob, DeliveryDraft, Job, JobDraft, Lease, Message, Result, RunOutcome
-from pipeline.store import deliveries, logs, rows
+from pipeline.model import ClaimedJob, Job, JobDraft, Lease, RunOutcome
+from pipeline.store import bulk, deliveries, logs, rows
+from pipeline.store.deliveries import Ending
 from pipeline.store.rows import micros
 
 # A job may be claimed as it is inserted only where nothing of its function waits before it.
 _HAS_QUEUED = "SELECT 1 FROM job INDEXED BY job_queued WHERE state = 'queued' AND function = ? LIMIT 1"
 
-_INSERT_EVENT = "INSERT INTO payload (content) VALUES (?)"
+_INSERT_EVENTS = "INSERT INTO payload (id, content) {values}"
 
 _INSERT = """
 INSERT INTO job (id, function, state, priority, attempt, max_attempts, run, lost, round, created_at, due_at, started_at,
                  timeout_s, tags, parent_id, depth, event_id, lease_owner, lease_token, lease_expires_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, 0, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+{values}
 """
 
 # Counted as it is claimed, not as it fails, so that a job that kills its service cannot run for ever (finding 7).
@@ -31,19 +35,22 @@ WHERE id IN (SELECT id FROM job INDEXED BY job_queued
 RETURNING {rows.JOB_COLUMNS}, event_id
 """
 
-_EVENT = "SELECT content FROM payload WHERE id = ?"
+_EVENTS = "SELECT id, content FROM payload WHERE id IN (SELECT value FROM json_each(?))"
 
-_INSERT_RESULT = "INSERT INTO payload (status, headers, content) VALUES (?, ?, ?)"
-
+# Under a lease that is no longer held nothing matches, and nothing changes.
 _FINISH = """
-UPDATE job SET state = ?, reason = ?, attempt = ?, lost = ?, due_at = ?, ended_at = ?, error = ?,
+UPDATE job SET state = ended.column3, reason = ended.column4, attempt = ended.column5, lost = ended.column6,
+               due_at = ended.column7, ended_at = ended.column8, error = ended.column9,
                lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL
-WHERE id = ? AND state = 'running' AND lease_token = ?
+FROM ({values}) AS ended
+WHERE job.id = ended.column1 AND job.state = 'running' AND job.lease_token = ended.column2
+RETURNING id
 """
 
-_INSERT_RUN = """
-INSERT INTO run (job_id, run, attempt, round, state, reason, started_at, ended_at, error, result_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_INSERT_RESULTS = "INSERT INTO payload (id, status, headers, content) {values}"
+
+_INSERT_RUNS = """
+INSERT INTO run (job_id, run, attempt, round, state, reason, started_at, ended_at, error, result_id) {values}
 """
 
 _RENEW = """
@@ -63,47 +70,70 @@ _EXPIRED = f"SELECT {rows.JOB_COLUMNS}, lease_token FROM job WHERE state = 'runn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """What a job's end owes to the outside: one message and its deliveries, each perhaps claimed in the same breath."""
+class Insertion:
+    """A job to be stored, and the lease under which it would be run at once."""
 
-    message: Message
-    deliveries: tuple[DeliveryDraft, ...]
-    leases: tuple[Lease | None, ...]
-    """One for each delivery: under this lease the service would send it at once."""
+    draft: JobDraft
+    now: datetime
+    lease: Lease | None
 
 
-def insert_job(db: sqlite3.Connection, draft: JobDraft, *, now: datetime, lease: Lease | None) -> bool:
-    """Store a job and its event; return whether it was claimed under `lease`, which needs that nothing waits before
-    it.
-    """
-    is_claimed = lease is not None and rows.only(db, _HAS_QUEUED, (draft.function,)) is None
-    at = micros(now)
-    db.execute(
-        _INSERT,
-        (
-            draft.id,
-            draft.function,
-            "running" if is_claimed else "queued",
-            draft.priority,
-            int(is_claimed),
-            draft.max_attempts,
-            int(is_claimed),
-            at,
-            at,
-            at if is_claimed else None,
-            draft.timeout_s,
-            rows.json_or_none(draft.tags),
-            draft.parent_id,
-            draft.depth,
-            db.execute(_INSERT_EVENT, (draft.event,)).lastrowid,
-            *_lease_columns(lease if is_claimed else None),
-        ),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """The end of a run: what follows for its job, what came of it, and with the job's end what that owes."""
+
+    job: Job
+    token: int
+    step: JobStep
+    outcome: RunOutcome
+    now: datetime
+    ending: Ending | None
+
+
+def insert_jobs(db: sqlite3.Connection, items: Sequence[Insertion]) -> list[bool]:
+    """Store jobs and their events; return which were claimed under their lease: those that nothing waits before."""
+    event_id = rows.next_payload_id(db)
+    bulk.execute(db, _INSERT_EVENTS, [(event_id + at, item.draft.event) for at, item in enumerate(items)])
+    claims = _claims(db, items)
+    bulk.execute(db, _INSERT, [_job_row(item, event_id + at, claims[at]) for at, item in enumerate(items)])
+    return claims
+
+
+def _claims(db: sqlite3.Connection, items: Sequence[Insertion]) -> list[bool]:
+    has_waiting: dict[str, bool] = {}
+    claims = []
+    for item in items:
+        function = item.draft.function
+        if item.lease is None:
+            has_waiting[function] = True
+        elif function not in has_waiting:
+            has_waiting[function] = rows.only(db, _HAS_QUEUED, (function,)) is not None
+        claims.append(not has_waiting[function])
+    return claims
+
+
+def _job_row(item: Insertion, event_id: int, is_claimed: bool) -> rows.Row:
+    draft, at = item.draft, micros(item.now)
+    return (
+        draft.id,
+        draft.function,
+        "running" if is_claimed else "queued",
+        draft.priority,
+        int(is_claimed),
+        draft.max_attempts,
+        int(is_claimed),
+        0,
+        1,
+        at,
+        at,
+        at if is_claimed else None,
+        draft.timeout_s,
+        rows.json_or_none(draft.tags),
+        draft.parent_id,
+        draft.depth,
+        event_id,
+        *rows.lease_columns(item.lease if is_claimed else None),
     )
-    return is_claimed
-
-
-def _lease_columns(lease: Lease | None) -> tuple[Any, Any, Any]:
-    return (None, None, None) if lease is None else (lease.owner, lease.token, micros(lease.expires_at))
 
 
 def claim_jobs(db: sqlite3.Connection, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
@@ -118,79 +148,75 @@ def claim_jobs(db: sqlite3.Connection, function: str, most: int, *, now: datetim
     }
     # RETURNING comes back unordered; the columns hold the order: priority is the fifth, id the first.
     found = sorted(db.execute(_CLAIM, claim).fetchall(), key=lambda row: (row[4], row[0]))
-    return [ClaimedJob(job=rows.job(row), token=lease.token, event=_event(db, row[-1])) for row in found]
+    events = dict(db.execute(_EVENTS, (orjson.dumps([row[-1] for row in found]).decode(),)).fetchall())
+    return [ClaimedJob(job=rows.job(row), token=lease.token, event=events[row[-1]]) for row in found]
 
 
-def _event(db: sqlite3.Connection, event_id: int) -> bytes:
-    row = rows.only(db, _EVENT, (event_id,))
-    return bytes(row[0]) if row else b""
+def finish_runs(db: sqlite3.Connection, items: Sequence[RunEnd]) -> list[list[bool] | None]:
+    """Write the ends of runs, and with a job's end its result, message and deliveries, in the same transaction.
 
-
-def finish_run(
-    db: sqlite3.Connection,
-    job: Job,
-    token: int,
-    step: JobStep,
-    outcome: RunOutcome,
-    *,
-    now: datetime,
-    ending: Ending | None = None,
-) -> list[bool] | None:
-    """Write the end of a run, and with a job's end its result, message and deliveries, in this one transaction.
-
-    Returns which of the ending's deliveries were claimed, or None where the lease is no longer held: then nothing
-    changed.
+    Returns for each which of the ending's deliveries were claimed, or None where the lease is no longer held: then
+    nothing changed.
     """
-    if not _write_step(db, job.id, token, step, now):
-        return None
-    result_id = _insert_result(db, outcome.result) if step.state.is_final and outcome.result is not None else None
-    _insert_run(db, job, step, outcome, result_id, now)
-    logs.append(db, job.id, job.run, outcome.output)
+    if len({item.job.id for item in items}) < len(items):  # two ends of one job: one after the other
+        return [outcome for item in items for outcome in finish_runs(db, [item])]
+    written = {row[0] for row in bulk.execute(db, _FINISH, [_step_row(item) for item in items])}
+    valid = [item for item in items if item.job.id in written]
+    result_ids = _insert_results(db, valid)
+    bulk.execute(db, _INSERT_RUNS, [_run_row(item, result_ids.get(item.job.id)) for item in valid])
+    for item in valid:
+        logs.append(db, item.job.id, item.job.run, item.outcome.output)
+    endings = [(item.ending, result_ids.get(item.job.id)) for item in valid if item.ending is not None]
+    claims = iter(deliveries.insert_messages(db, endings))
+    return [None if item.job.id not in written else [] if item.ending is None else next(claims) for item in items]
+
+
+def _step_row(item: RunEnd) -> rows.Row:
+    step = item.step
     return (
-        []
-        if ending is None
-        else deliveries.insert_message(db, ending.message, result_id, ending.deliveries, ending.leases, now)
-    )
-
-
-def _insert_result(db: sqlite3.Connection, result: Result) -> int | None:
-    headers = rows.json_or_none(result.headers) or "[]"
-    return db.execute(_INSERT_RESULT, (result.status, headers, result.body)).lastrowid
-
-
-def _write_step(db: sqlite3.Connection, job_id: str, token: int, step: JobStep, now: datetime) -> bool:
-    change = (
+        item.job.id,
+        item.token,
         step.state,
         step.reason,
         step.attempt,
         step.lost,
         micros(step.due_at),
-        micros(now) if step.state.is_final else None,
+        micros(item.now) if step.state.is_final else None,
         rows.json_or_none(step.error),
-        job_id,
-        token,
     )
-    return db.execute(_FINISH, change).rowcount == 1
 
 
-def _insert_run(
-    db: sqlite3.Connection, job: Job, step: JobStep, outcome: RunOutcome, result_id: int | None, now: datetime
-) -> None:
-    started_at = outcome.started_at or job.started_at or now
-    db.execute(
-        _INSERT_RUN,
-        (
-            job.id,
-            job.run,
-            job.attempt,
-            job.round,
-            step.run_state,
-            outcome.reason or step.reason,
-            micros(started_at),
-            micros(outcome.ended_at or now),
-            rows.json_or_none(outcome.error or step.error),
-            result_id,
-        ),
+def _insert_results(db: sqlite3.Connection, items: Sequence[RunEnd]) -> dict[str, int]:
+    """Store the results of the jobs that ended with one; return the payload's id for each job's."""
+    results = {item.job.id: item.outcome.result for item in items if item.step.state.is_final}
+    found = {job_id: result for job_id, result in results.items() if result is not None}
+    if not found:
+        return {}
+    ids = dict(zip(found, count(rows.next_payload_id(db)), strict=False))
+    bulk.execute(
+        db,
+        _INSERT_RESULTS,
+        [
+            (ids[job_id], result.status, rows.json_or_none(result.headers) or "[]", result.body)
+            for job_id, result in found.items()
+        ],
+    )
+    return ids
+
+
+def _run_row(item: RunEnd, result_id: int | None) -> rows.Row:
+    job, step, outcome = item.job, item.step, item.outcome
+    return (
+        job.id,
+        job.run,
+        job.attempt,
+        job.round,
+        step.run_state,
+        outcome.reason or step.reason,
+        micros(outcome.started_at or job.started_at or item.now),
+        micros(outcome.ended_at or item.now),
+        rows.json_or_none(outcome.error or step.error),
+        result_id,
     )
 
 

@@ -14,6 +14,7 @@ from pipeline.model import (
     JobReason,
     JobState,
     LastError,
+    Lease,
     Message,
     MessageType,
     Result,
@@ -176,6 +177,17 @@ def message(message_id: str, job_id: str, facts: str, value: Result | None) -> M
         error=error and RunError(type=error["type"], message=error["message"], stack=tuple(error["stack"])),
         result=value,
     )
+
+
+def lease_columns(lease: Lease | None) -> Row:
+    """Return the columns lease_owner, lease_token and lease_expires_at."""
+    return (None, None, None) if lease is None else (lease.owner, lease.token, micros(lease.expires_at))
+
+
+def next_payload_id(db: sqlite3.Connection) -> int:
+    """Return the id of the next payload; only the one writer inserts any."""
+    row = only(db, "SELECT coalesce(max(id), 0) + 1 FROM payload")
+    return int(row[0]) if row else 1
 
 
 def only(db: sqlite3.Connection, sql: str, parameters: Row | dict[str, Any] = ()) -> Row | None:

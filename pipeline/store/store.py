@@ -6,11 +6,13 @@ everything that these verbs write.
 """
 
 import asyncio
+import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pipeline.errors import StoreError
 from pipeline.lifecycle import DeliveryStep, JobStep
@@ -32,12 +34,15 @@ from pipeline.model import (
 )
 from pipeline.store import deliveries, invocations, jobs, logs, pruning, reading
 from pipeline.store.database import FileLock, check_version
+from pipeline.store.deliveries import Ending, Tried
 from pipeline.store.invocations import Invocation
-from pipeline.store.jobs import Ending
+from pipeline.store.jobs import Insertion, RunEnd
 from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
 from pipeline.store.writer import Writer
+
+T = TypeVar("T")
 
 
 class Store:
@@ -69,17 +74,21 @@ class Store:
         self._reader.close()
         self._lock.release()
 
+    def _alone(self, verb: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Write with a verb that has nothing in common with others of its kind."""
+        return self._writer.write(_one_by_one, verb)
+
     # Jobs
 
     async def insert_job(self, draft: JobDraft, *, now: datetime, lease: Lease | None) -> bool:
         """Store a job; return whether it was claimed under `lease` at once (nothing of its function waited before
         it).
         """
-        return await self._writer.write(partial(jobs.insert_job, draft=draft, now=now, lease=lease))
+        return await self._writer.write(jobs.insert_jobs, Insertion(draft=draft, now=now, lease=lease))
 
     async def claim_jobs(self, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
         """Claim up to `most` queued jobs of `function`, the most urgent and oldest first."""
-        return await self._writer.write(partial(jobs.claim_jobs, function=function, most=most, now=now, lease=lease))
+        return await self._alone(partial(jobs.claim_jobs, function=function, most=most, now=now, lease=lease))
 
     async def finish_run(
         self,
@@ -96,20 +105,20 @@ class Store:
         Returns which of the ending's deliveries were claimed, or None where the lease is no longer held (nothing
         changed).
         """
-        verb = partial(jobs.finish_run, job=job, token=token, step=step, outcome=outcome, now=now, ending=ending)
-        return await self._writer.write(verb)
+        end = RunEnd(job=job, token=token, step=step, outcome=outcome, now=now, ending=ending)
+        return await self._writer.write(jobs.finish_runs, end)
 
     async def leased_jobs(self, owner: str) -> list[tuple[Job, int]]:
         """Return the running jobs that `owner` holds, with their tokens."""
-        return await self._writer.write(partial(jobs.leased_by, owner=owner))
+        return await self._alone(partial(jobs.leased_by, owner=owner))
 
     async def expired_jobs(self, *, now: datetime) -> list[tuple[Job, int]]:
         """Return the running jobs whose lease has run out, with their tokens."""
-        return await self._writer.write(partial(jobs.with_expired_lease, now=now))
+        return await self._alone(partial(jobs.with_expired_lease, now=now))
 
     async def insert_invocation(self, note: Invocation) -> None:
         """Note a synchronous call."""
-        await self._writer.write(partial(invocations.insert_invocation, note=note))
+        await self._alone(partial(invocations.insert_invocation, note=note))
 
     # Deliveries
 
@@ -118,7 +127,7 @@ class Store:
     ) -> list[ClaimedDelivery]:
         """Claim up to `most` pending deliveries to `destination`, the oldest first."""
         verb = partial(deliveries.claim_deliveries, destination=destination, most=most, now=now, lease=lease)
-        return await self._writer.write(verb)
+        return await self._alone(verb)
 
     async def record_attempt(
         self,
@@ -134,51 +143,45 @@ class Store:
 
         `is_success_noted` also notes on the destination that it answered well.
         """
-        verb = partial(
-            deliveries.record_attempt,
-            delivery=delivery,
-            token=token,
-            step=step,
-            attempt=attempt,
-            now=now,
-            is_success_noted=is_success_noted,
+        tried = Tried(
+            delivery=delivery, token=token, step=step, attempt=attempt, now=now, is_success_noted=is_success_noted
         )
-        return await self._writer.write(verb)
+        return await self._writer.write(deliveries.record_attempts, tried)
 
     async def leased_deliveries(self, owner: str) -> list[tuple[Delivery, int]]:
         """Return the deliveries that `owner` is sending, with their tokens."""
-        return await self._writer.write(partial(deliveries.leased_by, owner=owner))
+        return await self._alone(partial(deliveries.leased_by, owner=owner))
 
     async def expired_deliveries(self, *, now: datetime) -> list[tuple[Delivery, int]]:
         """Return the deliveries in sending whose lease has run out, with their tokens."""
-        return await self._writer.write(partial(deliveries.with_expired_lease, now=now))
+        return await self._alone(partial(deliveries.with_expired_lease, now=now))
 
     # Leases, moments and retention
 
     async def renew_leases(self, owner: str, *, expires_at: datetime) -> set[tuple[str, int]]:
         """Renew all leases of `owner`; return the (id, token) of the jobs and deliveries that it still holds."""
-        held = await self._writer.write(partial(jobs.renew_leases, owner=owner, expires_at=expires_at))
-        return held | await self._writer.write(partial(deliveries.renew_leases, owner=owner, expires_at=expires_at))
+        held = await self._alone(partial(jobs.renew_leases, owner=owner, expires_at=expires_at))
+        return held | await self._alone(partial(deliveries.renew_leases, owner=owner, expires_at=expires_at))
 
     async def promote_due_jobs(self, most: int, *, now: datetime) -> tuple[Counter[str], datetime | None]:
         """Queue up to `most` jobs that are due; return how many of which function, and when the next is due."""
-        return await self._writer.write(partial(jobs.promote_due, most=most, now=now))
+        return await self._alone(partial(jobs.promote_due, most=most, now=now))
 
     async def promote_due_deliveries(self, most: int, *, now: datetime) -> tuple[Counter[str], datetime | None]:
         """Make up to `most` deliveries pending that are due; return how many to which destination, and when the next
         is due.
         """
-        return await self._writer.write(partial(deliveries.promote_due, most=most, now=now))
+        return await self._alone(partial(deliveries.promote_due, most=most, now=now))
 
     async def prune(self, after: str, most: int, cutoffs: Cutoffs) -> tuple[str | None, int]:
         """Delete what has outlived its retention among the next `most` jobs; return where to go on, and how many
         went.
         """
-        return await self._writer.write(partial(pruning.prune, after=after, most=most, cutoffs=cutoffs))
+        return await self._alone(partial(pruning.prune, after=after, most=most, cutoffs=cutoffs))
 
     async def prune_invocations(self, before: str, most: int) -> int:
         """Delete up to `most` notes of synchronous calls with ids below `before`; return how many."""
-        return await self._writer.write(partial(pruning.prune_invocations, before=before, most=most))
+        return await self._alone(partial(pruning.prune_invocations, before=before, most=most))
 
     # Reading
 
@@ -240,3 +243,7 @@ class Store:
     async def queued_jobs(self) -> dict[str, int]:
         """Count the queued jobs of every function."""
         return await self._reader.read(reading.queued_jobs)
+
+
+def _one_by_one(db: sqlite3.Connection, verbs: Sequence[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+    return [verb(db) for verb in verbs]

@@ -37,7 +37,10 @@ def application(parts: Parts) -> web.Application:
     app = web.Application(middlewares=[answer_problems], client_max_size=parts.config.service.body_limit + 1)
     app[PARTS] = parts
     for method, path, handler in ROUTES:
-        app.router.add_route(method, path, handler)
+        if method == "GET":
+            app.router.add_get(path, handler)  # and HEAD
+        else:
+            app.router.add_route(method, path, handler)
     app.on_response_prepare.append(_tidy)
     return app
 
