@@ -9,6 +9,7 @@ from pipeline.clock import Clock
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _COUNTER_BITS = 42  # rand_a and the head of rand_b count up; the tail stays random
 _TAIL_BITS = 32
+_ROUNDING_MS = 0.0005  # a moment as float may lie just below the millisecond that it stands for
 
 
 class IdSource:
@@ -22,7 +23,7 @@ class IdSource:
 
     def new(self) -> str:
         """Return the next id, greater as text than every id made here before, whatever the clock does."""
-        ms = int(self._clock.now().timestamp() * 1000)
+        ms = int(self._clock.now().timestamp() * 1000 + _ROUNDING_MS)
         if ms > self._last_ms:
             self._last_ms = ms
             # The top bit starts at 0, which leaves room to count 2^41 ids within one millisecond.
@@ -56,5 +57,5 @@ def made_at(identifier: str) -> datetime:
 
 def first_id_at(at: datetime) -> str:
     """Return the least id that a UUIDv7 made at `at` or later can have: a bound to compare ids with."""
-    head = f"{int(at.timestamp() * 1000):012x}"
+    head = f"{int(at.timestamp() * 1000 + _ROUNDING_MS):012x}"
     return f"{head[:8]}-{head[8:]}-7000-8000-000000000000"

@@ -4,14 +4,16 @@ import base64
 
 import orjson
 
+from pipeline import strictjson
+from pipeline.errors import BadJsonError
 from pipeline.model import Result
 
 
 def value_json(result: Result) -> bytes:
     """Return the value of `result` as valid JSON in UTF-8, byte for byte its body where that is JSON already.
 
-    The body is JSON if its type says so or it has none, and it parses; else the value is the text as a JSON string.
-    Bytes that are no UTF-8 are given as a JSON string of their base64.
+    The body is JSON if its type says so or it has none, and it parses strictly; else the value is the text as a JSON
+    string. Bytes that are no UTF-8 are given as a JSON string of their base64.
     """
     content_type = result.content_type
     if (content_type is None or is_json_type(content_type)) and _parses(result.body):
@@ -30,7 +32,7 @@ def is_json_type(content_type: str) -> bool:
 
 def _parses(body: bytes) -> bool:
     try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
+        strictjson.check(body)
+    except BadJsonError:
         return False
     return True

@@ -19,6 +19,7 @@ from pipeline.model import (
     ClaimedDelivery,
     Delivery,
     DeliveryDraft,
+    DeliveryReason,
     DeliveryState,
     Lease,
     Message,
@@ -147,6 +148,10 @@ class Deliverer:
             # A drain, which gives the row back, or a lost lease, under which this changes nothing.
             await asyncio.shield(self._give_back(delivery, claimed.token))
             raise
+        except Exception as error:  # a destination raises nothing: a bug, which must not hold the row for ever
+            self._telemetry.failed("task.failed", error, job_id=delivery.job_id)
+            message = f"the destination raised {type(error).__name__}"
+            outcome = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message=message)
         finally:
             self._sending.pop((delivery.id, claimed.token), None)
             lane.release()

@@ -1,11 +1,11 @@
 """Fanning out: which message a job's end owes, and to which destinations. Pure but for ids."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from destinations.base import Destination
-from pipeline.config.settings import FunctionSettings, FunctionsSettings, Target
+from pipeline.config.settings import FunctionsSettings
 from pipeline.ids import IdSource
 from pipeline.lifecycle import JobStep
 from pipeline.model import DeliveryDraft, Job, Lease, Message, MessageType, RunOutcome
@@ -31,6 +31,7 @@ class FanOut:
         self._functions = functions
         self._routes = routes
         self._ids = ids
+        self._targets: dict[tuple[str, MessageType], tuple[tuple[Route, str], ...]] = {}
 
     def ending(
         self, job: Job, step: JobStep, outcome: RunOutcome, now: datetime, offer: Callable[[str], Lease | None]
@@ -41,22 +42,32 @@ class FanOut:
         """
         if step.message is None:
             return None
-        drafts = self._drafts(_targets(self._functions.of(job.function), step.message))
+        drafts = self._drafts(job.function, step.message)
         leases = tuple(offer(draft.destination) for draft in drafts)
         return Ending(message=self._message(job, step, outcome, now), deliveries=drafts, leases=leases)
 
-    def _drafts(self, targets: Sequence[Target]) -> tuple[DeliveryDraft, ...]:
+    def _drafts(self, function: str, message: MessageType) -> tuple[DeliveryDraft, ...]:
+        if (targets := self._targets.get((function, message))) is None:
+            targets = self._targets[function, message] = self._targets_of(function, message)
         return tuple(
-            DeliveryDraft(
-                id=self._ids.new(),
-                destination=route.name,
-                kind=route.kind,
-                max_attempts=route.policy.max_attempts,
-                recipient=recipient,
-            )
-            for route in (self._routes[name] for name in dict.fromkeys(target.to for target in targets))
-            for recipient in route.destination.recipients()
+            [
+                DeliveryDraft(
+                    id=self._ids.new(),
+                    destination=route.name,
+                    kind=route.kind,
+                    max_attempts=route.policy.max_attempts,
+                    recipient=recipient,
+                )
+                for route, recipient in targets
+            ]
         )
+
+    def _targets_of(self, function: str, message: MessageType) -> tuple[tuple[Route, str], ...]:
+        """Return where a function's messages of this type go; a destination named twice gets one delivery."""
+        settings = self._functions.of(function)
+        named = settings.on_success if message is MessageType.JOB_SUCCEEDED else settings.on_failure
+        routes = [self._routes[name] for name in dict.fromkeys(target.to for target in named)]
+        return tuple((route, recipient) for route in routes for recipient in route.destination.recipients())
 
     def _message(self, job: Job, step: JobStep, outcome: RunOutcome, now: datetime) -> Message:
         assert step.message is not None
@@ -78,7 +89,3 @@ class FanOut:
             error=step.error,
             result=outcome.result,
         )
-
-
-def _targets(settings: FunctionSettings, message: MessageType) -> Sequence[Target]:
-    return settings.on_success if message is MessageType.JOB_SUCCEEDED else settings.on_failure

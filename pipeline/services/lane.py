@@ -35,6 +35,7 @@ class Lane(Generic[T]):
         self.in_hand = 0
         self.backlog = 0
         self.is_open = True
+        self._added = 0
         self._claim = claim
         self._start = start
         self._clock = clock
@@ -75,6 +76,7 @@ class Lane(Generic[T]):
     def add(self, count: int = 1) -> None:
         """Note that so many rows more wait in the store."""
         self.backlog += count
+        self._added += count
         if self.free > 0:
             self._wakeup.set()
 
@@ -98,12 +100,17 @@ class Lane(Generic[T]):
     async def _fill(self, free: int) -> None:
         self.in_hand += free
         began = self._clock.monotonic()
+        added = self._added
         claimed: Sequence[T] = ()
         try:
             claimed = await self._claim(free)
         finally:
             self.in_hand -= free - len(claimed)
         self._claim_s += (self._clock.monotonic() - began - self._claim_s) * _WEIGHT
-        self.backlog = max(0, self.backlog - len(claimed)) if len(claimed) == free else 0
+        if len(claimed) == free:
+            self.backlog = max(0, self.backlog - free)
+        else:
+            # Nothing is left of what the claim could see; what was noted meanwhile may have come too late for it.
+            self.backlog = self._added - added
         for row in claimed:
             self._start(row)

@@ -33,10 +33,13 @@ class Rescuer:
 
     async def take_back(self) -> None:
         """Rescue all that this node held when it died; to be called before anything is claimed."""
-        for job, token in await self._store.leased_jobs(self._owner):
+        jobs = await self._store.leased_jobs(self._owner)
+        # Asked before any job is finished: what that begins to send is this service's own, and not lost.
+        deliveries = await self._store.leased_deliveries(self._owner)
+        for job, token in jobs:
             self._telemetry.emit("run.rescued", job_id=job.id, run=job.run)
             await self._worker.finish(job, token, RunOutcome(state=RunState.LOST))
-        for delivery, token in await self._store.leased_deliveries(self._owner):
+        for delivery, token in deliveries:
             self._telemetry.emit("delivery.rescued", delivery_id=delivery.id, job_id=delivery.job_id)
             await self._deliverer.lost(delivery, token)
 

@@ -15,7 +15,7 @@ from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.lifecycle import after_run
-from pipeline.model import Call, ClaimedJob, Job, JobState, Lease, RunOutcome
+from pipeline.model import Call, ClaimedJob, Job, JobState, Lease, RunOutcome, RunState
 from pipeline.retry import Policy, policy
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
@@ -114,6 +114,9 @@ class Worker:
         job, lane = claimed.job, self.lanes[claimed.job.function]
         try:
             outcome = await self._pool.run(self._call(claimed))
+        except Exception as error:  # no worker can be had, or a bug: left alone the row would be renewed for ever
+            self._telemetry.failed("task.failed", error, job_id=job.id)
+            outcome = RunOutcome(state=RunState.LOST)
         finally:
             self._running.pop((job.id, claimed.token), None)
             lane.release()
