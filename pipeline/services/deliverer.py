@@ -29,6 +29,7 @@ from pipeline.model import (
 from pipeline.services.changes import Changes
 from pipeline.services.fanout import Route
 from pipeline.services.lane import Lane
+from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.store import Store
 from pipeline.store.deliveries import Ending
@@ -121,8 +122,13 @@ class Deliverer:
         task = asyncio.create_task(self._send(claimed))
         self._sending[claimed.delivery.id, claimed.token] = task
         self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        task.add_done_callback(self._ended)
         self._changes.notify(claimed.delivery.job_id)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._telemetry.failed("task.failed", error)  # the row is rescued at the next start
 
     def held(self) -> frozenset[tuple[str, int]]:
         """Return (delivery id, token) of every sending in hand."""
@@ -216,9 +222,10 @@ class Deliverer:
         *,
         is_success_noted: bool = False,
     ) -> bool:
-        if not await self._store.record_attempt(
-            delivery, token, step, attempt, now=now, is_success_noted=is_success_noted
-        ):
+        verb = partial(
+            self._store.record_attempt, delivery, token, step, attempt, now=now, is_success_noted=is_success_noted
+        )
+        if not await when_there_is_room(verb, self._clock):
             self._telemetry.emit("delivery.stale", delivery_id=delivery.id, job_id=delivery.job_id)
             return False
         if step.state is DeliveryState.RETRYING:

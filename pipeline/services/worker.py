@@ -21,6 +21,7 @@ from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
 from pipeline.services.lane import Lane
+from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -94,8 +95,13 @@ class Worker:
         task = asyncio.create_task(self._run(claimed))
         self._running[claimed.job.id, claimed.token] = task
         self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        task.add_done_callback(self._ended)
         self._changes.notify(claimed.job.id)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._telemetry.failed("task.failed", error)  # the row is rescued at the next start
 
     def held(self) -> frozenset[tuple[str, int]]:
         """Return (job id, token) of every run in hand."""
@@ -144,7 +150,8 @@ class Worker:
         step = after_run(job, outcome, self.policy(job.function), now)
         ending = self._fan_out.ending(job, step, outcome, now, self._deliverer.offer)
         try:
-            claimed = await self._store.finish_run(job, token, step, outcome, now=now, ending=ending)
+            verb = partial(self._store.finish_run, job, token, step, outcome, now=now, ending=ending)
+            claimed = await when_there_is_room(verb, self._clock)
         except BaseException:
             self._deliverer.withdraw(ending)
             raise

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ def handler(event, context):
     if is_first:
         time.sleep(json.loads(event["body"])["seconds"])
     return "done"
+"""
+SLOW = """
+import time
+
+def handler(event, context):
+    time.sleep(1)
+    return {"statusCode": 200, "body": "slow"}
 """
 FUNCTIONS = {"brief-background.py": FUNCTION, "long-background.py": FUNCTION, "calm.py": CALM}
 
@@ -85,6 +93,16 @@ def test_a_drain_finishes_what_it_can_and_returns_the_rest_unspent(tmp_path: Pat
             assert [run["state"] for run in service.runs(job_id)] == states
         assert service.settled(brief)["deliveries"]["delivered"] == 1
         assert [hook.job_id for hook in receiver.hooks] == [brief]
+
+
+def test_a_drain_lets_a_synchronous_call_finish(tmp_path: Path) -> None:
+    with Service(tmp_path, {"slow.py": SLOW}) as service, ThreadPoolExecutor() as caller:
+        answer = caller.submit(service.get, "/functions/slow")
+        eventually(lambda: processes.children(service.guard.pid), what="it runs")
+        time.sleep(0.3)
+        begin_drain(service)
+        assert (answer.result().status, answer.result().body) == (200, b"slow")
+        assert service.wait() == 0
 
 
 def test_a_second_sigterm_does_not_wait_for_what_runs(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ async def test_an_inserted_delivery_has_all_that_was_given(store: Store) -> None
 async def test_a_message_has_one_delivery_for_each_destination_and_recipient(rig: Rig, store: Store) -> None:
     job = await running(store, token=5)
     before = rig.dump()
+    owed = ending(job, delivery_draft(recipient="a"), delivery_draft(recipient="a"))
     with pytest.raises(Exception, match="UNIQUE"):
-        owed = ending(job, delivery_draft(recipient="a"), delivery_draft(recipient="a"))
         await store.finish_run(job, 5, SUCCEEDED, succeeded(), now=NOW, ending=owed)
     assert rig.dump() == before
     owed = ending(job, *(delivery_draft(destination=name, recipient=to) for name in ("x", "y") for to in ("a", "b")))
@@ -177,14 +177,23 @@ async def test_a_token_of_an_earlier_sending_is_stale_in_the_next(rig: Rig, stor
     assert rig.dump() == before
 
 
-async def test_a_destination_s_last_success_is_kept_to_about_a_second(store: Store) -> None:
-    for token, seconds in enumerate((0.0, 0.9, 5.0)):
+async def test_a_destination_s_last_success_is_noted_where_that_is_asked_for(store: Store) -> None:
+    for token, (seconds, is_noted) in enumerate(((0.0, True), (5.0, False), (9.0, True))):
         claimed = await sending(store, token=token)
-        await store.record_attempt(claimed.delivery, token, DONE, attempt(), now=later(seconds))
-        at = later(0 if seconds < 1 else seconds)
+        await store.record_attempt(
+            claimed.delivery, token, DONE, attempt(), now=later(seconds), is_success_noted=is_noted
+        )
+        at = later(seconds if is_noted else 0.0)
         assert await store.list_destinations() == [
             DestinationStatus(name="archive", kind="webhook", last_success_at=at)
         ]
+
+
+async def test_a_stale_success_is_not_noted(rig: Rig, store: Store) -> None:
+    claimed = await sending(store, token=1)
+    before = rig.dump()
+    assert not await store.record_attempt(claimed.delivery, 2, DONE, attempt(), now=NOW, is_success_noted=True)
+    assert rig.dump() == before
 
 
 async def test_every_destination_that_is_owed_something_is_known_with_its_kind(store: Store) -> None:

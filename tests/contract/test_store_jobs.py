@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+
 import pytest
 
 from pipeline.lifecycle import JobStep, after_loss
@@ -197,7 +198,8 @@ async def test_finish_with_stale_lease_changes_nothing(rig: Rig, store: Store, f
     token = 6
     if finished:
         token = 5
-        await store.finish_run(job, 5, SUCCEEDED, succeeded(RESULT, "hello"), now=NOW, ending=ending(job, delivery_draft()))
+        first = ending(job, delivery_draft())
+        await store.finish_run(job, 5, SUCCEEDED, succeeded(RESULT, "hello"), now=NOW, ending=first)
     before = rig.dump()
     owed = ending(job, delivery_draft(destination="other"), leases=(lease(9),))
     assert await store.finish_run(job, token, step, succeeded(RESULT, "late"), now=later(9), ending=owed) is None
@@ -288,7 +290,8 @@ async def test_a_lost_run_goes_back_and_at_last_ends_the_job(store: Store) -> No
     for number in range(1, 11):
         step = after_loss(job, NOW)
         owed = ending(job, type=step.message, state=step.state) if step.message else None
-        assert await store.finish_run(job, number - 1, step, RunOutcome(state=RunState.LOST), now=NOW, ending=owed) == []
+        lost = RunOutcome(state=RunState.LOST)
+        assert await store.finish_run(job, number - 1, step, lost, now=NOW, ending=owed) == []
         if number < 10:
             await store.promote_due_jobs(1, now=later(100))
             (claimed,) = await store.claim_jobs(job.function, 1, now=NOW, lease=lease(number))

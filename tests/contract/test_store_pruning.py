@@ -12,7 +12,6 @@ from pipeline.store.invocations import Invocation
 from pipeline.store.pruning import Cutoffs
 from tests.support import samples
 from tests.support.samples import (
-    FAILED,
     NOW,
     RESULT,
     SUCCEEDED,

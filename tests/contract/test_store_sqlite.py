@@ -70,9 +70,7 @@ async def test_a_newer_store_is_refused_and_left_as_it_was(tmp_path: Path) -> No
         db.execute(applied)
         db.commit()
     before = path.read_bytes()
-    assert await refused(path) == (
-        "the store is newer than this program (it has zeppelin); use a newer Sendoff"
-    )
+    assert await refused(path) == ("the store is newer than this program (it has zeppelin); use a newer Sendoff")
     assert path.read_bytes() == before
 
 
@@ -171,7 +169,7 @@ async def test_the_database_is_durable_and_guarded(rig: Rig, store: Store) -> No
         return {name: (db.execute(f"PRAGMA {name}").fetchone() or [0])[0] for name in expected}
 
     # Within a transaction synchronous reads as it was set.
-    assert await store._writer.write(pragmas) == expected
+    assert await store._alone(pragmas) == expected
     (mode,) = await store._reader.read(lambda db: db.execute("PRAGMA query_only").fetchone())
     assert mode == 1
     assert rig.fatal == []
@@ -190,7 +188,7 @@ async def test_a_reader_sees_only_what_is_committed_and_waits_for_no_writer(stor
         blocked.set()
         go_on.wait(5)
 
-    waiting = store._writer.write(slow)
+    waiting = store._alone(slow)
     while not blocked.is_set():
         await asyncio.sleep(0.001)
     inserted = asyncio.ensure_future(store.insert_job(late := draft(), now=NOW, lease=None))
@@ -205,8 +203,8 @@ async def test_the_tables_pass_sqlite_s_own_check(rig: Rig, store: Store) -> Non
     await store.insert_job(draft(), now=NOW, lease=lease(1))
     with closing(sqlite3.connect(rig.path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        strict = db.execute("SELECT name, strict FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE '%sqlite%'")
-        assert {name for name, is_strict in strict if not is_strict} == set()
+        tables = db.execute("SELECT name, strict FROM pragma_table_list WHERE type = 'table'").fetchall()
+        assert {name for name, is_strict in tables if not is_strict and "sqlite" not in name} == set()
 
 
 KILLED = """
@@ -266,7 +264,12 @@ PLANS = [
     ("expired jobs", jobs._EXPIRED, ["SCAN job USING INDEX job_running"]),
     ("claimed on insert, deliveries", deliveries._HAS_PENDING, ["INDEX delivery_pending (destination=?)"]),
     ("claim deliveries", deliveries._CLAIM, ["PRIMARY KEY (id=?)", "delivery_pending (destination=?)"]),
-    ("message", deliveries._MESSAGE, ["message USING PRIMARY KEY (job_id=? AND id=?)", "payload USING INTEGER PRIMARY"]),
+    ("events", jobs._EVENTS, ["SEARCH payload USING INTEGER PRIMARY KEY"]),
+    ("messages", deliveries._MESSAGES, [
+        "delivery USING PRIMARY KEY (id=?)",
+        "message USING PRIMARY KEY (job_id=? AND id=?)",
+        "payload USING INTEGER PRIMARY KEY",
+    ]),
     ("record", deliveries._STEP, ["SEARCH delivery USING PRIMARY KEY (id=?)"]),
     ("renew deliveries", deliveries._RENEW, ["SEARCH delivery USING INDEX delivery_sending (lease_owner=?)"]),
     ("promote deliveries", deliveries._PROMOTE, ["PRIMARY KEY (id=?)", "INDEX delivery_due (due_at<?)"]),
@@ -277,7 +280,9 @@ PLANS = [
     ("log lines", logs._FROM, ["SEARCH log USING INDEX sqlite_autoindex_log_1 (job_id=?)"]),
     ("job", reading._JOB, ["SEARCH job USING PRIMARY KEY (id=?)"]),
     ("counts of a job", reading._COUNTS, ["SEARCH delivery USING INDEX delivery_once (job_id=?)"]),
-    ("result", reading._RESULT, ["job USING PRIMARY KEY", "run USING PRIMARY KEY (job_id=? AND run=?)", "INTEGER PRIMARY"]),
+    ("result", reading._RESULT, [
+        "job USING PRIMARY KEY (id=?)", "run USING PRIMARY KEY (job_id=? AND run=?)", "payload USING INTEGER PRIMARY",
+    ]),
     ("open counts", reading._OPEN_COUNTS, ["delivery_pending", "INDEX delivery_due", "INDEX delivery_sending"]),
     ("queued counts", reading._QUEUED_COUNTS, ["SCAN job USING INDEX job_queued"]),
     ("destinations", reading._DESTINATIONS, [
@@ -296,14 +301,17 @@ async def test_a_hot_statement_uses_its_index(rig: Rig, sql: str, expected: list
     for step in expected:
         assert any(step in line for line in plan), plan
     tables = ("job", "run", "log", "message", "delivery", "attempt", "payload")
-    whole = [line for line in plan if line in {f"SCAN {table}" for table in tables}]
-    assert whole == []
     for line in plan:
+        assert "USING" in line or not line.startswith(tuple(f"SCAN {table}" for table in tables))
         assert "AUTOMATIC" not in line
 
 
 def plan_of(rig: Rig, sql: str) -> list[str]:
-    """Return the steps of a statement; whether an index also covers it is left to the version of SQLite."""
+    """Return the steps of a statement, one over many rows with three of them.
+
+    Whether an index also covers what is asked is left to the version of SQLite.
+    """
+    sql = sql.replace("{values}", "VALUES (1,1,1,1,1,1,1,1,1), (2,2,2,2,2,2,2,2,2), (3,3,3,3,3,3,3,3,3)")
     with closing(sqlite3.connect(rig.path)) as db:
         found = db.execute(f"EXPLAIN QUERY PLAN {sql}", _parameters(sql)).fetchall()
     return [row[3].replace("COVERING ", "") for row in found]

@@ -39,9 +39,7 @@ async def test_a_verb_that_raises_takes_no_neighbour_with_it(rig: Rig, store: St
     assert [answer for answer in answers if answer is not False] == [answers[11]]
     assert isinstance(answers[11], StoreError)
     assert "UNIQUE" in str(answers[11])
-    assert {view.job.id for view in await store.list_jobs(before=None, most=99)} == {
-        each.id for each in (*good, twice)
-    }
+    assert {view.job.id for view in await store.list_jobs(before=None, most=99)} == {each.id for each in (*good, twice)}
     assert rig.fatal == []
 
 

@@ -11,22 +11,20 @@ import trustme
 from destinations import dial, egress, webhook
 from pipeline.model import DeliveryReason, Verdict
 from tests.support.receiver import answer, receiving
-from tests.support.webhooks import SHORT_S, FakeResolver, opened, sending, sent
+from tests.support.webhooks import SHORT_S, FakeResolver, connector_of, opened, sending, sent
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
     resolver = FakeResolver()
-    make = dial.make_client
-    monkeypatch.setattr(webhook, "make_client", lambda **keywords: make(**keywords, resolver=resolver))
+    make = dial.make_exchange
+    monkeypatch.setattr(webhook, "make_exchange", lambda **keywords: make(**keywords, resolver=resolver))
     return resolver
 
 
 async def test_names_are_looked_up_by_aiodns() -> None:
     async with opened("http://receiver.example/") as destination:
-        assert destination._client is not None
-        connector = destination._client.connector
-        assert isinstance(connector, aiohttp.TCPConnector)
+        connector = connector_of(destination)
         assert isinstance(connector._resolver, aiohttp.AsyncResolver)
 
 

@@ -15,6 +15,7 @@ from pipeline.ids import IdSource
 from pipeline.model import JobState, RunOutcome, RunState
 from tests.support import samples
 from tests.support.fake_clock import FakeClock, settled
+from tests.support.pages import pages
 from tests.support.service import QUICK, WAITING, Answer, Service, serving
 from tests.support.stores import opened, running
 
@@ -225,8 +226,9 @@ async def test_an_id_older_than_the_retention_is_gone_and_an_unknown_one_is_not_
     clock = FakeClock()
     old = [IdSource(FakeClock(clock.now() - timedelta(days=days)), random.Random(1)).new() for days in (6.99, 7.01)]
     async with serving(tmp_path, clock=clock, is_started=False) as service:
-        for path in ("jobs/{}", "jobs/{}/result", "jobs/{}/runs", "jobs/{}/logs", "jobs/{}/deliveries", "deliveries/{}"):
-            statuses = [(await service.get(f"/v1/{path.format(each)}")).status for each in (*old, "x")]
+        below = ("", "/result", "/runs", "/logs", "/deliveries")
+        for path in (*(f"/v1/jobs/{{}}{page}" for page in below), "/v1/deliveries/{}"):
+            statuses = [(await service.get(path.format(each))).status for each in (*old, "x")]
             assert statuses == [404, 410, 404], path
 
 
@@ -236,7 +238,8 @@ async def test_an_id_older_than_the_retention_is_gone_and_an_unknown_one_is_not_
 async def test_the_current_run_is_the_last_of_the_runs(tmp_path: Path) -> None:
     async with one_running(tmp_path) as (service, job_id):
         (run,) = (await service.get(f"/v1/jobs/{job_id}/runs")).json["items"]
-        assert (run["run"], run["attempt"], run["state"], run["ended_at"], run["duration_ms"]) == (1, 1, "running", None, None)
+        assert (run["run"], run["attempt"], run["state"]) == (1, 1, "running")
+        assert (run["ended_at"], run["duration_ms"]) == (None, None)
         await service.until_begun("waiting-background")
         await service.clock.advance(1.25)
         service.go()
@@ -249,7 +252,8 @@ async def test_runs_are_paged_and_the_current_one_comes_once(tmp_path: Path) -> 
     async with opened(tmp_path / "data" / "sendoff.db") as rig:
         job = await running(rig.store, token=1, function="waiting-background")
         for token in range(1, 4):
-            await rig.store.finish_run(job, token, samples.RETURNED, RunOutcome(state=RunState.RETURNED), now=samples.NOW)
+            returned = RunOutcome(state=RunState.RETURNED)
+            await rig.store.finish_run(job, token, samples.RETURNED, returned, now=samples.NOW)
             (claimed,) = await rig.store.claim_jobs(job.function, 1, now=samples.NOW, lease=samples.lease(token + 1))
             job = claimed.job
     async with serving(tmp_path, FILES, is_started=False) as service:
@@ -258,22 +262,6 @@ async def test_runs_are_paged_and_the_current_one_comes_once(tmp_path: Path) -> 
             assert [(run["run"], run["state"]) for run in found] == [
                 (1, "returned"), (2, "returned"), (3, "returned"), (4, "running"),
             ]  # fmt: skip
-
-
-async def pages(service: Service, path: str) -> list[Any]:
-    """Follow `Link` from page to page; return all items."""
-    found: list[Any] = []
-    for _ in range(20):
-        answer = await service.get(path)
-        found += answer.json["items"]
-        if (link := answer.headers.get("Link")) is None:
-            assert answer.json["next_cursor"] is None
-            return found
-        url, _, relation = link.partition(";")
-        assert relation.strip() == "rel=next"
-        assert answer.json["next_cursor"] in url
-        path = url.strip("<>").removeprefix(service.url)
-    raise AssertionError("the pages do not end")
 
 
 async def test_log_lines_are_paged_oldest_first(tmp_path: Path) -> None:

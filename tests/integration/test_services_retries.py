@@ -1,6 +1,7 @@
 """Runs and deliveries over time: retries at their exact moments, promotion, and what the history shows of them."""
 
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,104 +122,115 @@ async def test_many_jobs_due_at_once_are_all_run(tmp_path: Path) -> None:
 
 
 async def test_a_delivery_is_tried_again_by_its_policy_with_jitter_only_added(tmp_path: Path) -> None:
-    async with receiving(UNAVAILABLE, UNAVAILABLE, OK) as receiver:
-        async with serving(
+    async with (
+        receiving(UNAVAILABLE, UNAVAILABLE, OK) as receiver,
+        serving(
             tmp_path,
             {"quick-background.py": QUICK},
             functions={"quick-background": sends_to("archive")},
             destinations={"archive": webhook(receiver.url)},
-        ) as service:
-            job_id = await service.start_job("quick-background")
-            for number, wait_s in ((1, 5.0), (2, 30.0)):
-                (delivery,) = await service.until_delivered(job_id, "retrying", attempt=number)
-                waited = (delivery.due_at - service.clock.now()).total_seconds()
-                assert wait_s <= waited <= wait_s * 1.2
-                await service.clock.advance(waited - 0.01)
-                assert len(receiver.requests) == number
-                await service.clock.advance(0.02)
-            (delivery,) = await service.until_delivered(job_id, "delivered")
-            shown = (await service.get(f"/v1/deliveries/{delivery.id}")).json
-            assert (shown["state"], shown["attempt"], shown["max_attempts"]) == ("delivered", 3, 12)
-            assert shown["last_error"] == {
-                "class": "http_error",
-                "message": "503 Service Unavailable",
-                "status": 503,
-            }
-            assert [(each["number"], each["status"], each["class"], each["body"]) for each in shown["attempts"]] == [
-                (1, 503, "http_error", "later"),
-                (2, 503, "http_error", "later"),
-                (3, 200, None, "ok"),
-            ]
-            moments = [(each["started_at"], each["next_attempt_at"]) for each in shown["attempts"]]
-            assert all(due is None or due <= following[0] for (_, due), following in zip(moments, moments[1:]))
-            assert [request.headers["x-sendoff-attempt"] for request in receiver.requests] == ["1", "2", "3"]
-            assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
-            assert len({request.body for request in receiver.requests}) == 1
+        ) as service,
+    ):
+        job_id = await service.start_job("quick-background")
+        for number, wait_s in ((1, 5.0), (2, 30.0)):
+            (delivery,) = await service.until_delivered(job_id, "retrying", attempt=number)
+            waited = (delivery.due_at - service.clock.now()).total_seconds()
+            assert wait_s <= waited <= wait_s * 1.2
+            await service.clock.advance(waited - 0.01)
+            assert len(receiver.requests) == number
+            await service.clock.advance(0.02)
+        (delivery,) = await service.until_delivered(job_id, "delivered")
+        shown = (await service.get(f"/v1/deliveries/{delivery.id}")).json
+        assert (shown["state"], shown["attempt"], shown["max_attempts"]) == ("delivered", 3, 12)
+        assert shown["last_error"] == {
+            "class": "http_error",
+            "message": "503 Service Unavailable",
+            "status": 503,
+        }
+        assert [(each["number"], each["status"], each["class"], each["body"]) for each in shown["attempts"]] == [
+            (1, 503, "http_error", "later"),
+            (2, 503, "http_error", "later"),
+            (3, 200, None, "ok"),
+        ]
+        moments = [(each["started_at"], each["next_attempt_at"]) for each in shown["attempts"]]
+        assert all(due is None or due <= following[0] for (_, due), following in pairwise(moments))
+        assert [request.headers["x-sendoff-attempt"] for request in receiver.requests] == ["1", "2", "3"]
+        assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+        assert len({request.body for request in receiver.requests}) == 1
 
 
 async def test_a_delivery_dies_when_its_attempts_are_spent_and_its_job_does_not_mind(tmp_path: Path) -> None:
-    async with receiving(UNAVAILABLE) as receiver:
-        async with serving(
+    async with (
+        receiving(UNAVAILABLE) as receiver,
+        serving(
             tmp_path,
             {"quick-background.py": QUICK},
             functions={"quick-background": sends_to("archive")},
             destinations={"archive": webhook(receiver.url, waits=(1.0,))},
-        ) as service:
-            job_id = await service.start_job("quick-background")
-            await service.until_delivered(job_id, "retrying")
-            await service.clock.advance(1.3)
-            (delivery,) = await service.until_delivered(job_id, "dead")
-            assert (delivery.attempt, delivery.reason) == (2, "http_error")
-            shown = (await service.get(f"/v1/jobs/{job_id}")).json
-            assert shown["state"] == "succeeded"
-            assert shown["deliveries"]["dead"] == 1
-            last = (await service.get(f"/v1/deliveries/{delivery.id}")).json["attempts"][-1]
-            assert (last["next_attempt_at"], last["why"]) == (None, "attempt 2 of 2 was the last")
-            await service.clock.advance(3600)
-            assert len(receiver.requests) == 2
+        ) as service,
+    ):
+        job_id = await service.start_job("quick-background")
+        await service.until_delivered(job_id, "retrying")
+        await service.clock.advance(1.3)
+        (delivery,) = await service.until_delivered(job_id, "dead")
+        assert (delivery.attempt, delivery.reason) == (2, "http_error")
+        shown = (await service.get(f"/v1/jobs/{job_id}")).json
+        assert shown["state"] == "succeeded"
+        assert shown["deliveries"]["dead"] == 1
+        last = (await service.get(f"/v1/deliveries/{delivery.id}")).json["attempts"][-1]
+        assert (last["next_attempt_at"], last["why"]) == (None, "attempt 2 of 2 was the last")
+        await service.clock.advance(3600)
+        assert len(receiver.requests) == 2
 
 
 @pytest.mark.parametrize(("status", "reason"), [(413, "rejected"), (410, "gone")])
 async def test_a_final_answer_ends_a_delivery_at_once(tmp_path: Path, status: int, reason: str) -> None:
-    async with receiving(answer(status)) as receiver:
-        async with serving(
+    async with (
+        receiving(answer(status)) as receiver,
+        serving(
             tmp_path,
             {"quick-background.py": QUICK},
             functions={"quick-background": sends_to("archive")},
             destinations={"archive": webhook(receiver.url)},
-        ) as service:
-            job_id = await service.start_job("quick-background")
-            (delivery,) = await service.until_delivered(job_id, "dead")
-            assert (delivery.attempt, delivery.reason) == (1, reason)
+        ) as service,
+    ):
+        job_id = await service.start_job("quick-background")
+        (delivery,) = await service.until_delivered(job_id, "dead")
+        assert (delivery.attempt, delivery.reason) == (1, reason)
 
 
 async def test_retry_after_holds_a_delivery_back_longer_than_its_policy(tmp_path: Path) -> None:
-    async with receiving(answer(503, "Retry-After: 600\r\n"), OK) as receiver:
-        async with serving(
+    async with (
+        receiving(answer(503, "Retry-After: 600\r\n"), OK) as receiver,
+        serving(
             tmp_path,
             {"quick-background.py": QUICK},
             functions={"quick-background": sends_to("archive")},
             destinations={"archive": webhook(receiver.url)},
-        ) as service:
-            job_id = await service.start_job("quick-background")
-            (delivery,) = await service.until_delivered(job_id, "retrying")
-            assert 600 <= (delivery.due_at - service.clock.now()).total_seconds() <= 720
-            await service.clock.advance(721)
-            await service.until_delivered(job_id, "delivered")
+        ) as service,
+    ):
+        job_id = await service.start_job("quick-background")
+        (delivery,) = await service.until_delivered(job_id, "retrying")
+        assert 600 <= (delivery.due_at - service.clock.now()).total_seconds() <= 720
+        await service.clock.advance(721)
+        await service.until_delivered(job_id, "delivered")
 
 
 async def test_a_slow_receiver_delays_no_other(tmp_path: Path) -> None:
-    async with receiving(silence) as slow, receiving(OK) as quick:
-        async with serving(
+    async with (
+        receiving(silence) as slow,
+        receiving(OK) as quick,
+        serving(
             tmp_path,
             {"quick-background.py": QUICK},
             functions={"quick-background": sends_to("slow", "quick")},
             destinations={"slow": webhook(slow.url, concurrency=1), "quick": webhook(quick.url)},
-        ) as service:
-            jobs = [await service.start_job("quick-background") for _ in range(5)]
-            for job_id in jobs:
-                await service.until(job_id, "succeeded")
-            await holds(lambda: len(quick.requests) == 5)
-            assert len(slow.requests) <= 1
-            shown = (await service.get("/v1/destinations/slow")).json
-            assert (shown["in_flight"], shown["due"], shown["last_success_at"]) == (1, 4, None)
+        ) as service,
+    ):
+        jobs = [await service.start_job("quick-background") for _ in range(5)]
+        for job_id in jobs:
+            await service.until(job_id, "succeeded")
+        await holds(lambda: len(quick.requests) == 5)
+        assert len(slow.requests) <= 1
+        shown = (await service.get("/v1/destinations/slow")).json
+        assert (shown["in_flight"], shown["due"], shown["last_success_at"]) == (1, 4, None)

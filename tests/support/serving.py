@@ -17,7 +17,7 @@ from tests.support import processes
 from tests.support.processes import Process, eventually
 
 SENDOFF = Path(sys.executable).with_name("sendoff")
-START_S = 30.0
+START_S = 60.0
 FINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 OPEN_DELIVERY = frozenset({"pending", "sending", "retrying", "held"})
 

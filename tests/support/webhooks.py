@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from destinations import egress, webhook
@@ -58,6 +59,12 @@ async def opened(url: str, trust: egress.Trust = egress.OPERATOR, **settings: An
         yield destination
     finally:
         await destination.close()
+
+
+def connector_of(destination: webhook.Webhook) -> aiohttp.TCPConnector:
+    """Return the connector of an open webhook, which keeps its connections."""
+    assert destination._exchange is not None
+    return destination._exchange._connector
 
 
 async def sent(url: str, *, trust: egress.Trust = egress.OPERATOR, **settings: Any) -> Outcome:

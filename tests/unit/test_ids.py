@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline.ids import IdSource, first_id_at, is_id, made_at
 from tests.support.fake_clock import START, FakeClock
 
-seconds = st.floats(0, 7e9)  # to the year 2191
-moments = seconds.map(lambda since: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=since))
+microseconds = st.integers(10**14, 4 * 10**15)  # 1973 to 2096
+moments = microseconds.map(lambda since: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since))
 
 
 def source(start: datetime = START, seed: int = 1) -> tuple[IdSource, FakeClock]:

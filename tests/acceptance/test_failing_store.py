@@ -1,0 +1,73 @@
+"""A disk that fails or is full while the service runs: new work is refused, and nothing that got a 202 is lost."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.hooks import SECRET, Receiver, receiving
+from tests.support.processes import eventually
+from tests.support.serving import Service
+
+pytestmark = pytest.mark.acceptance
+
+FUNCTION = "import time\n\ndef handler(event, context):\n    time.sleep(0.5)\n    return 'done'\n"
+LONGER_THAN_A_RENEWAL_S = 11.0
+
+
+def serving(folder: Path, receiver: Receiver) -> Service:
+    config = f"""
+        functions: {{settings: {{f-background: {{on_success: [hook], retry: []}}}}}}
+        destinations: {{hook: {{type: webhook, url: "{receiver.url("/hook")}", secrets: ["{SECRET}"]}}}}
+        """
+    return Service(folder, {"f-background.py": FUNCTION}, config)
+
+
+def test_an_io_error_ends_the_service_with_70_and_one_line(tmp_path: Path) -> None:
+    with receiving() as receiver, serving(tmp_path, receiver) as service:
+        job_id = service.submit("f-background")
+        size = len(service.log)
+        # No file of its own may grow any more: the next write fails with EFBIG, which is an I/O error to SQLite.
+        resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        assert service.wait() == 70
+        assert service.leftovers() == []
+        *_, last = service.log[size:].splitlines()
+        assert last.startswith(f"sendoff: {service.database}: ")
+        assert "Traceback" not in service.log
+        service.start()
+        assert service.settled(job_id)["deliveries"]["delivered"] == 1
+
+
+@contextmanager
+def full_disk(pid: int) -> Iterator[None]:
+    """Have every write of a process to its database fail as on a full disk."""
+    strace = ["strace", "-f", "-qq", "-o", os.devnull, "-p", str(pid), "-e", "inject=pwrite64:error=ENOSPC"]
+    process = subprocess.Popen(strace)
+    try:
+        eventually(lambda: "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(), what="it is traced")
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace fills the disk")
+def test_a_full_disk_refuses_new_work_and_loses_none(tmp_path: Path) -> None:
+    with receiving() as receiver, serving(tmp_path, receiver) as service:
+        job_id = service.submit("f-background")
+        with full_disk(service.pid):
+            refused = service.post("f-background")
+            assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+            assert service.job(job_id)["id"] == job_id
+            time.sleep(LONGER_THAN_A_RENEWAL_S)
+            assert service.is_running, service.log
+        assert service.settled(service.submit("f-background"))["deliveries"]["delivered"] == 1
+        assert service.settled(job_id, 60.0)["deliveries"]["delivered"] == 1
+        assert sorted(hook.job_id for hook in receiver.hooks) == sorted(job["id"] for job in service.items("/v1/jobs"))

@@ -1,0 +1,156 @@
+"""Deliveries and destinations over HTTP: what became of each message, where it is held, and what is owed to whom."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support import samples
+from tests.support.pages import pages
+from tests.support.receiver import OK, answer, receiving, silence
+from tests.support.service import QUICK, holds, sends_to, serving, webhook
+
+FILES = {"quick-background.py": QUICK}
+UNAVAILABLE = answer(503, "X-Why: busy\r\nX-Why: very\r\n", b"later \xff")
+
+
+async def test_a_message_is_delivered_and_every_page_says_so(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver:
+        functions = {"quick-background": sends_to("archive")}
+        destinations = {"archive": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            job_id = await service.start_job("quick-background")
+            await service.until_delivered(job_id, "delivered")
+
+            (shown,) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
+            assert shown["job_id"] == job_id
+            assert (shown["type"], shown["destination"], shown["kind"], shown["recipient"]) == (
+                "job.succeeded", "archive", "webhook", "",
+            )  # fmt: skip
+            assert (shown["state"], shown["reason"], shown["attempt"], shown["next_attempt_at"]) == (
+                "delivered", None, 1, None,
+            )  # fmt: skip
+            assert shown["links"] == {
+                "self": f"{service.url}/v1/deliveries/{shown['id']}",
+                "job": f"{service.url}/v1/jobs/{job_id}",
+            }
+            assert (await service.get("/v1/deliveries")).json["items"] == [shown]
+
+            alone = (await service.get(f"/v1/deliveries/{shown['id']}")).json
+            (attempt,) = alone.pop("attempts")
+            assert alone == shown
+            assert (attempt["number"], attempt["trigger"]) == (1, "auto")
+            assert (attempt["status"], attempt["class"]) == (200, None)
+            assert (attempt["body"], attempt["headers"], attempt["why"]) == ("ok", {"content-length": "2"}, "delivered")
+
+            (request,) = receiver.requests
+            assert request.headers["webhook-id"] == shown["message_id"]
+            assert request.headers["x-sendoff-job-id"] == job_id
+            message = orjson.loads(request.body)
+            assert (message["type"], message["data"]["result"]) == ("job.succeeded", {"done": True})
+            assert message["data"]["job"]["links"] == (await service.get(f"/v1/jobs/{job_id}")).json["links"]
+
+            destination = (await service.get("/v1/destinations/archive")).json
+            assert destination == {
+                "name": "archive", "kind": "webhook", "state": "active", "not_before": None, "in_flight": 0, "due": 0,
+                "held": 0, "last_success_at": "2026-01-05T12:00:00.000Z", "breaker": "closed",
+            }  # fmt: skip
+            assert (await service.get("/v1/destinations")).json["items"] == [destination]
+            assert (await service.get(f"/v1/jobs/{job_id}")).json["deliveries"]["delivered"] == 1
+
+
+async def test_a_failed_attempt_shows_what_came_back(tmp_path: Path) -> None:
+    async with receiving(UNAVAILABLE) as receiver:
+        functions = {"quick-background": sends_to("archive")}
+        destinations = {"archive": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            job_id = await service.start_job("quick-background")
+            (delivery,) = await service.until_delivered(job_id, "retrying")
+            shown = (await service.get(f"/v1/deliveries/{delivery.id}")).json
+            assert (shown["state"], shown["reason"]) == ("retrying", "http_error")
+            assert shown["last_error"] == {"class": "http_error", "message": "503 Service Unavailable", "status": 503}
+            (attempt,) = shown["attempts"]
+            assert (attempt["body"], attempt["headers"]["x-why"]) == ("later \ufffd", "busy, very")
+            assert shown["next_attempt_at"] == attempt["next_attempt_at"]
+            assert attempt["why"] == "attempt 1 of 12 failed; the policy waits 5 s"
+
+
+async def test_a_receiver_that_is_not_there_is_told(tmp_path: Path) -> None:
+    async with receiving(OK) as gone:
+        url = gone.url
+    functions = {"quick-background": sends_to("archive")}
+    async with serving(tmp_path, FILES, functions=functions, destinations={"archive": webhook(url)}) as service:
+        job_id = await service.start_job("quick-background")
+        (delivery,) = await service.until_delivered(job_id, "retrying")
+        shown = (await service.get(f"/v1/deliveries/{delivery.id}")).json
+        assert (shown["reason"], shown["last_error"]["status"]) == ("connection_refused", None)
+        (attempt,) = shown["attempts"]
+        assert (attempt["status"], attempt["body"], attempt["headers"]) == (None, None, {})
+
+
+async def test_deliveries_are_listed_by_state_and_destination_page_by_page(tmp_path: Path) -> None:
+    async with receiving(OK) as good, receiving(UNAVAILABLE) as bad:
+        functions = {"quick-background": sends_to("good", "bad")}
+        destinations = {"good": webhook(good.url), "bad": webhook(bad.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            jobs = [await service.start_job("quick-background") for _ in range(3)]
+            for job_id in jobs:
+                await service.until_delivered(job_id, "delivered", "retrying")
+            found = await pages(service, "/v1/deliveries?limit=4")
+            assert len(found) == 6
+            assert [each["id"] for each in found] == sorted((each["id"] for each in found), reverse=True)
+            for query, state in (("destination=good", "delivered"), ("state=retrying", "retrying")):
+                some = await pages(service, f"/v1/deliveries?limit=2&{query}")
+                assert [each["state"] for each in some] == [state] * 3
+            assert await pages(service, "/v1/deliveries?state=dead") == []
+            assert await pages(service, "/v1/deliveries?destination=nobody") == []
+            of_job = await pages(service, f"/v1/jobs/{jobs[0]}/deliveries?limit=1")
+            assert {each["destination"] for each in of_job} == {"good", "bad"}
+
+
+@pytest.mark.parametrize("state", ["retrying", "pending"])
+async def test_what_is_owed_to_a_removed_destination_is_held_until_it_is_back(tmp_path: Path, state: str) -> None:
+    replies = [UNAVAILABLE, OK] if state == "retrying" else [silence, OK]
+    functions = {"quick-background": sends_to("archive")}
+    async with receiving(*replies) as receiver:
+        destinations = {"archive": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations, grace_s=0.05) as service:
+            clock, job_id = service.clock, await service.start_job("quick-background")
+            await holds(lambda: receiver.requests)
+            if state == "retrying":
+                await service.until_delivered(job_id, "retrying")
+
+        async with serving(tmp_path, FILES, clock=clock) as service:
+            (shown,) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
+            assert (shown["state"], shown["reason"], shown["next_attempt_at"]) == ("held", "unconfigured", None)
+            (stored,) = await service.until_delivered(job_id, state)
+            assert stored.attempt == (1 if state == "retrying" else 0)  # a sending that was given back spends none
+            counts = (await service.get(f"/v1/jobs/{job_id}")).json["deliveries"]
+            assert (counts["held"], sum(counts.values())) == (1, 1)
+            destination = (await service.get("/v1/destinations/archive")).json
+            assert (destination["state"], destination["kind"], destination["held"], destination["due"]) == (
+                "unconfigured", "webhook", 1, 0,
+            )  # fmt: skip
+            assert [each["name"] for each in (await service.get("/v1/destinations")).json["items"]] == ["archive"]
+            await clock.advance(10)
+            assert (await service.get(f"/v1/deliveries/{shown['id']}")).json["state"] == "held"
+
+        async with serving(tmp_path, FILES, clock=clock, functions=functions, destinations=destinations) as service:
+            await clock.advance(10)
+            (delivery,) = await service.until_delivered(job_id, "delivered")
+            assert delivery.attempt == (2 if state == "retrying" else 1)
+
+
+async def test_unknown_deliveries_and_destinations_are_404(tmp_path: Path) -> None:
+    async with serving(tmp_path, is_started=False) as service:
+        for path in (f"/v1/deliveries/{samples.new_id()}", "/v1/deliveries/x", "/v1/destinations/nobody"):
+            assert (await service.get(path)).status == 404
+        assert (await service.get("/v1/destinations")).json == {"items": [], "next_cursor": None}
+
+
+async def test_destinations_are_listed_by_name(tmp_path: Path) -> None:
+    destinations = {name: webhook("http://127.0.0.1:9/") for name in ("zebra", "ant", "Bee")}
+    async with serving(tmp_path, destinations=destinations, is_started=False) as service:
+        shown = (await service.get("/v1/destinations")).json["items"]
+        assert [each["name"] for each in shown] == ["Bee", "ant", "zebra"]
+        assert {each["last_success_at"] for each in shown} == {None}

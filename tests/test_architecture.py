@@ -1,0 +1,169 @@
+"""The structure: layers, sizes, who may import what, no state at import. Read from the sources, nothing is run."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.telemetry import FACTS
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for folder in ("pipeline", "destinations", "schemas") for path in (ROOT / folder).rglob("*.py"))
+TREES = {path: ast.parse(path.read_text("utf-8"), str(path)) for path in SOURCES}
+MOST_LINES = 400
+STANDARD_ONLY = [
+    ROOT / "pipeline" / "functions" / "guard.py",
+    *sorted(path for path in (ROOT / "pipeline" / "functions" / "workers").glob("*.py") if path.stat().st_size),
+]
+EDGES = {"pipeline/web", "pipeline/app.py", "pipeline/cli", "destinations/webhook.py", "destinations/dial.py"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the top-level name of everything that is imported anywhere in a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield (node.module or "").partition(".")[0]
+
+
+def users_of(module: str) -> set[str]:
+    return {name_of(path) for path, tree in TREES.items() if module in imported(tree)}
+
+
+def test_the_layers_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    ended = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "0 broken" in ended.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_file_needs_no_table_of_contents(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("path", STANDARD_ONLY, ids=name_of)
+def test_the_guard_and_the_workers_import_the_standard_library_only(path: Path) -> None:
+    assert set(imported(TREES[path])) <= sys.stdlib_module_names
+
+
+def test_only_retry_imports_tenacity() -> None:
+    assert users_of("tenacity") == {"pipeline/retry.py"}
+
+
+@pytest.mark.parametrize("module", ["sqlite3", "sqlite_utils"])
+def test_only_the_store_knows_the_database(module: str) -> None:
+    users = users_of(module)
+    assert users
+    assert all(user.startswith("pipeline/store/") for user in users), users
+
+
+def test_aiohttp_stays_at_the_edges() -> None:
+    users = users_of("aiohttp")
+    assert users
+    assert all(any(user == edge or user.startswith(f"{edge}/") for edge in EDGES) for user in users), users
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.stat().st_size], ids=name_of)
+def test_every_module_says_what_lives_in_it(path: Path) -> None:
+    assert ast.get_docstring(TREES[path])
+
+
+# Facts
+
+NOT_EMITTED_YET = {"guard.died", "service.failed"}
+"""To be taken out here with the change that emits them, or takes them out of FACTS."""
+
+
+def emitted() -> dict[str, set[str]]:
+    """Return every fact that the sources emit, with the fields that they give it; `*` stands for part of a name."""
+    found: dict[str, set[str]] = {}
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", None) in ("emit", "failed") and node.args:
+                name = _pattern(node.args[0])
+                if name is not None:
+                    found.setdefault(name, set()).update(word.arg for word in node.keywords if word.arg)
+    return found
+
+
+def _pattern(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
+    return None
+
+
+def matching(pattern: str) -> set[str]:
+    return {name for name in FACTS if name == pattern or ("*" in pattern and Path(name).match(pattern))}
+
+
+def test_every_fact_is_known_and_every_known_fact_is_used() -> None:
+    facts = emitted()
+    unknown = {pattern for pattern in facts if not matching(pattern)}
+    assert unknown == set()
+    used = {name for pattern in facts for name in matching(pattern)}
+    assert set(FACTS) - used == NOT_EMITTED_YET
+
+
+def test_every_field_of_a_fact_is_given_somewhere_and_none_is_unknown() -> None:
+    facts = emitted()
+    given: dict[str, set[str]] = {}
+    for pattern, fields in facts.items():
+        # A fact that is named in full somewhere is not one of those whose names are put together.
+        for name in {pattern} & set(FACTS) or matching(pattern) - set(facts):
+            given.setdefault(name, set()).update(fields)
+    for name, (_, fields) in FACTS.items():
+        if name in NOT_EMITTED_YET:
+            continue
+        assert given[name] <= fields, name
+        assert fields <= given[name], name
+
+
+# State
+
+
+MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+MAKERS = {"list", "dict", "set", "defaultdict", "deque", "Counter", "bytearray", "OrderedDict", "Event", "Lock"}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if "workers" not in path.parts and path.name != "guard.py"], ids=name_of
+)
+def test_no_module_holds_state_that_can_change(path: Path) -> None:
+    changeable = [
+        ast.unparse(node).partition("\n")[0]
+        for node in TREES[path].body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and _is_mutable(node.value)
+        and not _is_constant(node)
+    ]  # fmt: skip
+    assert changeable == []
+    assert not any(isinstance(node, ast.Global) for node in ast.walk(TREES[path]))
+
+
+def _is_mutable(value: ast.expr) -> bool:
+    if isinstance(value, ast.Call):
+        return getattr(value.func, "id", getattr(value.func, "attr", "")) in MAKERS
+    return isinstance(value, MUTABLE)
+
+
+def _is_constant(node: ast.Assign | ast.AnnAssign) -> bool:
+    """Tell whether the name is written as a constant and typed as what cannot be changed, or never changed here."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return all(isinstance(target, ast.Name) and target.id.strip("_").isupper() for target in targets) or all(
+        isinstance(target, ast.Name) and target.id == "__all__" for target in targets
+    )

@@ -1,0 +1,279 @@
+"""The documentation: its commands run, its configurations are valid, its functions work, and what it names is there."""
+
+import ast
+import asyncio
+import base64
+import configparser
+import json
+import re
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from destinations.registry import builtin_kinds
+from destinations.signing import sign
+from pipeline import __version__
+from pipeline.cli import main as command_line
+from pipeline.config.settings import ServiceSettings
+from pipeline.model import DeliveryReason, DeliveryState, JobReason, JobState, RunState
+from pipeline.web.routes import ROUTES
+from tests.support.documents import Block, Document, document, documents, project_files
+from tests.support.pools import call, lines, pool_of
+from tests.support.walkthrough import ROOT, Walkthrough
+
+DOCUMENTS = documents()
+README = document("README.md")
+WHSEC = "whsec_" + base64.b64encode(b"a secret of 24 bytes or so").decode()
+NOT_RUN = {"make demo", "make test", "git clone"}
+"""The only commands that need not be run: they run the tests, or are run by tests of their own."""
+
+# What a user makes, or a machine has: named in the documentation, and rightly not in the project.
+OF_THE_USER = {"sendoff.yaml", "sendoff.db", "sendoff.db-wal", "sendoff.db-shm", "NAME.py", ".venv", "compare.py"}
+
+
+def each_block(language: str) -> list[Any]:
+    return [
+        pytest.param(block, id=f"{each.name}-{number}")
+        for each in DOCUMENTS
+        for number, block in enumerate(each.blocks(language), 1)
+    ]
+
+
+def names_of(kind: Document) -> str:
+    return kind.name
+
+
+# Commands
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/how-to/configure-a-webhook.md"])
+def test_the_commands_run_as_they_stand(name: str, tmp_path: Path) -> None:
+    script = "".join(block.text for block in document(name).blocks("sh") if block.reason is None)
+    output = Walkthrough(tmp_path).run(script)
+    if "hello-background" in script:
+        assert '"state":"succeeded"' in output
+        assert '{"greeting":"Hello, Ada!","attempt":1}' in output
+        assert re.search(r'"destination":"hook".*"state":"(sending|delivered)"', output)
+
+
+@pytest.mark.parametrize("block", each_block("sh"))
+def test_only_what_has_a_test_of_its_own_is_not_run(block: Block) -> None:
+    assert block.reason is None or any(block.text.startswith(command) for command in NOT_RUN)
+
+
+def test_every_document_with_commands_is_run() -> None:
+    with_commands = {each.name for each in DOCUMENTS if any(block.reason is None for block in each.blocks("sh"))}
+    assert with_commands == {"README.md", "docs/quickstart.md", "docs/how-to/configure-a-webhook.md"}
+
+
+def test_every_option_of_the_command_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    for each in DOCUMENTS:
+        for command, rest in re.findall(r"sendoff (serve|check)\b([^`\n|]*)", each.text):
+            with pytest.raises(SystemExit):
+                command_line.main([command, "--help"])
+            known = capsys.readouterr().out
+            assert all(option in known for option in re.findall(r"--[a-z-]+", rest)), (each.name, command, rest)
+
+
+# Configurations
+
+
+@pytest.mark.parametrize("block", each_block("yaml"))
+def test_every_configuration_passes_check(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in re.findall(r"\$\{(\w+)\}", block.text):
+        monkeypatch.setenv(variable, WHSEC)
+    config = tmp_path / "sendoff.yaml"
+    config.write_text(block.text)
+    code = command_line.main(["check", "--config", str(config)])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert "warning" not in said.out
+
+
+def test_the_quickstart_shows_the_example_s_own_configuration() -> None:
+    (block,) = document("docs/quickstart.md").blocks("yaml")
+    example = (ROOT / "examples/hello/sendoff.yaml").read_text()
+    assert YAML(typ="safe").load(block.text) == YAML(typ="safe").load(example)
+
+
+def test_the_unit_waits_longer_than_the_service_drains() -> None:
+    (block,) = document("docs/how-to/run-in-production.md").blocks("ini")
+    unit = configparser.ConfigParser()
+    unit.read_string(block.text)
+    assert unit["Service"]["KillMode"] == "mixed"
+    assert float(unit["Service"]["TimeoutStopSec"]) >= ServiceSettings().drain_grace + 10
+
+
+def test_every_setting_that_is_named_is_there() -> None:
+    roots = "service|store|functions|destinations"
+    schema = json.loads((ROOT / "schemas/config.schema.json").read_text())
+    for each in DOCUMENTS:
+        for span in each.spans():
+            if re.fullmatch(rf"({roots})(\.[a-z_]+)+", span) and not span.endswith(".py"):
+                part = schema
+                for step in span.split("."):
+                    assert step in part["properties"], (each.name, span)
+                    part = part["properties"][step]
+
+
+# Code
+
+
+@pytest.mark.parametrize("block", each_block("python"))
+def test_every_piece_of_python_is_python(block: Block) -> None:
+    ast.parse(block.text)
+
+
+@pytest.mark.parametrize("block", each_block("json"))
+def test_every_piece_of_json_is_json(block: Block) -> None:
+    json.loads(block.text)
+
+
+async def test_the_functions_of_the_how_to_work(tmp_path: Path) -> None:
+    blocks = document("docs/how-to/write-a-function.md").blocks("python")
+    files = {re.match(r"# functions/(\S+)\n", block.text)[1]: block.text for block in blocks}  # type: ignore[index]
+    assert files.keys() == {"greet.py", "count-background.py", "wait-background.py"}
+    event = {"queryStringParameters": {"name": "Ada"}, "body": json.dumps({"text": "two words"})}
+    async with pool_of(tmp_path, files) as pool:
+        greeted, counted, waited, refused = await asyncio.gather(
+            pool.run(call("greet", json.dumps(event).encode())),
+            pool.run(call("count-background", json.dumps(event).encode())),
+            pool.run(call("wait-background")),
+            pool.run(call("count-background", json.dumps({"body": None}).encode())),
+        )
+    assert greeted.result is not None
+    assert greeted.result.body == b'{"greeting": "Hello, Ada!"}'
+    assert counted.result is not None
+    assert counted.result.body == b'{"words":2}'
+    assert lines(counted)[0].endswith("attempt 1 of 3")
+    assert waited.state is RunState.SUCCEEDED
+    assert refused.reason is JobReason.REJECTED
+
+
+def test_the_verifiers_of_the_how_to_verify() -> None:
+    shown: dict[str, Any] = {}
+    for block in document("docs/how-to/verify-a-webhook.md").blocks("python"):
+        exec(block.text, shown)
+    body, now = b'{"type": "job.succeeded"}', int(time.time())
+
+    def headers(at: int) -> dict[str, str]:
+        signature = sign([WHSEC, "raw:another"], "msg_1", at, body)
+        return {"webhook-id": "msg_1", "webhook-timestamp": str(at), "webhook-signature": signature}
+
+    assert shown["verified"](WHSEC, headers(now), body) == {"type": "job.succeeded"}
+    assert shown["is_genuine"](WHSEC, headers(now), body)
+    assert not shown["is_genuine"](WHSEC, headers(now), body + b" ")
+    assert not shown["is_genuine"](WHSEC, headers(now - 400), body)
+
+
+def test_the_backup_command_makes_a_whole_copy(tmp_path: Path) -> None:
+    (block,) = document("docs/how-to/run-in-production.md").blocks("console")
+    statement = re.search(r'"(VACUUM INTO) \'', block.text)
+    assert statement is not None
+    assert "?mode=ro'" in block.text
+    with closing(sqlite3.connect(tmp_path / "sendoff.db")) as live:
+        live.execute("PRAGMA journal_mode = WAL")
+        live.execute("CREATE TABLE job (id TEXT)")
+        live.execute("INSERT INTO job VALUES ('one')")
+        live.commit()
+        with closing(sqlite3.connect(f"file:{tmp_path}/sendoff.db?mode=ro", uri=True)) as reader:
+            reader.execute(f"{statement[1]} ?", [str(tmp_path / "copy.db")])
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT id FROM job").fetchall() == [("one",)]
+
+
+# Facts
+
+
+def test_the_lifecycle_explains_every_state_and_reason() -> None:
+    spans = set(document("docs/explanation/lifecycle.md").spans())
+    for word in (*JobState, *DeliveryState, *JobReason, *DeliveryReason, *RunState):
+        assert word.value in spans, word
+
+
+def test_every_route_that_is_named_is_there() -> None:
+    patterns = [re.sub(r"\{rest:\.\*\}", "{rest}", path) for _, path, _ in ROUTES]
+    known = {re.sub(r"\{\w+\}", "*", path) for path in patterns}
+    for each in DOCUMENTS:
+        for span in each.spans():
+            if found := re.fullmatch(r"(?:GET |POST )?(/(?:v1|healthz|readyz)[^?\s]*)(\?\S*)?", span):
+                assert re.sub(r"\{\w+\}", "*", found[1]) in known, (each.name, span)
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    assert __version__ in document("CHANGELOG.md").text
+
+
+# Files
+
+
+@pytest.mark.parametrize("each", DOCUMENTS, ids=names_of)
+def test_every_link_leads_somewhere(each: Document) -> None:
+    for target in each.links():
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (each.path.parent / path).resolve() if path else each.path
+        assert file.exists(), target
+        if anchor:
+            assert anchor in document(file.relative_to(ROOT).as_posix()).anchors(), target
+
+
+@pytest.mark.parametrize("each", DOCUMENTS, ids=names_of)
+def test_every_file_that_is_named_is_there(each: Document) -> None:
+    for span in each.spans():
+        if _is_path(span) and not _is_of_the_user(span):
+            assert _is_there(span.rstrip("/")), span
+
+
+def _is_path(span: str) -> bool:
+    if not re.fullmatch(r"\.?[\w-]+(\.\w+)*(/[\w.*-]+)*/?", span):
+        return False
+    tops = {name.partition("/")[0] for name in project_files()}
+    is_in_project = "/" in span and span.partition("/")[0] in tops
+    return is_in_project or re.search(r"\.(py|md|yaml|toml|json|db|lock)$", span) is not None
+
+
+def _is_of_the_user(span: str) -> bool:
+    return span.startswith("functions/") or span in OF_THE_USER or "NAME" in span or "/data/" in span
+
+
+def _is_there(path: str) -> bool:
+    return any(name == path or name.endswith(f"/{path}") for name in project_files())
+
+
+def test_every_document_can_be_found() -> None:
+    linked = {(each.path.parent / target.partition("#")[0]).resolve() for each in DOCUMENTS for target in each.links()}
+    assert {each.name for each in DOCUMENTS if each.path not in linked} <= {"README.md"}
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(README.text.splitlines()) < 150
+
+
+# The checklist of destinations in CONTRIBUTING.md
+
+
+@pytest.mark.parametrize("kind", builtin_kinds())
+def test_every_kind_of_destination_meets_the_checklist(kind: str) -> None:
+    files = project_files()
+    assert {f"destinations/{kind}.py", f"schemas/{kind}.schema.json"} <= files
+    assert f"tests/contract/test_{kind}.py" in files
+    assert f"docs/how-to/configure-a-{kind}.md" in files
+    found = builtin_kinds()[kind]
+    settings = found.schema["properties"]
+    assert found.schema["additionalProperties"] is False
+    assert {"retry", "concurrency"} <= settings.keys()
+    assert all("description" in setting for setting in settings.values())
+    least = dict.fromkeys(found.schema.get("required", ()), "https://example.com")
+    assert {field.name for field in fields(found.settings(least))} == settings.keys()  # type: ignore[arg-type]
+    assert settings.keys() <= set(document(f"docs/how-to/configure-a-{kind}.md").spans())
+    assert kind in document("CHANGELOG.md").text
