@@ -8,8 +8,6 @@ from http import HTTPStatus
 
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
-READ_LIMIT = 64 * 1024
-"""The most that is read of an answer's body."""
 KEPT_BODY = 16 * 1024
 KEPT_HEADERS = 8 * 1024
 """The most that is kept of an answer's headers: the first that fit."""

@@ -15,7 +15,6 @@ from pipeline.model import Message, Result, RunError
 from pipeline.values import value_json
 
 JSON_TYPE = "application/json"
-_LINKED_PAGES = ("result", "events", "logs", "runs", "deliveries", "cancel")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 
 
@@ -63,7 +62,15 @@ def _message(message: Message, base_url: str, inline_limit: int) -> bytes:
 def job_links(base_url: str, job_id: str) -> dict[str, str]:
     """Return the absolute links of a job's pages; `base_url` has no trailing slash."""
     own = f"{base_url}/v1/jobs/{job_id}"
-    return {"self": own, **{page: f"{own}/{page}" for page in _LINKED_PAGES}}
+    return {
+        "self": own,
+        "result": f"{own}/result",
+        "events": f"{own}/events",
+        "logs": f"{own}/logs",
+        "runs": f"{own}/runs",
+        "deliveries": f"{own}/deliveries",
+        "cancel": f"{own}/cancel",
+    }
 
 
 def _job(message: Message, ended_at: str, links: dict[str, str]) -> dict[str, Any]:

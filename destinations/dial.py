@@ -1,32 +1,27 @@
-"""The one place where outbound HTTP clients are made: guarded at the dial, bounded, without cookies or proxies.
+"""The one place where outbound connections come from: guarded when they are dialled, few at a time, without proxies.
 
-Here too: what the errors of such a client mean.
+Here too: what the errors of an exchange mean.
 """
 
 import errno
 import socket
 import ssl
-from asyncio import Transport
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiohttp import (
     AddrInfoType,
-    ClientConnectionResetError,
     ClientConnectorDNSError,
-    ClientResponse,
-    ClientResponseError,
-    ClientSession,
-    ClientTimeout,
+    ClientError,
     ConnectionTimeoutError,
-    DummyCookieJar,
     ServerDisconnectedError,
     TCPConnector,
 )
 from aiohttp.abc import AbstractResolver
-from aiohttp.connector import Connection
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from yarl import URL
 
 from destinations.egress import Trust, refusal
+from destinations.exchange import Exchange
 from pipeline.model import DeliveryReason
 
 IDLE_S = 4.0
@@ -46,32 +41,30 @@ class BlockedAddressError(OSError):
         return str(self.strerror)
 
 
-def make_client(
+def make_exchange(
     *,
     trust: Trust,
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]],
     timeout_s: float,
     connect_timeout_s: float,
     connections: int,
     resolver: AbstractResolver | None = None,
-) -> ClientSession:
-    """Return a client with a pool of its own; needs a running loop, and whoever asked closes it.
+) -> Exchange:
+    """Return an exchange with a pool of its own; needs a running loop, and whoever asked closes it.
 
     The timeouts cover everything: `connect_timeout_s` the look-up, connection and handshake, `timeout_s` all up to the
     last byte of the answer. Without `resolver` names are looked up by aiodns, which aiohttp takes if it is installed.
     """
-    client = ClientSession(
-        connector=TCPConnector(
-            limit=connections, keepalive_timeout=IDLE_S, resolver=resolver, socket_factory=guarded(trust)
-        ),
-        timeout=ClientTimeout(total=timeout_s, connect=connect_timeout_s),
-        cookie_jar=DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        response_class=Answer,
+    return Exchange(
+        TCPConnector(limit=connections, keepalive_timeout=IDLE_S, resolver=resolver, socket_factory=guarded(trust)),
+        method=method,
+        url=URL(url),
+        headers=headers,
+        timeout_s=timeout_s,
+        connect_timeout_s=connect_timeout_s,
     )
-    # aiohttp would send a PUT a second time when a kept connection fails, also after its bytes had left.
-    client._retry_connection = False
-    return client
 
 
 def guarded(trust: Trust) -> Callable[[AddrInfoType], socket.socket]:
@@ -91,21 +84,8 @@ def guarded(trust: Trust) -> Callable[[AddrInfoType], socket.socket]:
     return make_socket
 
 
-class Answer(ClientResponse):
-    """An answer that remembers who gave it: its connection may be back in the pool before anybody can ask."""
-
-    remote_address: str | None = None
-
-    async def start(self, connection: Connection) -> ClientResponse:
-        if connection.transport is not None:
-            self.remote_address = _address(connection.transport)
-        return await super().start(connection)
-
-
-def _address(transport: Transport) -> str | None:
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else None
-
+ERRORS = (ClientError, HttpProcessingError, OSError, ValueError)
+"""What an exchange raises where no answer came."""
 
 _BY_ERRNO = {
     BLOCKED: DeliveryReason.BLOCKED_ADDRESS,
@@ -128,23 +108,12 @@ def reason_of(error: Exception) -> DeliveryReason:
             return DeliveryReason.TLS_ERROR
         case ServerDisconnectedError() | ConnectionResetError():
             return DeliveryReason.CONNECTION_RESET
-        case ClientResponseError():
+        case HttpProcessingError():
             return DeliveryReason.TOO_LARGE if _is_too_long(error) else DeliveryReason.HTTP_ERROR
-        case OSError() if isinstance(error.__cause__, ConnectionResetError):  # while the body was written
-            return DeliveryReason.CONNECTION_RESET
         case OSError():
             return _BY_ERRNO.get(error.errno or 0, DeliveryReason.NETWORK_UNREACHABLE)
         case _:
             return DeliveryReason.HTTP_ERROR
-
-
-def was_unsent(error: Exception) -> bool:
-    """Tell whether a request failed before a byte of it was written: a kept connection turned out to be closed.
-
-    aiohttp says so by words alone; under other words the attempt fails like any other, and the schedule makes it again.
-    """
-    cause = error.__cause__
-    return isinstance(cause, ClientConnectionResetError) and str(cause) == "Cannot write to closing transport"
 
 
 def sentence_of(error: Exception) -> str:
@@ -154,7 +123,7 @@ def sentence_of(error: Exception) -> str:
             text = "no connection within the time allowed"
         case TimeoutError():
             text = "no answer within the time allowed"
-        case ClientResponseError():
+        case HttpProcessingError():
             text = f"the answer cannot be read: {error.message}"
         case OSError() if not isinstance(error, ssl.SSLError):
             text = error.strerror or str(error)
@@ -163,7 +132,6 @@ def sentence_of(error: Exception) -> str:
     return text.encode("utf-8", "replace").decode()[:500]
 
 
-def _is_too_long(error: ClientResponseError) -> bool:
-    """Tell whether an answer's head broke a limit: aiohttp says so by a class two causes deep, or only in words."""
-    cause = error.__cause__ and error.__cause__.__cause__
-    return isinstance(cause, LineTooLong) or error.message.startswith("Too many headers")
+def _is_too_long(error: HttpProcessingError) -> bool:
+    """Tell whether an answer's head broke a limit: aiohttp says so by the class of the cause, or only in words."""
+    return isinstance(error.__cause__, LineTooLong) or error.message.startswith("Too many headers")

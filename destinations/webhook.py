@@ -3,18 +3,16 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from types import MappingProxyType
 from typing import Any
 
-from aiohttp import ClientError, ClientResponse, ClientSession
-from multidict import CIMultiDict, istr
-from yarl import URL
+from multidict import CIMultiDict
 
 from destinations import answers, egress
 from destinations.base import Sending
 from destinations.body import Body, Form, make_body
-from destinations.dial import Answer, make_client, reason_of, sentence_of, was_unsent
+from destinations.dial import ERRORS, make_exchange, reason_of, sentence_of
+from destinations.exchange import Exchange
 from destinations.signing import Signer, parse_secret
 from pipeline import __version__
 from pipeline.config.secret import Secret
@@ -22,7 +20,6 @@ from pipeline.config.settings import RetrySpec
 from pipeline.model import DeliveryReason, JobState, Message, Outcome, Verdict
 
 _DEAD_ON = (413, 414, 415, 431, 501, 505)
-_ONE_WRITE = 2**20  # aiohttp writes up to this at once, and more of it from a file, in pieces
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]")
 
 
@@ -78,17 +75,19 @@ class Webhook:
     def __init__(self, name: str, settings: Settings, *, trust: egress.Trust = egress.OPERATOR) -> None:
         self._settings = settings
         self._trust = trust
-        self._url = URL(settings.url)
         self._signer = Signer(parse_secret(secret.reveal()) for secret in settings.secrets)
         self._headers = _fixed_headers(name, settings)
-        self._own = frozenset(map(str.lower, settings.headers))
-        self._client: ClientSession | None = None
+        self._has_own_type = "content-type" in self._headers
+        self._exchange: Exchange | None = None
 
     async def open(self) -> None:
         """Make the pool of connections; none is made yet."""
         settings = self._settings
-        self._client = make_client(
+        self._exchange = make_exchange(
             trust=self._trust,
+            method=settings.method,
+            url=settings.url,
+            headers=self._headers.items(),
             timeout_s=settings.timeout,
             connect_timeout_s=settings.connect_timeout,
             connections=settings.concurrency,
@@ -96,9 +95,9 @@ class Webhook:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._exchange is not None:
+            await self._exchange.close()
+            self._exchange = None
 
     def recipients(self) -> tuple[str, ...]:
         """Return one nameless recipient."""
@@ -108,79 +107,61 @@ class Webhook:
         """Send one request and say what happened. Cancellation closes its connection and passes through."""
         settings = self._settings
         body = make_body(settings.body, sending.message, base_url=sending.base_url, inline_limit=settings.inline_limit)
-        headers = self._headers_of(sending, body)
+        assert self._exchange is not None, "send() before open()"
         try:
-            response = await self._request(headers, body.content)
-        except (ClientError, OSError, ValueError) as error:
+            reply = await self._exchange.send(self._headers_of(sending, body), body.content)
+        except ERRORS as error:
             return _failure(error)
-        try:
-            content = await _read(response)
-        finally:
-            response.close()  # gives nothing back: at the end of a body the connection already went to the pool
         return answers.judge(
-            response.status,
-            response.headers.items(),
-            content,
+            reply.status,
+            reply.headers,
+            bytes(reply.body),
             dead_on=settings.dead_on,
             now=sending.started_at,
-            remote_address=response.remote_address if isinstance(response, Answer) else None,
+            remote_address=reply.remote_address,
         )
 
-    async def _request(self, headers: CIMultiDict[str], content: bytes) -> ClientResponse:
-        try:
-            return await self._once(headers, content)
-        except ClientError as error:
-            if len(content) > _ONE_WRITE or not was_unsent(error):
-                raise
-        return await self._once(headers, content)  # nothing has left, so this is still the same attempt
-
-    async def _once(self, headers: CIMultiDict[str], content: bytes) -> ClientResponse:
-        assert self._client is not None, "send() before open()"
-        data = content if len(content) <= _ONE_WRITE else BytesIO(content)
-        return await self._client.request(
-            self._settings.method, self._url, data=data, headers=headers, allow_redirects=False
-        )
-
-    def _headers_of(self, sending: Sending, body: Body) -> CIMultiDict[str]:
+    def _headers_of(self, sending: Sending, body: Body) -> dict[str, str]:
+        """Return the headers of this one request; their names are `_VARYING`."""
         message = sending.message
-        headers = self._headers.copy()
-        if _TYPE not in self._own:
-            headers[_TYPE] = body.content_type
         timestamp = int(sending.started_at.timestamp())
-        headers[_ID] = message.id
-        headers[_TIMESTAMP] = str(timestamp)
+        headers = {
+            "webhook-id": message.id,
+            "webhook-timestamp": str(timestamp),
+            "x-sendoff-job-id": message.job_id,
+            "x-sendoff-attempt": str(sending.attempt),
+            "X-Call-Id": message.job_id,
+            "X-Function-Name": message.function,
+            "X-Function-Status": str(_function_status(message)),
+            "X-Duration-Seconds": f"{_duration_s(message):.6f}",
+        }
+        if not self._has_own_type:
+            headers["content-type"] = body.content_type
         if self._signer:
-            headers[_SIGNATURE] = self._signer.sign(message.id, timestamp, body.content)
-        headers[_JOB_ID] = message.job_id
-        headers[_ATTEMPT] = str(sending.attempt)
-        headers[_CALL_ID] = message.job_id
-        headers[_FUNCTION] = message.function
-        headers[_STATUS] = str(_function_status(message))
-        headers[_DURATION] = f"{_duration_s(message):.6f}"
+            headers["webhook-signature"] = self._signer.sign(message.id, timestamp, body.content)
         return headers
 
 
-# Made once: a plain str would be turned into one of these for every header of every request.
-_TYPE = istr("content-type")
-_ID = istr("webhook-id")
-_TIMESTAMP = istr("webhook-timestamp")
-_SIGNATURE = istr("webhook-signature")
-_JOB_ID = istr("x-sendoff-job-id")
-_DESTINATION = istr("x-sendoff-destination")
-_ATTEMPT = istr("x-sendoff-attempt")
-_CALL_ID = istr("X-Call-Id")
-_FUNCTION = istr("X-Function-Name")
-_STATUS = istr("X-Function-Status")
-_DURATION = istr("X-Duration-Seconds")
+_VARYING = (
+    *("webhook-id", "webhook-timestamp", "x-sendoff-job-id", "x-sendoff-attempt"),
+    *("x-call-id", "x-function-name", "x-function-status", "x-duration-seconds"),
+)
 
 
 def _fixed_headers(name: str, settings: Settings) -> CIMultiDict[str]:
-    """Return what every request of a destination carries; its own headers win over ours."""
+    """Return what every request of a destination carries; its own headers win over ours, but for those that vary."""
     headers = CIMultiDict(
-        {"accept": "*/*", "accept-encoding": "identity", "user-agent": f"sendoff/{__version__}", _DESTINATION: name}
+        {
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "user-agent": f"sendoff/{__version__}",
+            "x-sendoff-destination": name,
+        }
     )
     for own, value in settings.headers.items():
         headers[own] = value.reveal()
+    for varying in _VARYING:
+        headers.popall(varying, None)
     return headers
 
 
@@ -193,20 +174,6 @@ def _function_status(message: Message) -> int:
 
 def _duration_s(message: Message) -> float:
     return (message.ended_at - message.started_at).total_seconds() if message.started_at else 0.0
-
-
-async def _read(response: ClientResponse) -> bytes:
-    """Return the start of the answer's body; what goes wrong here changes nothing, the status line has decided."""
-    content = response.content
-    chunks: list[bytes] = []
-    room = answers.READ_LIMIT
-    try:
-        while room > 0 and not content.at_eof():
-            chunks.append(await content.readany())
-            room -= len(chunks[-1])
-    except (ClientError, OSError):
-        pass
-    return b"".join(chunks)
 
 
 def _failure(error: Exception) -> Outcome:
