@@ -58,7 +58,7 @@ class Exchange:
         """Prepare for requests that all carry `headers`; raises ValueError for one that breaks lines."""
         self._connector = connector
         self._timeout_s = timeout_s
-        self._connect_timeout = ClientTimeout(connect=connect_timeout_s)
+        self._connect_timeout = ClientTimeout(connect=min(connect_timeout_s, timeout_s))
         # Never sent: it tells the connector where to go, and the key under which connections are kept.
         self._target = ClientRequest(method, url, loop=asyncio.get_running_loop())
         self._head = _fixed_head(method, url, headers)
@@ -73,24 +73,20 @@ class Exchange:
         Raises the errors that `dial` knows if no head came, and ValueError for a header that is not printable.
         Cancellation closes the connection and passes through.
         """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_s
         head = self._head_of(headers, len(body))
-        reply: Reply | None = None
+        request = _Request(await self._connected())
+        # One bare timer that ends the reading: a quarter cheaper for the whole than asyncio.timeout, which cancels.
+        timer = loop.call_at(deadline, request.expire)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                connection = await self._connected()
-                request = _Request(connection)
-                try:
-                    request.write(head, body)
-                    reply, content = await request.answer()
-                    await _read(content, reply.body)
-                    request.finish(content)
-                finally:
-                    request.close()
-        except TimeoutError:
-            if reply is None:
-                raise
-        assert reply is not None
-        return reply
+            request.write(head, body)
+            reply = await request.answer()
+            await request.read(reply.body)
+            return reply
+        finally:
+            timer.cancel()
+            request.close()
 
     def _head_of(self, headers: Mapping[str, str], length: int) -> bytes:
         if not "".join(headers.values()).isprintable():
@@ -121,7 +117,7 @@ class Exchange:
 class _Request:
     """One request on one connection, which goes back to the pool or is closed."""
 
-    __slots__ = ("_connection", "_protocol", "_transport", "_writing")
+    __slots__ = ("_connection", "_content", "_protocol", "_transport", "_writing")
 
     def __init__(self, connection: Connection) -> None:
         assert connection.protocol is not None
@@ -129,6 +125,7 @@ class _Request:
         self._connection = connection
         self._protocol = connection.protocol
         self._transport = connection.transport
+        self._content: StreamReader | None = None
         self._writing: asyncio.Task[None] | None = None
 
     def write(self, head: bytes, body: bytes) -> None:
@@ -149,28 +146,44 @@ class _Request:
         except OSError:
             self._transport.abort()  # wakes up the reader, which has the answer if one came, or else the reason
 
-    async def answer(self) -> tuple[Reply, StreamReader]:
-        """Wait for the head of the final answer; return it and the stream of its body."""
+    async def answer(self) -> Reply:
+        """Wait for the head of the final answer; its body is still empty."""
         peer = self._transport.get_extra_info("peername")
         message, content = await self._protocol.read()
         while _is_interim(message):
             message, content = await self._protocol.read()
-        return Reply(message.code, message.headers.items(), str(peer[0]) if isinstance(peer, tuple) else None), content
+        self._content = content
+        return Reply(message.code, message.headers.items(), str(peer[0]) if isinstance(peer, tuple) else None)
 
-    def finish(self, content: StreamReader) -> None:
-        """Give the connection back if both directions have come to their end; the pool closes it if it was to close."""
-        is_written = self._writing is None or self._writing.done()
-        if content.is_eof() and is_written and not self._transport.get_write_buffer_size():
-            self._connection.release()
+    async def read(self, body: bytearray) -> None:
+        """Read the start of the answer's body; what goes wrong here changes nothing, the status line has decided."""
+        content = self._content
+        assert content is not None
+        try:
+            while len(body) < READ_LIMIT and not content.at_eof():
+                body += await content.readany()
+        except (ClientError, OSError, RuntimeError):  # RuntimeError: the pool was closed under the reader
+            pass
+
+    def expire(self) -> None:
+        """End the waiting: for an answer with TimeoutError, for the rest of its body with what has come."""
+        self._protocol.set_exception(TimeoutError())
+        if self._content is not None:
+            self._content.set_exception(TimeoutError())
 
     def close(self) -> None:
-        """Close the connection unless it was given back; bytes that the receiver does not take are not waited for."""
+        """Give the connection back if both directions came to their end, else close it at once.
+
+        The pool closes one that was given back if the receiver said so, or said more than its answer.
+        """
+        is_written = self._writing is None or self._writing.done()
         if self._writing is not None:
             self._writing.cancel()
-        if self._connection.protocol is not None:
-            if self._transport.get_write_buffer_size():
-                self._transport.abort()
-            self._connection.close()
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # to close would wait until the receiver takes the rest
+        elif is_written and self._content is not None and self._content.is_eof():
+            self._connection.release()
+        self._connection.close()
 
 
 def _fixed_head(method: str, url: URL, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -191,12 +204,3 @@ def _is_usable(connection: Connection) -> bool:
 
 def _is_interim(message: RawResponseMessage) -> bool:
     return 100 <= message.code <= 199 and message.code != 101
-
-
-async def _read(content: StreamReader, body: bytearray) -> None:
-    """Read the start of an answer's body; what goes wrong here changes nothing, the status line has decided."""
-    try:
-        while len(body) < READ_LIMIT and not content.at_eof():
-            body += await content.readany()
-    except (ClientError, OSError, RuntimeError):  # RuntimeError: `close` closed the connection under the reader
-        pass
