@@ -19,7 +19,14 @@ STANDARD_ONLY = [
     ROOT / "pipeline" / "functions" / "guard.py",
     *sorted(path for path in (ROOT / "pipeline" / "functions" / "workers").glob("*.py") if path.stat().st_size),
 ]
-EDGES = {"pipeline/web", "pipeline/app.py", "pipeline/cli", "destinations/webhook.py", "destinations/dial.py"}
+EDGES = {
+    "pipeline/web",
+    "pipeline/app.py",
+    "pipeline/cli",
+    "destinations/webhook.py",
+    "destinations/dial.py",
+    "destinations/exchange.py",
+}
 
 
 def name_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from pipeline.cli import main as command_line
-from tests.support.walkthrough import ROOT, Walkthrough, end_session, start
+from tests.support.walkthrough import ROOT, Walkthrough, end_session, run, start
 
 CONFIGURATIONS = sorted((ROOT / "examples").glob("*/*.yaml"))
 OWN = ROOT / "examples" / "documents" / "documents"
@@ -71,8 +71,11 @@ def hello(folder: Path) -> Iterator[tuple[str, Path]]:
     """Run the example's receiver and service; give the service's URL, and the file that the receiver writes."""
     place = Walkthrough(folder)
     received = folder / "received.log"
-    listener = start("bash", "-c", f"exec .venv/bin/python examples/hello/listen.py > {received} 2>&1", cwd=folder)
-    service = start(folder / ".venv/bin/sendoff", "serve", "--config", "examples/hello/sendoff.yaml", cwd=folder)
+    command = (folder / ".venv/bin/sendoff", "serve", "--config", "examples/hello/sendoff.yaml")
+    with received.open("w") as output:
+        listener = start(folder / ".venv/bin/python", "examples/hello/listen.py", cwd=folder, output=output)
+    with (folder / "service.log").open("w") as output:
+        service = start(*command, cwd=folder, output=output)
     try:
         eventually(lambda: is_ready(place.url))
         yield place.url, received
@@ -126,13 +129,9 @@ def test_hello_answers_and_sends(tmp_path: Path) -> None:
 
 def demo(*arguments: str | Path) -> tuple[int, str]:
     """Run the demo as a process; return its exit code and what it printed."""
-    process = start(sys.executable, ROOT / "examples" / "documents" / "demo.py", *arguments, cwd=ROOT)
-    try:
-        output, _ = process.communicate(timeout=100)
-    finally:
-        has_left = end_session(process)
+    code, has_left, output = run(sys.executable, ROOT / "examples" / "documents" / "demo.py", *arguments, cwd=ROOT)
     assert not has_left
-    return process.returncode, output
+    return code, output
 
 
 def test_the_demo_accounts_for_a_handful_of_documents(tmp_path: Path) -> None:
@@ -170,11 +169,7 @@ def test_the_demo_refuses_a_folder_that_is_not_there_or_empty(tmp_path: Path) ->
 
 
 def test_the_benchmarks_measure() -> None:
-    process = start(sys.executable, ROOT / "benchmarks" / "run.py", "--seconds", "0.05", cwd=ROOT)
-    try:
-        output, _ = process.communicate(timeout=60)
-    finally:
-        end_session(process)
-    assert process.returncode == 0, output
+    code, _, output = run(sys.executable, ROOT / "benchmarks" / "run.py", "--seconds", "0.05", cwd=ROOT)
+    assert code == 0, output
     measured = [line.split(":")[0].split("  ")[0] for line in output.splitlines()[3:]]
     assert measured == ["store", "store", "pool", "pool", "webhook", "webhook", "signing", "event_json"]

@@ -4,10 +4,11 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.acceptance
 
 FUNCTION = "import time\n\ndef handler(event, context):\n    time.sleep(0.5)\n    return 'done'\n"
 LONGER_THAN_A_RENEWAL_S = 11.0
+LONGER_THAN_THE_BUSY_TIMEOUT_S = 6.0
 
 
 def serving(folder: Path, receiver: Receiver) -> Service:
@@ -71,3 +73,17 @@ def test_a_full_disk_refuses_new_work_and_loses_none(tmp_path: Path) -> None:
         assert service.settled(service.submit("f-background"))["deliveries"]["delivered"] == 1
         assert service.settled(job_id, 60.0)["deliveries"]["delivered"] == 1
         assert sorted(hook.job_id for hook in receiver.hooks) == sorted(job["id"] for job in service.items("/v1/jobs"))
+
+
+def test_a_database_that_another_program_locks_for_a_while_loses_none(tmp_path: Path) -> None:
+    with receiving() as receiver, serving(tmp_path, receiver) as service:
+        job_id = service.submit("f-background")
+        with closing(sqlite3.connect(service.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            time.sleep(LONGER_THAN_THE_BUSY_TIMEOUT_S)
+            other.execute("ROLLBACK")
+        # Whoever ends because of it is started again.
+        if not service.is_running:
+            assert service.wait() == 70
+            service.start()
+        assert service.settled(job_id, 60.0)["deliveries"]["delivered"] == 1

@@ -19,6 +19,8 @@ from tests.support.serving import FINAL, Service
 pytestmark = pytest.mark.acceptance
 
 KILLS = 50
+LONGEST_S = 75.0
+FEWEST = 15
 WORK = f"""{JOURNAL}
 def handler(event, context):
     journal(event, context, "start")
@@ -57,13 +59,13 @@ def function_of(number: int) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_what_got_a_202_survives_fifty_kills_of_the_service(tmp_path: Path) -> None:
+def test_what_got_a_202_survives_kill_after_kill_of_the_service(tmp_path: Path) -> None:
     history = History()
     functions = {"work-background.py": WORK, "slow-background.py": SLOW}
     with receiving(after_s=0.02) as receiver, Service(tmp_path, functions, config(receiver)) as service:
         before = Footprint.of(service)
         with Load(service, history, function=function_of, callers=3, pause_s=0.1) as load:
-            starts = kill_again_and_again(service, KILLS)
+            starts = kill_again_and_again(service)
             load.stop()
             settle(service, history)
         books = Books.of(service)
@@ -78,12 +80,17 @@ def test_what_got_a_202_survives_fifty_kills_of_the_service(tmp_path: Path) -> N
     assert lost, "no kill ever hit a run: the test proves nothing"
 
 
-def kill_again_and_again(service: Service, times: int) -> str:
-    """Kill the running service at random, mostly under load, sometimes while it starts; return how long starts took."""
+def kill_again_and_again(service: Service) -> str:
+    """Kill the running service at random, mostly under load, sometimes while it starts; return how long starts took.
+
+    On a slow machine there are fewer kills, so that they come to an end.
+    """
     chance = random.Random(20)
     took: list[float] = []
-    hits = 0
-    for _ in range(times):
+    hits = kills = 0
+    began = time.monotonic()
+    while kills < KILLS and (kills < FEWEST or time.monotonic() - began < LONGEST_S):
+        kills += 1
         if took and hits < 2 and chance.random() < 0.3:
             time.sleep(chance.uniform(0.4, 1.0) * took[-1])
             hits += 1
@@ -95,7 +102,7 @@ def kill_again_and_again(service: Service, times: int) -> str:
         service.launch()
     service.ready()
     took.sort()
-    return f"{took[len(took) // 2]:.2f} s (median), {took[-1]:.2f} s (longest)"
+    return f"{took[len(took) // 2]:.2f} s (median), {took[-1]:.2f} s (longest), {kills} kills"
 
 
 def most_hits(service: Service) -> int:

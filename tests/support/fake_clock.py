@@ -44,9 +44,9 @@ class FakeClock:
                 due.set_result(None)
         await settled()
 
-    def set_back(self, seconds: float) -> None:
-        """Turn the clock on the wall back, as an administrator may; `monotonic` goes on."""
-        self._now -= timedelta(seconds=seconds)
+    def turn(self, seconds: float) -> None:
+        """Turn the clock on the wall, forwards or back, as an administrator may: nobody wakes, nobody slept."""
+        self._now += timedelta(seconds=seconds)
 
     @property
     def sleepers(self) -> list[float]:

@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 2.0
@@ -45,16 +46,27 @@ class Walkthrough:
         """Return `text` with this folder's ports."""
         return re.sub(r"\b(8888|9000)\b", lambda found: self.ports[found[1]], text)
 
-    def run(self, script: str, *, seconds: float = 60.0) -> str:
+    def run(self, script: str) -> str:
         """Run a shell script as it stands; return what it wrote. It must succeed, and leave no process behind."""
-        process = start("bash", "-euo", "pipefail", "-c", self.on_own_ports(script), cwd=self.folder)
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        finally:
-            has_left = end_session(process)
-        assert process.returncode == 0, output
+        code, has_left, output = run("bash", "-euo", "pipefail", "-c", self.on_own_ports(script), cwd=self.folder)
+        assert code == 0, output
         assert not has_left, f"the script left processes behind: {output}"
         return output
+
+
+def run(*command: str | Path, cwd: Path, seconds: float = 100.0) -> tuple[int, bool, str]:
+    """Run a program to its end; return its exit code, whether it left processes behind, and what it wrote.
+
+    Those that it left behind are killed.
+    """
+    with tempfile.TemporaryFile("w+") as output:  # not a pipe, which those that are left behind would keep open
+        process = start(*command, cwd=cwd, output=output)
+        try:
+            code = process.wait(seconds)
+        finally:
+            has_left = end_session(process)
+        output.seek(0)
+        return code, has_left, output.read()
 
 
 def free_ports(count: int) -> list[int]:
@@ -68,21 +80,14 @@ def free_ports(count: int) -> list[int]:
     return list(found)
 
 
-def start(*command: str | Path, cwd: Path, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a program in a session of its own, its whole output in one pipe."""
+def start(*command: str | Path, cwd: Path, output: IO[str]) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, which writes to `output`."""
     return subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={**os.environ, **(environ or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
     )
 
 
-def end_session(process: subprocess.Popen[str]) -> bool:
+def end_session(process: subprocess.Popen[bytes]) -> bool:
     """Kill what is left of the process's group; tell whether there was anything, some moments after its end."""
     if process.poll() is not None:
         until = time.monotonic() + _PATIENCE_S
@@ -93,8 +98,6 @@ def end_session(process: subprocess.Popen[str]) -> bool:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
     return has_left
 
 
