@@ -141,6 +141,8 @@ def after_run(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -> Job
                 attempt=job.attempt - 1,
                 lost=job.lost,
                 due_at=now,
+                reason=job.reason,
+                error=job.error,
                 why="the run was returned; it spent no attempt",
             )
         case RunState.LOST:
@@ -197,6 +199,8 @@ def after_loss(job: Job, now: datetime) -> JobStep:
         attempt=job.attempt - 1,
         lost=lost,
         due_at=now + timedelta(seconds=wait_s),
+        reason=job.reason,
+        error=job.error,
         why=f"run {job.run} was lost with its service; it spent no attempt",
     )
 

@@ -16,8 +16,6 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("service.warning", _W, "detail"),
             ("service.draining", _I, "grace_s"),
             ("service.stopped", _I, ""),
-            ("service.failed", _E, "detail"),
-            ("guard.died", _W, "detail"),
             ("run.succeeded", _D, "job_id run reason next"),
             ("run.failed", _I, "job_id run reason next"),
             ("run.returned", _I, "job_id run reason next"),

@@ -57,9 +57,9 @@ def test_the_commands_run_as_they_stand(name: str, tmp_path: Path) -> None:
     script = "".join(block.text for block in document(name).blocks("sh") if block.reason is None)
     output = Walkthrough(tmp_path).run(script)
     if "hello-background" in script:
-        assert '"state":"succeeded"' in output
-        assert '{"greeting":"Hello, Ada!","attempt":1}' in output
-        assert re.search(r'"destination":"hook".*"state":"(sending|delivered)"', output)
+        assert '"state":"succeeded"' in output, output
+        assert '{"greeting":"Hello, Ada!","attempt":1}' in output, output
+        assert re.search(r'"destination":"hook".*"state":"(sending|delivered)"', output), output
 
 
 @pytest.mark.parametrize("block", each_block("sh"))

@@ -21,6 +21,7 @@ from pipeline.config import Overrides, load_config
 from pipeline.config.settings import Config
 from pipeline.errors import StoreError
 from pipeline.telemetry import Telemetry
+from pipeline.web import routes
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -62,12 +63,7 @@ async def _serve(config: Config, listener: socket.socket, telemetry: Telemetry, 
     app = App(config, builtin_kinds(), clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
     for warning in app.catalog.warnings:
         telemetry.emit("service.warning", detail=warning)
-    runner = web.AppRunner(
-        app.application(is_insecure=is_insecure),
-        access_log=None,
-        keepalive_timeout=config.service.keepalive,
-        shutdown_timeout=1.0,
-    )
+    runner = routes.runner(app.application(is_insecure=is_insecure), config.service)
     try:
         await app.start()
         await runner.setup()

@@ -86,7 +86,10 @@ class Deliverer:
         return Lease(owner=self._owner, token=self._ids.token(), expires_at=expires_at)
 
     async def _claim(self, destination: str, most: int) -> list[ClaimedDelivery]:
-        return await self._store.claim_deliveries(destination, most, now=self._clock.now(), lease=self._lease())
+        return await when_there_is_room(
+            lambda: self._store.claim_deliveries(destination, most, now=self._clock.now(), lease=self._lease()),
+            self._clock,
+        )
 
     def offer(self, destination: str) -> Lease | None:
         """Take a slot for a delivery about to be inserted, if one is free and nothing waits before it."""

@@ -9,6 +9,7 @@ from pipeline.clock import Clock
 from pipeline.errors import DrainingError, QueueFullError
 from pipeline.functions.pool import Pool
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, RunOutcome
+from pipeline.services.lane import Lane
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.invocations import Invocation
@@ -38,6 +39,10 @@ class Intake:
         lane = self._worker.lanes[draft.function]
         if lane.backlog >= self._queue_limit:
             raise QueueFullError(f"the queue of {draft.function} holds {lane.backlog} jobs, as many as it may")
+        # Shielded: a caller that goes away must not leave behind a claimed row that nobody runs.
+        return await asyncio.shield(self._insert(draft, lane))
+
+    async def _insert(self, draft: JobDraft, lane: Lane[ClaimedJob]) -> datetime:
         now = self._clock.now()
         lease = self._worker.lease() if lane.offer() else None
         try:

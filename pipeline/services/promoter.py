@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 from pipeline.clock import Clock
+from pipeline.services.patience import when_there_is_room
 from pipeline.store import Store
 
 _MOST = 500
@@ -47,7 +48,7 @@ class Promoter:
         self, verb: Callable[..., Awaitable[tuple[Mapping[str, int], datetime | None]]], add: Added
     ) -> datetime | None:
         while True:
-            found, due_at = await verb(_MOST, now=self._clock.now())
+            found, due_at = await when_there_is_room(lambda: verb(_MOST, now=self._clock.now()), self._clock)
             add(found)
             if sum(found.values()) < _MOST:
                 return due_at

@@ -1,10 +1,12 @@
 """The pruner: sweeps the store once an hour, in small batches, and deletes what has outlived its retention."""
 
 from datetime import timedelta
+from functools import partial
 
 from pipeline.clock import Clock
 from pipeline.config.settings import RetentionSettings
 from pipeline.ids import first_id_at
+from pipeline.services.patience import when_there_is_room
 from pipeline.store import Store
 from pipeline.store.pruning import Cutoffs
 from pipeline.telemetry import Telemetry
@@ -35,7 +37,8 @@ class Pruner:
         newest = first_id_at(max(cutoffs.succeeded, cutoffs.failed, cutoffs.dead))
         deleted, after = 0, ""
         while after is not None and after < newest:
-            next_after, count = await self._store.prune(after, _MOST, cutoffs)
+            batch = partial(self._store.prune, after, _MOST, cutoffs)
+            next_after, count = await when_there_is_room(batch, self._clock)
             deleted += count
             if next_after is None:
                 break
@@ -56,5 +59,6 @@ class Pruner:
 
     async def _prune_invocations(self, cutoffs: Cutoffs) -> None:
         before = first_id_at(cutoffs.succeeded)
-        while await self._store.prune_invocations(before, _MOST) == _MOST:
+        batch = partial(self._store.prune_invocations, before, _MOST)
+        while await when_there_is_room(batch, self._clock) == _MOST:
             await self._clock.sleep(_PAUSE_S)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pipeline.clock import Clock
 from pipeline.model import RunOutcome, RunState
 from pipeline.services.deliverer import Deliverer
+from pipeline.services.patience import when_there_is_room
 from pipeline.services.worker import LEASE_S, Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -57,10 +58,13 @@ class Rescuer:
     async def renew(self) -> None:
         """Renew this service's leases; drop the runs and sendings whose lease is gone."""
         jobs, deliveries = self._worker.held(), self._deliverer.held()
-        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
-        renewed = await self._store.renew_leases(self._owner, expires_at=expires_at)
+        renewed = await when_there_is_room(self._renewed, self._clock)
         self._worker.drop(jobs - renewed)
         self._deliverer.drop(deliveries - renewed)
+
+    async def _renewed(self) -> set[tuple[str, int]]:
+        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
+        return await self._store.renew_leases(self._owner, expires_at=expires_at)
 
     async def _look_for_ever(self) -> None:
         while True:

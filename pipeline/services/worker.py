@@ -82,7 +82,9 @@ class Worker:
         return Lease(owner=self._owner, token=self._ids.token(), expires_at=expires_at)
 
     async def _claim(self, function: str, most: int) -> list[ClaimedJob]:
-        return await self._store.claim_jobs(function, most, now=self._clock.now(), lease=self.lease())
+        return await when_there_is_room(
+            lambda: self._store.claim_jobs(function, most, now=self._clock.now(), lease=self.lease()), self._clock
+        )
 
     def add(self, functions: Mapping[str, int]) -> None:
         """Note that so many jobs more wait for these functions."""

@@ -206,16 +206,17 @@ def _insert_results(db: sqlite3.Connection, items: Sequence[RunEnd]) -> dict[str
 
 def _run_row(item: RunEnd, result_id: int | None) -> rows.Row:
     job, step, outcome = item.job, item.step, item.outcome
+    has_verdict = step.state.is_final  # a run that was returned or lost says nothing; its job may, of an earlier one
     return (
         job.id,
         job.run,
         job.attempt,
         job.round,
         step.run_state,
-        outcome.reason or step.reason,
+        outcome.reason or (step.reason if has_verdict else None),
         micros(outcome.started_at or job.started_at or item.now),
         micros(outcome.ended_at or item.now),
-        rows.json_or_none(outcome.error or step.error),
+        rows.json_or_none(outcome.error or (step.error if has_verdict else None)),
         result_id,
     )
 

@@ -86,6 +86,7 @@ class Writer:
         self._is_closed = True
         self._closing.set()
         self._queue.put(None)
+        self._failed = self._failed or StoreError(f"{self._path}: the store is closed")
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _work(self) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from tests.support.serving import Service
 
 pytestmark = pytest.mark.acceptance
 
-POINTS = ("submitted", "accepted", "started", "ended", "received", "answered")
+POINTS = ("submitted", "accepted", "later", "started", "ended", "received", "answered")
 ROUNDS = 5
+FEWEST = 2
+LONGEST_S = 60.0
 # The function kills the service that runs it, once for each job, where the job's ref says so.
 FUNCTION = f"""{JOURNAL}
 import signal
@@ -84,14 +87,17 @@ def test_each_end_is_told_exactly_once_wherever_the_service_is_killed(tmp_path: 
         Service(tmp_path, {"work-background.py": FUNCTION}, config(receiver)) as service,
     ):
         killer.service = service
-        for number in range(ROUNDS * len(POINTS)):
-            live_through(service, history, killer, POINTS[number % len(POINTS)], number)
+        began = time.monotonic()
+        for number in range(ROUNDS):
+            if number < FEWEST or time.monotonic() - began < LONGEST_S:  # on a slow machine there are fewer
+                for point in POINTS:
+                    live_through(service, history, killer, point, number)
         books = Books.of(service)
         assert service.stop() == 0
         books.stored = read_stored(service.database)
         history.hooks, history.steps = receiver.hooks, list(read_journal(tmp_path))
     assert audit(history, books, OWED) == []
-    assert len(history.accepted) == ROUNDS * len(POINTS)
+    assert len(history.accepted) >= FEWEST * len(POINTS)
 
 
 def live_through(service: Service, history: History, killer: Killer, point: str, number: int) -> None:
@@ -102,6 +108,8 @@ def live_through(service: Service, history: History, killer: Killer, point: str,
         killer.kill_in(0.02)
     job_id = post(service, history, "work-background", ref)
     if point == "accepted":
+        os.kill(service.pid, signal.SIGKILL)
+    elif point == "later":
         killer.kill_in(0.08)
     service.wait()
     service.start()

@@ -47,11 +47,14 @@ def test_an_io_error_ends_the_service_with_70_and_one_line(tmp_path: Path) -> No
         assert service.settled(job_id)["deliveries"]["delivered"] == 1
 
 
+NEEDS_STRACE = pytest.mark.skipif(shutil.which("strace") is None, reason="strace plays the disk")
+
+
 @contextmanager
-def full_disk(pid: int) -> Iterator[None]:
-    """Have every write of a process to its database fail as on a full disk."""
-    strace = ["strace", "-f", "-qq", "-o", os.devnull, "-p", str(pid), "-e", "inject=pwrite64:error=ENOSPC"]
-    process = subprocess.Popen(strace)
+def disk(pid: int, fault: str) -> Iterator[None]:
+    """Have a fault happen to every write of a process to its database."""
+    strace = ["strace", "-f", "-qq", "-o", os.devnull, "-p", str(pid), "-e", f"inject=pwrite64:{fault}"]
+    process = subprocess.Popen(strace, stderr=subprocess.DEVNULL)
     try:
         eventually(lambda: "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(), what="it is traced")
         yield
@@ -60,11 +63,11 @@ def full_disk(pid: int) -> Iterator[None]:
         process.wait(10)
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace fills the disk")
+@NEEDS_STRACE
 def test_a_full_disk_refuses_new_work_and_loses_none(tmp_path: Path) -> None:
     with receiving() as receiver, serving(tmp_path, receiver) as service:
         job_id = service.submit("f-background")
-        with full_disk(service.pid):
+        with disk(service.pid, "error=ENOSPC"):
             refused = service.post("f-background")
             assert (refused.status, refused.headers["retry-after"]) == (503, "5")
             assert service.job(job_id)["id"] == job_id
@@ -73,6 +76,18 @@ def test_a_full_disk_refuses_new_work_and_loses_none(tmp_path: Path) -> None:
         assert service.settled(service.submit("f-background"))["deliveries"]["delivered"] == 1
         assert service.settled(job_id, 60.0)["deliveries"]["delivered"] == 1
         assert sorted(hook.job_id for hook in receiver.hooks) == sorted(job["id"] for job in service.items("/v1/jobs"))
+
+
+@NEEDS_STRACE
+def test_a_202_on_a_slow_disk_is_on_the_disk(tmp_path: Path) -> None:
+    with receiving() as receiver, serving(tmp_path, receiver) as service:
+        with disk(service.pid, "delay_enter=50000"):  # microseconds
+            answer = service.post("f-background")
+            os.kill(service.pid, signal.SIGKILL)
+        assert answer.status == 202
+        assert service.wait() == -signal.SIGKILL
+        service.start()
+        assert service.settled(answer.json()["id"])["deliveries"]["delivered"] == 1
 
 
 def test_a_database_that_another_program_locks_for_a_while_loses_none(tmp_path: Path) -> None:

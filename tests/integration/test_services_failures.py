@@ -7,25 +7,29 @@ from typing import Any
 
 import pytest
 
+from pipeline.config.settings import RetentionSettings
 from pipeline.errors import GuardError, StoreFullError
+from pipeline.services.pruner import SWEEP_S
 from tests.support.receiver import OK, receiving
-from tests.support.service import QUICK, eventually, sends_to, serving, webhook
+from tests.support.service import QUICK, WAITING, Service, eventually, sends_to, serving, webhook
 
 FILES = {"quick-background.py": QUICK}
 
 
-def failing(times: int, error: Exception, real: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `real`, but for the first so many calls, which raise."""
-    calls = 0
+class Failing:
+    """Something that works, but for the first so many calls, which raise."""
 
-    async def call(*arguments: Any, **keywords: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls <= times:
-            raise error
-        return await real(*arguments, **keywords)
+    def __init__(self, times: int, error: Exception, real: Callable[..., Any]) -> None:
+        self.calls = 0
+        self._times = times
+        self._error = error
+        self._real = real
 
-    return call
+    async def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        self.calls += 1
+        if self.calls <= self._times:
+            raise self._error
+        return await self._real(*arguments, **keywords)
 
 
 @pytest.mark.parametrize("error", [GuardError("no worker"), RuntimeError("a bug")])
@@ -33,7 +37,7 @@ async def test_a_run_that_the_pool_could_not_begin_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async with serving(tmp_path, FILES) as service:
-        monkeypatch.setattr(service.app.pool, "run", failing(2, error, service.app.pool.run))
+        monkeypatch.setattr(service.app.pool, "run", Failing(2, error, service.app.pool.run))
         job_id = await service.start_job("quick-background")
         done = await service.until(job_id, "succeeded")
         assert (done.run, done.attempt, done.lost) == (3, 1, 2)
@@ -49,7 +53,7 @@ async def test_a_destination_with_a_bug_is_a_failed_attempt_that_can_be_seen(
             tmp_path, FILES, functions=functions, destinations={"archive": webhook(receiver.url)}
         ) as service:
             destination = service.app._destinations["archive"]
-            broken = failing(1, KeyError("secret"), destination.send)
+            broken = Failing(1, KeyError("secret"), destination.send)
             monkeypatch.setattr(type(destination), "send", lambda _, sending: broken(sending))
             job_id = await service.start_job("quick-background")
             (delivery,) = await service.until_delivered(job_id, "retrying")
@@ -80,8 +84,61 @@ async def test_a_caller_that_hangs_up_has_its_job_all_the_same(tmp_path: Path) -
 async def test_an_insert_that_failed_gives_its_slot_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = StoreFullError("the disk is full")
     async with serving(tmp_path, FILES) as service:
-        monkeypatch.setattr(service.app.store, "insert_job", failing(5, full, service.app.store.insert_job))
+        monkeypatch.setattr(service.app.store, "insert_job", Failing(5, full, service.app.store.insert_job))
         for _ in range(5):
             assert (await service.post("/functions/quick-background")).status == 503
         assert service.app.worker.lanes["quick-background"].in_hand == 0
         await service.until(await service.start_job("quick-background"), "succeeded")
+
+
+@pytest.mark.parametrize("verb", ["claim_jobs", "promote_due_jobs", "renew_leases", "finish_run", "record_attempt"])
+async def test_a_disk_that_was_full_for_a_while_stops_no_service_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    full = StoreFullError("the disk is full")
+    functions = {"waiting-background": sends_to("archive", concurrency=1)}
+    async with receiving(OK) as receiver:
+        destinations = {"archive": webhook(receiver.url)}
+        async with serving(
+            tmp_path, {"waiting-background.py": WAITING}, functions=functions, destinations=destinations
+        ) as service:
+            jobs = [await service.start_job("waiting-background") for _ in range(2)]
+            await service.until_begun("waiting-background")
+            broken = Failing(2, full, getattr(service.app.store, verb))
+            monkeypatch.setattr(service.app.store, verb, broken)
+            await service.clock.advance(700)  # more than a renewal, and less than the limit of a run
+            service.go()
+            for job_id in jobs:
+                await _delivered_in_time(service, job_id)
+                assert ((await service.job(job_id)).run, (await service.job(job_id)).lost) == (1, 0)
+            assert broken.calls > 2
+            assert not service.app.failure.done()
+
+
+async def test_a_disk_that_is_full_when_it_is_time_to_prune_stops_no_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = StoreFullError("the disk is full")
+    async with serving(tmp_path, FILES, retention=RetentionSettings(succeeded=60.0, failed=60.0, dead=60.0)) as service:
+        job_id = await service.start_job("quick-background")
+        await service.until(job_id, "succeeded")
+        for verb in ("prune", "prune_invocations"):
+            monkeypatch.setattr(service.app.store, verb, Failing(2, full, getattr(service.app.store, verb)))
+
+        async def look() -> bool | None:
+            await service.clock.advance(SWEEP_S / 4)
+            return True if await service.app.store.get_job(job_id) is None else None
+
+        await eventually(look)
+        assert not service.app.failure.done()
+
+
+async def _delivered_in_time(service: Service, job_id: str) -> None:
+    """Let time pass until a job's delivery is made."""
+
+    async def look() -> bool | None:
+        await service.clock.advance(1.0)
+        found = await service.app.store.list_deliveries(before=None, most=9, job_id=job_id)
+        return True if [each.state for each in found] == ["delivered"] else None
+
+    await eventually(look)
