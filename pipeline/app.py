@@ -169,12 +169,16 @@ class App:
         self.worker.stop()
         self.deliverer.stop()
         until = self._clock.monotonic() + grace_s
-        await _first(self.worker.drained(), self._clock.sleep(grace_s, hurry))
+        await _first(self._drained(), self._clock.sleep(grace_s, hurry))
         await self.pool.close()
         await self.worker.drained()
-        left = 0.0 if hurry.is_set() else max(0.0, until - self._clock.monotonic())
-        await self.deliverer.drain(left)
+        left = max(0.0, until - self._clock.monotonic())
+        await _first(self.deliverer.drained(), self._clock.sleep(left, hurry))
+        await self.deliverer.break_off()
         await self.intake.close()
+
+    async def _drained(self) -> None:
+        await asyncio.gather(self.worker.drained(), self.intake.drained())
 
     async def stop(self) -> None:
         """End all services and close the store; what was not drained is rescued at the next start."""

@@ -34,8 +34,16 @@ class StoreError(SendoffError):
     """The store cannot be used at all: locked, read-only, corrupt, newer than this program, or failing."""
 
 
-class StoreFullError(SendoffError):
-    """The disk has no room for another write; what is stored stays readable."""
+class StoreWaitError(SendoffError):
+    """The store takes no write now, but will: what is stored stays readable, and what has happened is kept in hand."""
+
+
+class StoreFullError(StoreWaitError):
+    """The disk has no room for another write."""
+
+
+class StoreBusyError(StoreWaitError):
+    """Another program holds the database's lock."""
 
 
 class UnknownFunctionError(SendoffError):

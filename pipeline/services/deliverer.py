@@ -12,6 +12,7 @@ from random import Random
 
 from destinations.base import Sending
 from pipeline.clock import Clock
+from pipeline.errors import StoreError
 from pipeline.ids import IdSource
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
 from pipeline.model import (
@@ -130,8 +131,9 @@ class Deliverer:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._telemetry.failed("task.failed", error)  # the row is rescued at the next start
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, StoreError):  # of that the store tells by itself, once
+            self._telemetry.failed("task.failed", error)
 
     def held(self) -> frozenset[tuple[str, int]]:
         """Return (delivery id, token) of every sending in hand."""
@@ -260,14 +262,16 @@ class Deliverer:
         for lane in self.lanes.values():
             lane.close()
 
-    async def drain(self, grace_s: float) -> None:
-        """Give the sendings under way up to `grace_s`; give back those that are not done by then."""
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=grace_s)
+    async def drained(self) -> None:
+        """Return when no sending is in hand and every attempt is recorded."""
+        while self._ending:
+            await asyncio.wait(self._ending)
+
+    async def break_off(self) -> None:
+        """Give back what is being sent: it is pending again, and spent no attempt."""
         for task in self._sending.values():
             task.cancel()
-        if self._ending:
-            await asyncio.wait(self._ending)
+        await self.drained()
 
 
 def _sending(draft: DeliveryDraft, message: Message, now: datetime) -> Delivery:

@@ -27,6 +27,7 @@ class Intake:
         self._clock = clock
         self._queue_limit = queue_limit
         self._notes: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Future[RunOutcome]] = set()
         self.is_draining = False
 
     async def accept(self, draft: JobDraft) -> datetime:
@@ -64,7 +65,10 @@ class Intake:
         if self.is_draining:
             raise DrainingError("the service is shutting down")
         at, began = self._clock.now(), self._clock.monotonic()
-        outcome = await self._pool.run(call, slot_wait_s=call.timeout_s)
+        running = asyncio.ensure_future(self._pool.run(call, slot_wait_s=call.timeout_s))
+        self._calls.add(running)
+        running.add_done_callback(self._calls.discard)
+        outcome = await running
         note = Invocation(
             id=call.id,
             function=call.function,
@@ -84,6 +88,11 @@ class Intake:
         self._notes.discard(task)
         if not task.cancelled():
             task.exception()
+
+    async def drained(self) -> None:
+        """Return when no synchronous call is under way."""
+        while self._calls:
+            await asyncio.wait(self._calls)
 
     async def close(self) -> None:
         """Return when every note is written."""

@@ -11,6 +11,7 @@ from functools import partial
 
 from pipeline.clock import Clock
 from pipeline.config.settings import FunctionsSettings
+from pipeline.errors import StoreError
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
@@ -102,8 +103,9 @@ class Worker:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._telemetry.failed("task.failed", error)  # the row is rescued at the next start
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, StoreError):  # of that the store tells by itself, once
+            self._telemetry.failed("task.failed", error)
 
     def held(self) -> frozenset[tuple[str, int]]:
         """Return (job id, token) of every run in hand."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from pipeline.errors import StoreError, StoreFullError
+from pipeline.errors import StoreBusyError, StoreError, StoreFullError, StoreWaitError
 from pipeline.store.migrations import migrations
 
 OLDEST_SQLITE = (3, 37, 0)
@@ -116,10 +116,12 @@ def check_version() -> None:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: Sendoff needs {oldest} or newer")
 
 
-def store_error(error: sqlite3.Error, path: Path) -> StoreError | StoreFullError:
+def store_error(error: sqlite3.Error, path: Path) -> StoreError | StoreWaitError:
     """Return the error that `error` means to the rest of the code, in one line."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
     if primary == sqlite3.SQLITE_FULL:
         return StoreFullError(f"{path}: the disk is full")
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusyError(f"{path}: another program has locked the database")
     return StoreError(f"{path}: {error}")

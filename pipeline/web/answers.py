@@ -71,7 +71,8 @@ def cursor(request: web.Request) -> str | None:
     if text is None:
         return None
     try:
-        return base64.b64decode(text.encode("ascii") + b"==", altchars=b"-_", validate=True).decode("ascii")
+        padded = text + "=" * (-len(text) % 4)
+        return base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")
     except (ValueError, binascii.Error):
         raise bad_parameter("cursor", "expected a next_cursor of an earlier answer") from None
 
