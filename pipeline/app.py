@@ -36,6 +36,14 @@ from pipeline.web.routes import application
 NODE = "local"
 """Who holds the leases. The embedded store has one service, so that all it finds leased at its start was its own."""
 
+BACKLOG = 1024
+"""Connections that may wait to be accepted. They wait from the moment of binding, so that two services cannot both
+have it.
+"""
+
+WRITING_S = 5.0
+"""How long a drain waits for what has ended to be written: a full disk must not keep the service from going down."""
+
 
 class App:
     """A whole service: `start`, then `drain` and `stop`."""
@@ -171,11 +179,12 @@ class App:
         until = self._clock.monotonic() + grace_s
         await _first(self._drained(), self._clock.sleep(grace_s, hurry))
         await self.pool.close()
-        await self.worker.drained()
+        # What is in hand now only has to be written; where it cannot be, the next start rescues it.
+        await _first(self.worker.drained(), self._clock.sleep(WRITING_S))
         left = max(0.0, until - self._clock.monotonic())
         await _first(self.deliverer.drained(), self._clock.sleep(left, hurry))
-        await self.deliverer.break_off()
-        await self.intake.close()
+        await _first(self.deliverer.break_off(), self._clock.sleep(WRITING_S))
+        await _first(self.intake.close(), self._clock.sleep(WRITING_S))
 
     async def _drained(self) -> None:
         await asyncio.gather(self.worker.drained(), self.intake.drained())
@@ -243,6 +252,7 @@ def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise _address_fault(config, f"cannot listen on {service.host}:{service.port}: {error.strerror}") from error
     port = listener.getsockname()[1]

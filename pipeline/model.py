@@ -294,6 +294,8 @@ class DeliveryDraft:
     kind: str
     max_attempts: int
     recipient: str = ""
+    is_filtered: bool = False
+    """Its filter did not match: it is stored as skipped, and never sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

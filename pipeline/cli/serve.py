@@ -15,7 +15,7 @@ import uvloop
 from aiohttp import web
 
 from destinations.registry import builtin_kinds
-from pipeline.app import App, bind
+from pipeline.app import BACKLOG, App, bind
 from pipeline.clock import SystemClock
 from pipeline.config import Overrides, load_config
 from pipeline.config.settings import Config
@@ -67,7 +67,7 @@ async def _serve(config: Config, listener: socket.socket, telemetry: Telemetry, 
     try:
         await app.start()
         await runner.setup()
-        await web.SockSite(runner, listener, backlog=1024).start()
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
         _started(config, app, listener, telemetry)
         await _either(stop, app.failure)
         if not app.failure.done():

@@ -73,6 +73,7 @@ class Deliverer:
         self._telemetry = telemetry
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._writing: set[tuple[str, int]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._noted_at: dict[str, datetime] = {}
         self.lanes: Mapping[str, Lane[ClaimedDelivery]] = {
@@ -106,6 +107,8 @@ class Deliverer:
     def begin(self, ending: Ending, claimed: list[bool], now: datetime) -> None:
         """Send at once what was claimed as it was inserted; the rest waits in its lane."""
         for draft, lease, is_claimed in zip(ending.deliveries, ending.leases, claimed, strict=True):
+            if draft.is_filtered:
+                continue
             lane = self.lanes[draft.destination]
             if is_claimed and lease is not None:
                 delivery = _sending(draft, ending.message, now)
@@ -136,8 +139,8 @@ class Deliverer:
             self._telemetry.failed("task.failed", error)
 
     def held(self) -> frozenset[tuple[str, int]]:
-        """Return (delivery id, token) of every sending in hand."""
-        return frozenset(self._sending)
+        """Return (delivery id, token) of every sending in hand, and of those being recorded."""
+        return frozenset(self._sending) | self._writing
 
     def drop(self, gone: frozenset[tuple[str, int]]) -> None:
         """Break off sendings whose lease is gone; nothing is written for them."""
@@ -149,6 +152,7 @@ class Deliverer:
 
     async def _send(self, claimed: ClaimedDelivery) -> None:
         delivery, lane = claimed.delivery, self.lanes[claimed.delivery.destination]
+        key = (delivery.id, claimed.token)
         started_at, began = self._clock.now(), self._clock.monotonic()
         try:
             async with self._slots:
@@ -164,9 +168,13 @@ class Deliverer:
             message = f"the destination raised {type(error).__name__}"
             outcome = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message=message)
         finally:
-            self._sending.pop((delivery.id, claimed.token), None)
+            self._sending.pop(key, None)
             lane.release()
-        await self._record(delivery, claimed.token, outcome, started_at, self._clock.monotonic() - began)
+        self._writing.add(key)
+        try:
+            await self._record(delivery, claimed.token, outcome, started_at, self._clock.monotonic() - began)
+        finally:
+            self._writing.discard(key)
 
     def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
         delivery = claimed.delivery

@@ -5,6 +5,7 @@ passed.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 from pipeline.clock import Clock
@@ -31,16 +32,24 @@ class Rescuer:
         self._deliverer = deliverer
         self._clock = clock
         self._telemetry = telemetry
+        self._unheld: frozenset[tuple[str, int]] = frozenset()
 
     async def take_back(self) -> None:
         """Rescue all that this node held when it died; to be called before anything is claimed."""
+        await self._lose(lambda _: True)
+
+    async def _lose(self, is_lost: Callable[[tuple[str, int]], bool]) -> None:
         jobs = await self._store.leased_jobs(self._owner)
         # Asked before any job is finished: what that begins to send is this service's own, and not lost.
         deliveries = await self._store.leased_deliveries(self._owner)
         for job, token in jobs:
+            if not is_lost((job.id, token)):
+                continue
             self._telemetry.emit("run.rescued", job_id=job.id, run=job.run)
             await self._worker.finish(job, token, RunOutcome(state=RunState.LOST))
         for delivery, token in deliveries:
+            if not is_lost((delivery.id, token)):
+                continue
             self._telemetry.emit("delivery.rescued", delivery_id=delivery.id, job_id=delivery.job_id)
             await self._deliverer.lost(delivery, token)
 
@@ -61,6 +70,13 @@ class Rescuer:
         renewed = await when_there_is_room(self._renewed, self._clock)
         self._worker.drop(jobs - renewed)
         self._deliverer.drop(deliveries - renewed)
+        # Leased to this service, and in nobody's hand at two renewals: the answer to a claim was lost, or an end
+        # failed.
+        unheld = frozenset(renewed - jobs - deliveries)
+        orphans = (unheld & self._unheld) - self._worker.held() - self._deliverer.held()
+        self._unheld = unheld
+        if orphans:
+            await self._lose(orphans.__contains__)
 
     async def _renewed(self) -> set[tuple[str, int]]:
         expires_at = self._clock.now() + timedelta(seconds=LEASE_S)

@@ -63,6 +63,7 @@ class Worker:
         self._telemetry = telemetry
         self._policies: dict[str, Policy] = {}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._writing: set[tuple[str, int]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self.lanes: Mapping[str, Lane[ClaimedJob]] = {
             function.name: Lane(
@@ -108,8 +109,8 @@ class Worker:
             self._telemetry.failed("task.failed", error)
 
     def held(self) -> frozenset[tuple[str, int]]:
-        """Return (job id, token) of every run in hand."""
-        return frozenset(self._running)
+        """Return (job id, token) of every run in hand, and of those whose end is being written."""
+        return frozenset(self._running) | self._writing
 
     def drop(self, gone: frozenset[tuple[str, int]]) -> None:
         """Kill runs whose lease is gone; their results are not written."""
@@ -122,17 +123,22 @@ class Worker:
 
     async def _run(self, claimed: ClaimedJob) -> None:
         job, lane = claimed.job, self.lanes[claimed.job.function]
+        key = (job.id, claimed.token)
         try:
             outcome = await self._pool.run(self._call(claimed))
         except Exception as error:  # no worker can be had, or a bug: left alone the row would be renewed for ever
             self._telemetry.failed("task.failed", error, job_id=job.id)
             outcome = RunOutcome(state=RunState.LOST)
         finally:
-            self._running.pop((job.id, claimed.token), None)
+            self._running.pop(key, None)
             lane.release()
         if outcome.started_at is not None and outcome.ended_at is not None:
             lane.measure((outcome.ended_at - outcome.started_at).total_seconds())
-        await self.finish(job, claimed.token, outcome)
+        self._writing.add(key)
+        try:
+            await self.finish(job, claimed.token, outcome)
+        finally:
+            self._writing.discard(key)
 
     def _call(self, claimed: ClaimedJob) -> Call:
         job = claimed.job

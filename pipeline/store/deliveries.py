@@ -9,7 +9,7 @@ from datetime import datetime
 import orjson
 
 from pipeline.lifecycle import DeliveryStep
-from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, Lease, Message
+from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, DeliveryReason, Lease, Message
 from pipeline.store import bulk, rows
 from pipeline.store.rows import micros, micros_or_none
 
@@ -19,8 +19,8 @@ _INSERT_MESSAGES = "INSERT INTO message (id, job_id, facts, result_id) {values}"
 _HAS_PENDING = "SELECT 1 FROM delivery INDEXED BY delivery_pending WHERE state = 'pending' AND destination = ? LIMIT 1"
 
 _INSERT = """
-INSERT INTO delivery (id, message_id, type, job_id, destination, kind, recipient, state, attempt, max_attempts, lost,
-                      created_at, due_at, lease_owner, lease_token, lease_expires_at)
+INSERT INTO delivery (id, message_id, type, job_id, destination, kind, recipient, state, reason, attempt, max_attempts,
+                      lost, created_at, due_at, lease_owner, lease_token, lease_expires_at)
 {values}
 """
 
@@ -117,7 +117,7 @@ def insert_messages(db: sqlite3.Connection, endings: Sequence[tuple[Ending, int 
     for ending, _ in endings:
         claims.append([])
         for draft, lease in zip(ending.deliveries, ending.leases, strict=True):
-            is_claimed = _may_claim(db, draft.destination, lease, has_waiting)
+            is_claimed = not draft.is_filtered and _may_claim(db, draft.destination, lease, has_waiting)
             claims[-1].append(is_claimed)
             new.append(_row(ending.message, draft, lease if is_claimed else None))
     bulk.execute(db, _INSERT, new)
@@ -142,7 +142,8 @@ def _row(message: Message, draft: DeliveryDraft, lease: Lease | None) -> rows.Ro
         draft.destination,
         draft.kind,
         draft.recipient,
-        "pending" if lease is None else "sending",
+        "skipped" if draft.is_filtered else "pending" if lease is None else "sending",
+        DeliveryReason.FILTERED if draft.is_filtered else None,
         0 if lease is None else 1,
         draft.max_attempts,
         0,

@@ -27,6 +27,8 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     body = await _body(request, parts)
     invocation_id = parts.ids.new()
     event = _event(request, body, invocation_id, parts)
+    if "Idempotency-Key" in request.headers:
+        raise _no_key(function)
     if function.is_background:
         return await _accept(request, parts, function, invocation_id, event)
     return await _call(request, parts, function, invocation_id, event)
@@ -67,6 +69,14 @@ def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) 
         client_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )
+
+
+def _no_key(function: Function) -> ProblemError:
+    detail = "a synchronous call keeps no result to repeat; only a background function takes an Idempotency-Key"
+    if function.is_background:
+        # Refused rather than passed over: a caller who sends a key counts on it.
+        detail = "Idempotency-Key is not supported yet; leave it out, and make the function itself safe to run twice"
+    return ProblemError(400, "Idempotency-Key not possible", detail)
 
 
 # Background
@@ -114,9 +124,6 @@ def _prefers_minimal(request: web.Request) -> bool:
 async def _call(
     request: web.Request, parts: Parts, function: Function, call_id: str, event: bytes
 ) -> web.StreamResponse:
-    if "Idempotency-Key" in request.headers:
-        detail = "a synchronous call keeps no result to repeat; only a background function takes an Idempotency-Key"
-        raise ProblemError(400, "Idempotency-Key not possible", detail)
     settings = parts.config.functions.of(function.name)
     call = Call(
         id=call_id,

@@ -28,9 +28,14 @@ _STATES = [str(state) for state in JobState]
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/jobs/{id}; `?wait=` holds the answer back until there is news."""
+    """Answer GET /v1/jobs/{id}; `?wait=` holds the answer back until there is news.
+
+    News is a changed ETag where If-None-Match names one, else the job's end; with `&until=settled` also the end of all
+    its deliveries (a held one will not end by itself, and counts as settled).
+    """
     parts = request.app[PARTS]
     seconds = whole_number(request, "wait", 0, 0, _LONGEST_WAIT_S)
+    is_settling = choice(request, "until", ["final", "settled"]) == "settled"
     job_id = request.match_info["id"]
     until = parts.clock.monotonic() + seconds
     with parts.changes.subscribe(job_id) as changes:
@@ -39,13 +44,17 @@ async def get(request: web.Request) -> web.StreamResponse:
             body = orjson.dumps(views.job(view, base_url(request), parts.routes))
             tag = etag_of(body)
             left = until - parts.clock.monotonic()
-            if left <= 0 or _is_news(request, view.job, tag):
+            if left <= 0 or _is_news(request, view, tag, is_settling):
                 return _job_answer(request, view.job, body, tag)
             await changes.next(left)
 
 
-def _is_news(request: web.Request, job: Job, tag: str) -> bool:
-    return not is_match(request, tag) if "If-None-Match" in request.headers else job.state.is_final
+def _is_news(request: web.Request, view: JobView, tag: str, is_settling: bool) -> bool:
+    if "If-None-Match" in request.headers:
+        return not is_match(request, tag)
+    routes = request.app[PARTS].routes
+    is_open = any(state.is_open and name in routes for name, state in view.deliveries)
+    return view.job.state.is_final and not (is_settling and is_open)
 
 
 def _job_answer(request: web.Request, job: Job, body: bytes, tag: str) -> web.Response:

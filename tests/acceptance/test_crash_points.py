@@ -22,7 +22,7 @@ pytestmark = pytest.mark.acceptance
 POINTS = ("submitted", "accepted", "later", "started", "ended", "received", "answered")
 ROUNDS = 5
 FEWEST = 2
-LONGEST_S = 60.0
+LONGEST_S = 45.0
 # The function kills the service that runs it, once for each job, where the job's ref says so.
 FUNCTION = f"""{JOURNAL}
 import signal
