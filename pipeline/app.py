@@ -61,7 +61,7 @@ class App:
         self.catalog = Catalog.load(config.functions)
         self._destinations = make_destinations(config.destinations, kinds)
         routes = _routes(config.destinations, self._destinations)
-        self.store = Store(config.store, self._on_fatal)
+        self.store = Store(config.store, self._fail)
         self.pool = Pool(
             catalog=self.catalog, settings=config.functions, result_limit=config.service.result_limit, clock=clock
         )
@@ -112,9 +112,6 @@ class App:
         )
         self._routes, self._changes, self._ids = routes, changes, ids
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def _on_fatal(self, error: StoreError) -> None:
-        self._fail(error)
 
     def _fail(self, error: StoreError) -> None:
         if not self.failure.done():

@@ -33,6 +33,7 @@ STATUS: Mapping[type[Exception], tuple[int, str, Mapping[str, str]]] = MappingPr
         errors.GuardError: (503, "No worker can be started", _BUSY),
         errors.StoreFullError: (503, "Disk full", _BUSY),
         errors.StoreBusyError: (503, "Store locked", _BUSY),
+        errors.StoreWaitError: (503, "Store unavailable", _BUSY),
         errors.StoreError: (503, "Store unavailable", _BUSY),
     }
 )
