@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import gzip
 import io
 from pathlib import Path
@@ -12,7 +11,8 @@ import pytest
 from pipeline.config.settings import FunctionSettings
 from pipeline.ids import is_id
 from tests.support.pools import call
-from tests.support.service import ECHO, QUICK, WAITING, Service, holds, serving
+from tests.support.raw_http import raw
+from tests.support.service import ECHO, QUICK, WAITING, holds, serving
 
 RESPONSE = """
     def handler(event, context):
@@ -365,69 +365,3 @@ async def test_a_body_that_stalls_is_408_and_its_connection_is_given_up(tmp_path
         assert b"content-type: application/problem+json" in answer.lower()
         assert b"\r\nconnection: close\r\n" in answer.lower()
         assert (await service.get("/v1/jobs")).json["items"] == []
-
-
-async def raw(service: Service, *lines: str, body: bytes = b"", host: str | None = None) -> bytes:
-    """Send a request byte by byte as it is written, and return the answer, which has a Content-Length."""
-    port = service.app.config.service.port
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    sent = [lines[0], f"Host: {host or f'127.0.0.1:{port}'}", *lines[1:], "", ""]
-    writer.write("\r\n".join(sent).encode("latin-1") + body)
-    try:
-        async with asyncio.timeout(5):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            return head + await reader.readexactly(int(length.partition(b":")[2]))
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-# Who may ask
-
-
-@pytest.mark.parametrize(
-    ("host", "status"),
-    [
-        ("127.0.0.1:{port}", 200),
-        ("localhost:1", 200),
-        ("LocalHost", 200),
-        ("[::1]:80", 200),
-        ("127.9.9.9", 200),
-        ("jobs.example", 200),
-        ("jobs.example:444", 200),
-        ("evil.example", 403),
-        ("evil.example:{port}", 403),
-        ("localhost.evil.example", 403),
-        ("10.0.0.1", 403),
-        ("[::2]", 403),
-        ("127.0.0.1.evil.example", 403),
-        ("\xff", 403),
-    ],
-)
-async def test_a_foreign_host_is_refused(tmp_path: Path, host: str, status: int) -> None:
-    async with serving(tmp_path, FILES, is_started=False, public_url="https://jobs.example") as service:
-        named = host.format(port=service.app.config.service.port)
-        answer = await raw(service, "GET /healthz HTTP/1.1", "Connection: close", host=named)
-        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
-        assert (b"application/problem+json" in answer) == (status == 403)
-
-
-@pytest.mark.parametrize(
-    ("origin", "status"),
-    [
-        ("http://127.0.0.1:{port}", 202),
-        ("http://localhost:3000", 202),
-        ("https://jobs.example", 202),
-        ("https://evil.example", 403),
-        ("null", 403),
-        ("http://[", 403),
-        ("http://localhost.evil.example", 403),
-    ],
-)
-async def test_a_cross_site_post_is_refused_and_a_read_is_not(tmp_path: Path, origin: str, status: int) -> None:
-    async with serving(tmp_path, FILES, is_started=False, public_url="https://jobs.example") as service:
-        headers = {"Origin": origin.format(port=service.app.config.service.port)}
-        assert (await service.post("/functions/quick-background", headers=headers)).status == status
-        assert len((await service.get("/v1/jobs", headers=headers)).json["items"]) == (status == 202)

@@ -91,10 +91,7 @@ def test_each_form_is_its_golden_file_byte_for_byte(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, (_, form) in GOLDEN_FILES.items() if form is Form.MESSAGE])
 def test_golden_messages_fit_the_published_schema(name: str) -> None:
-    path = ROOT / "schemas" / "message.schema.json"
-    if not path.exists():
-        pytest.skip("there is no message.schema.json")
-    schema = json.loads(path.read_text("utf-8"))
+    schema = json.loads((ROOT / "schemas" / "message.schema.json").read_text("utf-8"))
     Draft202012Validator(schema, registry=Registry()).validate(json.loads((GOLDEN / name).read_bytes()))
 
 
