@@ -5,13 +5,13 @@ A result's JSON is spliced in as it is, never parsed into objects and written ag
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
-from pipeline.model import Message, Result, RunError
+from pipeline.model import Message, Result
+from pipeline.shapes import error, job_links, rfc3339
 from pipeline.values import value_json
 
 JSON_TYPE = "application/json"
@@ -51,26 +51,12 @@ def _type_of(result: Result) -> str:
 
 def _message(message: Message, base_url: str, inline_limit: int) -> bytes:
     links = job_links(base_url, message.job_id)
-    ended_at = _moment(message.ended_at)
+    ended_at = rfc3339(message.ended_at)
     inside: dict[str, Any] = {"job": _job(message, ended_at, links)}
     if message.result is not None:
         inside |= _result(message.result, links["result"], inline_limit)
-    inside["error"] = None if message.error is None else _error(message.error)
+    inside["error"] = error(message.error)
     return orjson.dumps({"type": message.type, "timestamp": ended_at, "data": inside})
-
-
-def job_links(base_url: str, job_id: str) -> dict[str, str]:
-    """Return the absolute links of a job's pages; `base_url` has no trailing slash."""
-    own = f"{base_url}/v1/jobs/{job_id}"
-    return {
-        "self": own,
-        "result": f"{own}/result",
-        "events": f"{own}/events",
-        "logs": f"{own}/logs",
-        "runs": f"{own}/runs",
-        "deliveries": f"{own}/deliveries",
-        "cancel": f"{own}/cancel",
-    }
 
 
 def _job(message: Message, ended_at: str, links: dict[str, str]) -> dict[str, Any]:
@@ -80,7 +66,7 @@ def _job(message: Message, ended_at: str, links: dict[str, str]) -> dict[str, An
         "state": message.state,
         "reason": message.reason,
         "attempt": message.attempt,
-        "created_at": _moment(message.created_at),
+        "created_at": rfc3339(message.created_at),
         "ended_at": ended_at,
         "tags": message.tags,
         "batch_id": message.batch_id,
@@ -95,12 +81,3 @@ def _result(result: Result, link: str, inline_limit: int) -> dict[str, Any]:
         if len(value) <= inline_limit:  # as a JSON string, text and base64 are longer than the body was
             return {"result": orjson.Fragment(value)}
     return {"result_url": link}
-
-
-def _error(error: RunError) -> dict[str, Any]:
-    return {"errorType": error.type, "errorMessage": error.message, "stackTrace": error.stack}
-
-
-def _moment(at: datetime) -> str:
-    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -23,6 +23,7 @@ from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut, Route
 from pipeline.services.intake import Intake
+from pipeline.services.leases import Leases
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
 from pipeline.services.rescuer import Rescuer
@@ -66,22 +67,22 @@ class App:
             catalog=self.catalog, settings=config.functions, result_limit=config.service.result_limit, clock=clock
         )
         ids = IdSource(clock, seed)
+        leases = Leases(NODE, clock, ids)
         changes = Changes(clock)
         self._promoter = Promoter(self.store, clock)
         self.deliverer = Deliverer(
-            owner=NODE,
+            leases=leases,
             base_url=_base_url(config),
             store=self.store,
             routes=routes,
             promoter=self._promoter,
             changes=changes,
             clock=clock,
-            ids=ids,
             random=seed,
             telemetry=telemetry,
         )
         self.worker = Worker(
-            owner=NODE,
+            leases=leases,
             store=self.store,
             pool=self.pool,
             catalog=self.catalog,
@@ -91,11 +92,10 @@ class App:
             promoter=self._promoter,
             changes=changes,
             clock=clock,
-            ids=ids,
             telemetry=telemetry,
         )
         self.rescuer = Rescuer(
-            owner=NODE,
+            leases=leases,
             store=self.store,
             worker=self.worker,
             deliverer=self.deliverer,
@@ -107,6 +107,7 @@ class App:
             store=self.store,
             pool=self.pool,
             worker=self.worker,
+            leases=leases,
             clock=clock,
             queue_limit=config.service.queue_limit,
         )

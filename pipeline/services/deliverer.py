@@ -6,14 +6,13 @@ for every delivery; what stands here is only which sendings this service has in 
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from random import Random
 
 from destinations.base import Sending
 from pipeline.clock import Clock
 from pipeline.errors import StoreError
-from pipeline.ids import IdSource
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
 from pipeline.model import (
     Attempt,
@@ -30,14 +29,13 @@ from pipeline.model import (
 from pipeline.services.changes import Changes
 from pipeline.services.fanout import Route
 from pipeline.services.lane import Lane
+from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.store import Store
 from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry
 
-LEASE_S = 30.0
-"""How long a claim holds unless it is renewed."""
 IN_FLIGHT = 200
 """Attempts in flight at once, over all destinations."""
 JITTER = 0.2
@@ -50,25 +48,23 @@ class Deliverer:
     def __init__(
         self,
         *,
-        owner: str,
+        leases: Leases,
         base_url: str,
         store: Store,
         routes: Mapping[str, Route],
         promoter: Promoter,
         changes: Changes,
         clock: Clock,
-        ids: IdSource,
         random: Random,
         telemetry: Telemetry,
     ) -> None:
-        self._owner = owner
+        self._leases = leases
         self._base_url = base_url
         self._store = store
         self._routes = routes
         self._promoter = promoter
         self._changes = changes
         self._clock = clock
-        self._ids = ids
         self._random = random
         self._telemetry = telemetry
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -83,19 +79,15 @@ class Deliverer:
 
     # Claims
 
-    def _lease(self) -> Lease:
-        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
-        return Lease(owner=self._owner, token=self._ids.token(), expires_at=expires_at)
-
     async def _claim(self, destination: str, most: int) -> list[ClaimedDelivery]:
         return await when_there_is_room(
-            lambda: self._store.claim_deliveries(destination, most, now=self._clock.now(), lease=self._lease()),
+            lambda: self._store.claim_deliveries(destination, most, now=self._clock.now(), lease=self._leases.new()),
             self._clock,
         )
 
     def offer(self, destination: str) -> Lease | None:
         """Take a slot for a delivery about to be inserted, if one is free and nothing waits before it."""
-        return self._lease() if self.lanes[destination].offer() else None
+        return self._leases.new() if self.lanes[destination].offer() else None
 
     def withdraw(self, ending: Ending | None) -> None:
         """Give back the slots of an ending that was not written after all."""

@@ -10,6 +10,7 @@ from pipeline.errors import DrainingError, QueueFullError
 from pipeline.functions.pool import Pool
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, RunOutcome
 from pipeline.services.lane import Lane
+from pipeline.services.leases import Leases
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.invocations import Invocation
@@ -20,10 +21,13 @@ _OUTPUT_KEPT = 4096
 class Intake:
     """Takes invocations in, for as long as the service does not drain."""
 
-    def __init__(self, *, store: Store, pool: Pool, worker: Worker, clock: Clock, queue_limit: int) -> None:
+    def __init__(
+        self, *, store: Store, pool: Pool, worker: Worker, leases: Leases, clock: Clock, queue_limit: int
+    ) -> None:
         self._store = store
         self._pool = pool
         self._worker = worker
+        self._leases = leases
         self._clock = clock
         self._queue_limit = queue_limit
         self._notes: set[asyncio.Task[None]] = set()
@@ -45,7 +49,7 @@ class Intake:
 
     async def _insert(self, draft: JobDraft, lane: Lane[ClaimedJob]) -> datetime:
         now = self._clock.now()
-        lease = self._worker.lease() if lane.offer() else None
+        lease = self._leases.new() if lane.offer() else None
         try:
             is_claimed = await self._store.insert_job(draft, now=now, lease=lease)
         except BaseException:

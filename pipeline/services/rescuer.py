@@ -6,13 +6,13 @@ passed.
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 
 from pipeline.clock import Clock
 from pipeline.model import RunOutcome, RunState
 from pipeline.services.deliverer import Deliverer
+from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
-from pipeline.services.worker import LEASE_S, Worker
+from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 
@@ -24,9 +24,9 @@ class Rescuer:
     """Keeps leases alive and rescues rows whose lease died."""
 
     def __init__(
-        self, *, owner: str, store: Store, worker: Worker, deliverer: Deliverer, clock: Clock, telemetry: Telemetry
+        self, *, leases: Leases, store: Store, worker: Worker, deliverer: Deliverer, clock: Clock, telemetry: Telemetry
     ) -> None:
-        self._owner = owner
+        self._leases = leases
         self._store = store
         self._worker = worker
         self._deliverer = deliverer
@@ -39,9 +39,9 @@ class Rescuer:
         await self._lose(lambda _: True)
 
     async def _lose(self, is_lost: Callable[[tuple[str, int]], bool]) -> None:
-        jobs = await self._store.leased_jobs(self._owner)
+        jobs = await self._store.leased_jobs(self._leases.owner)
         # Asked before any job is finished: what that begins to send is this service's own, and not lost.
-        deliveries = await self._store.leased_deliveries(self._owner)
+        deliveries = await self._store.leased_deliveries(self._leases.owner)
         for job, token in jobs:
             if not is_lost((job.id, token)):
                 continue
@@ -79,8 +79,7 @@ class Rescuer:
             await self._lose(orphans.__contains__)
 
     async def _renewed(self) -> set[tuple[str, int]]:
-        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
-        return await self._store.renew_leases(self._owner, expires_at=expires_at)
+        return await self._store.renew_leases(self._leases.owner, expires_at=self._leases.expiry())
 
     async def _look_for_ever(self) -> None:
         while True:

@@ -6,7 +6,6 @@ lease.
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import partial
 
 from pipeline.clock import Clock
@@ -14,21 +13,18 @@ from pipeline.config.settings import FunctionsSettings
 from pipeline.errors import StoreError
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
-from pipeline.ids import IdSource
 from pipeline.lifecycle import after_run
-from pipeline.model import Call, ClaimedJob, Job, JobState, Lease, RunOutcome, RunState
+from pipeline.model import Call, ClaimedJob, Job, JobState, RunOutcome, RunState
 from pipeline.retry import Policy, policy
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
 from pipeline.services.lane import Lane
+from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
-
-LEASE_S = 30.0
-"""How long a claim holds unless it is renewed."""
 
 
 class Worker:
@@ -37,7 +33,7 @@ class Worker:
     def __init__(
         self,
         *,
-        owner: str,
+        leases: Leases,
         store: Store,
         pool: Pool,
         catalog: Catalog,
@@ -47,10 +43,9 @@ class Worker:
         promoter: Promoter,
         changes: Changes,
         clock: Clock,
-        ids: IdSource,
         telemetry: Telemetry,
     ) -> None:
-        self._owner = owner
+        self._leases = leases
         self._store = store
         self._pool = pool
         self._functions = functions
@@ -59,7 +54,6 @@ class Worker:
         self._promoter = promoter
         self._changes = changes
         self._clock = clock
-        self._ids = ids
         self._telemetry = telemetry
         self._policies: dict[str, Policy] = {}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -78,14 +72,9 @@ class Worker:
 
     # Claims
 
-    def lease(self) -> Lease:
-        """Return a new lease for this service."""
-        expires_at = self._clock.now() + timedelta(seconds=LEASE_S)
-        return Lease(owner=self._owner, token=self._ids.token(), expires_at=expires_at)
-
     async def _claim(self, function: str, most: int) -> list[ClaimedJob]:
         return await when_there_is_room(
-            lambda: self._store.claim_jobs(function, most, now=self._clock.now(), lease=self.lease()), self._clock
+            lambda: self._store.claim_jobs(function, most, now=self._clock.now(), lease=self._leases.new()), self._clock
         )
 
     def add(self, functions: Mapping[str, int]) -> None:

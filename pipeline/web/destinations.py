@@ -8,7 +8,7 @@ from pipeline.model import DeliveryState, DestinationStatus
 from pipeline.web.answers import json_answer
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import ProblemError
-from pipeline.web.views import View, rfc3339
+from pipeline.web.views import View, moment
 
 Counts = Mapping[tuple[str, DeliveryState], int]
 
@@ -46,6 +46,6 @@ def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Cou
         "in_flight": sending,
         "due": counts.get((name, DeliveryState.PENDING), 0) if route else 0,
         "held": 0 if route else waiting + sending,
-        "last_success_at": rfc3339(stored.last_success_at) if stored else None,
+        "last_success_at": moment(stored.last_success_at) if stored else None,
         "breaker": "closed",
     }

@@ -11,6 +11,7 @@ from pipeline.errors import BodyTooLargeError
 from pipeline.functions import wire
 from pipeline.functions.catalog import Function
 from pipeline.model import Call, JobDraft, JobReason, RunOutcome, RunState
+from pipeline.shapes import error
 from pipeline.web import views
 from pipeline.web.answers import replay
 from pipeline.web.parts import PARTS, Parts, base_url
@@ -142,7 +143,7 @@ def _failure(request: web.Request, outcome: RunOutcome) -> web.Response:
     if outcome.state is RunState.RETURNED:
         return problem(request, 503, "Not run", "the worker went away before the function ran", {"Retry-After": "1"})
     status = 500 if outcome.reason in (JobReason.ERROR, JobReason.REJECTED) else 502
-    facts: dict[str, Any] = views.error(outcome.error) or {"errorType": "Error", "errorMessage": "", "stackTrace": []}
+    facts: dict[str, Any] = error(outcome.error) or {"errorType": "Error", "errorMessage": "", "stackTrace": []}
     if "text/html" in request.headers.get("Accept", ""):
         return web.Response(status=status, text=_page(facts), content_type="text/html")
     title = "The function failed" if status == 500 else "The function gave no valid answer"

@@ -4,6 +4,7 @@ import orjson
 from aiohttp import web
 
 from pipeline.model import Job, JobState
+from pipeline.shapes import error
 from pipeline.store.reading import JobView
 from pipeline.web import views
 from pipeline.web.answers import (
@@ -105,7 +106,7 @@ async def result(request: web.Request) -> web.StreamResponse:
 def _no_result(job: Job) -> ProblemError:
     if job.state is JobState.FAILED:
         detail = job.error.message if job.error else f"the job failed ({job.reason})"
-        return ProblemError(502, "The job failed", detail, reason=job.reason, **(views.error(job.error) or {}))
+        return ProblemError(502, "The job failed", detail, reason=job.reason, **(error(job.error) or {}))
     return ProblemError(409, "No result", f"the job is {job.state}: it has no result", state=job.state)
 
 

@@ -1,7 +1,7 @@
 """Values as the JSON that the status API answers with: the shapes of `schemas/`."""
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pipeline.model import (
@@ -13,24 +13,16 @@ from pipeline.model import (
     JobState,
     LogLine,
     Run,
-    RunError,
 )
+from pipeline.shapes import error, job_links, rfc3339
 from pipeline.store.reading import JobView
 
 View = dict[str, Any]
 
 
-def rfc3339(at: datetime | None) -> str | None:
-    """Return a moment in RFC 3339, UTC, to the millisecond; None for None."""
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def job_links(base: str, job_id: str) -> View:
-    """Return the links of a job."""
-    self = f"{base}/v1/jobs/{job_id}"
-    return {"self": self} | {
-        name: f"{self}/{name}" for name in ("result", "events", "logs", "runs", "deliveries", "cancel")
-    }
+def moment(at: datetime | None) -> str | None:
+    """Return a moment in RFC 3339; None for None."""
+    return None if at is None else rfc3339(at)
 
 
 def accepted(base: str, job_id: str, function: str, max_attempts: int, created_at: datetime) -> View:
@@ -41,16 +33,9 @@ def accepted(base: str, job_id: str, function: str, max_attempts: int, created_a
         "state": JobState.QUEUED,
         "attempt": 0,
         "max_attempts": max_attempts,
-        "created_at": rfc3339(created_at),
+        "created_at": moment(created_at),
         "links": job_links(base, job_id),
     }
-
-
-def error(value: RunError | None) -> View | None:
-    """Return a function's error."""
-    if value is None:
-        return None
-    return {"errorType": value.type, "errorMessage": value.message, "stackTrace": list(value.stack)}
 
 
 def job(view: JobView, base: str, configured: Collection[str]) -> View:
@@ -67,11 +52,11 @@ def job(view: JobView, base: str, configured: Collection[str]) -> View:
         "run": value.run,
         "round": value.round,
         "progress": None,
-        "created_at": rfc3339(value.created_at),
-        "run_at": rfc3339(value.due_at) if value.state is JobState.SCHEDULED else None,
-        "started_at": rfc3339(value.started_at),
-        "ended_at": rfc3339(value.ended_at),
-        "next_attempt_at": rfc3339(value.due_at) if is_waiting else None,
+        "created_at": moment(value.created_at),
+        "run_at": moment(value.due_at) if value.state is JobState.SCHEDULED else None,
+        "started_at": moment(value.started_at),
+        "ended_at": moment(value.ended_at),
+        "next_attempt_at": moment(value.due_at) if is_waiting else None,
         "batch_id": value.batch_id,
         "parent_id": value.parent_id,
         "replay_of": value.replay_of,
@@ -103,8 +88,8 @@ def run(value: Run) -> View:
         "round": value.round,
         "state": value.state,
         "reason": value.reason,
-        "started_at": rfc3339(value.started_at),
-        "ended_at": rfc3339(value.ended_at),
+        "started_at": moment(value.started_at),
+        "ended_at": moment(value.ended_at),
         "duration_ms": None if span is None else round(span.total_seconds() * 1000),
         "error": error(value.error),
     }
@@ -120,7 +105,7 @@ def current_run(value: Job) -> View | None:
         "round": value.round,
         "state": "running",
         "reason": None,
-        "started_at": rfc3339(value.started_at),
+        "started_at": moment(value.started_at),
         "ended_at": None,
         "duration_ms": None,
         "error": None,
@@ -132,7 +117,7 @@ def log_line(value: LogLine) -> View:
     return {
         "number": value.number,
         "run": value.run,
-        "at": rfc3339(value.at),
+        "at": moment(value.at),
         "stream": value.stream,
         "level": value.level,
         "text": value.text,
@@ -159,9 +144,9 @@ def delivery(value: Delivery, base: str, configured: Collection[str]) -> View:
         "reason": DeliveryReason.UNCONFIGURED if is_held else value.reason,
         "attempt": value.attempt,
         "max_attempts": value.max_attempts,
-        "created_at": rfc3339(value.created_at),
-        "next_attempt_at": rfc3339(value.due_at) if is_waiting else None,
-        "delivered_at": rfc3339(value.delivered_at),
+        "created_at": moment(value.created_at),
+        "next_attempt_at": moment(value.due_at) if is_waiting else None,
+        "delivered_at": moment(value.delivered_at),
         "last_error": last and {"class": last.reason, "message": last.message, "status": last.status},
         "links": {"self": self, "job": f"{base}/v1/jobs/{value.job_id}"},
     }
@@ -173,7 +158,7 @@ def attempt(value: Attempt) -> View:
     return {
         "number": value.number,
         "trigger": value.trigger,
-        "started_at": rfc3339(value.started_at),
+        "started_at": moment(value.started_at),
         "duration_ms": round(value.duration_s * 1000, 1),
         "status": outcome.status,
         "class": outcome.reason,
@@ -181,7 +166,7 @@ def attempt(value: Attempt) -> View:
         "headers": _joined(outcome.headers),
         "body": None if outcome.status is None else outcome.body.decode(errors="replace"),
         "remote_address": outcome.remote_address,
-        "next_attempt_at": rfc3339(value.next_attempt_at),
+        "next_attempt_at": moment(value.next_attempt_at),
         "why": value.why,
     }
 

@@ -136,7 +136,7 @@ async def test_what_is_read_only_is_refused_and_left_as_it_was(
         )
     finally:
         folder.chmod(0o755)
-    if "cannot give up" in ended.stderr:
+    if "cannot give up" in ended.stderr and not os.environ.get("CI"):
         pytest.skip(ended.stderr.strip())
     assert ended.stderr == ""
     assert ended.stdout.startswith(f"refused: {path}: ")

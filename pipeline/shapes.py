@@ -1,0 +1,33 @@
+"""Pieces of JSON that the status API and the messages to the outside have in common: moments, links, errors. Pure."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.model import RunError
+
+
+def rfc3339(at: datetime) -> str:
+    """Return a moment in RFC 3339, UTC, to the millisecond."""
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def job_links(base_url: str, job_id: str) -> dict[str, str]:
+    """Return the absolute links of a job's pages; `base_url` has no trailing slash."""
+    own = f"{base_url}/v1/jobs/{job_id}"
+    return {
+        "self": own,
+        "result": f"{own}/result",
+        "events": f"{own}/events",
+        "logs": f"{own}/logs",
+        "runs": f"{own}/runs",
+        "deliveries": f"{own}/deliveries",
+        "cancel": f"{own}/cancel",
+    }
+
+
+def error(value: RunError | None) -> dict[str, Any] | None:
+    """Return a function's error in AWS's words, or None where there is none."""
+    if value is None:
+        return None
+    return {"errorType": value.type, "errorMessage": value.message, "stackTrace": value.stack}
