@@ -40,5 +40,5 @@ bench: setup  ## Measure; BENCH=folder also runs that folder's compare.py agains
 
 lock: setup  ## Pin the dependencies again, with their hashes
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-extras --strip-extras --no-header --no-annotate \
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --all-extras --no-strip-extras --no-header --no-annotate \
 	  --no-emit-options --upgrade -o requirements.lock pyproject.toml
