@@ -1,23 +1,20 @@
 """What a webhook's answer means for its delivery: the table of answers, Retry-After, what is kept. Pure."""
 
-import re
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from pipeline.model import DeliveryReason, Outcome, Verdict
+from pipeline.retry_after import retry_after_s
 
 KEPT_BODY = 16 * 1024
 KEPT_HEADERS = 8 * 1024
 """The most that is kept of an answer's headers: the first that fit."""
-LONGEST_WAIT_S = 86_400.0
 PATIENCE_S = 60.0
 """The shortest wait after a timeout, and after a 429 that does not say how long."""
 
 _GONE = 410
 _TOO_MANY = 429
-_DIGITS = re.compile(r"[0-9]{1,20}")
 
 Headers = Iterable[tuple[str, str]]
 
@@ -75,28 +72,6 @@ def _wait_s(status: int, headers: Headers, now: datetime) -> float | None:
     if wait_s is None and status == _TOO_MANY:
         return PATIENCE_S
     return wait_s
-
-
-def retry_after_s(value: str, now: datetime) -> float | None:
-    """Return the seconds that a Retry-After header asks for, at most 24 h; None for an unreadable one and for none."""
-    text = value.strip()
-    if _DIGITS.fullmatch(text):
-        wait_s = float(text)
-    else:
-        moment = _http_date(text)
-        if moment is None:
-            return None
-        wait_s = (moment - now).total_seconds()
-    return min(wait_s, LONGEST_WAIT_S) if wait_s > 0 else None
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    # RFC 9110: HTTP dates are in GMT, also where a sender leaves the zone out.
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _header(headers: Headers, name: str) -> str | None:

@@ -3,13 +3,17 @@
 The service decides about retry, records, masks and wakes up; a destination never sees the store, and asks no clock.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from pipeline.config.settings import RetrySpec
 from pipeline.model import Message, Outcome
+
+
+async def _no_event() -> bytes:
+    return b"null"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class Sending:
     """Where the service's own pages are reached, without a trailing slash: links in bodies start with it."""
     started_at: datetime
     """When the attempt began: signatures carry it, and dates in answers are held against it."""
+    read_event: Callable[[], Awaitable[bytes]] = _no_event
+    """Reads the event that the job's function was called with, as JSON; for the few bodies that repeat it."""
 
 
 class CommonSettings(Protocol):

@@ -10,11 +10,16 @@ from typing import Any
 
 import orjson
 
-from pipeline.model import Message, Result
+from pipeline.model import JobState, Message, Result
 from pipeline.shapes import error, job_links, rfc3339
 from pipeline.values import value_json
 
 JSON_TYPE = "application/json"
+_CONDITIONS = {
+    JobState.SUCCEEDED: "Success",
+    JobState.FAILED: "RetriesExhausted",
+    JobState.EXPIRED: "EventAgeExceeded",
+}
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 
 
@@ -23,6 +28,7 @@ class Form(StrEnum):
 
     MESSAGE = "message"
     RAW = "raw"
+    LAMBDA = "lambda"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +42,39 @@ class Body:
 def make_body(form: Form, message: Message, *, base_url: str, inline_limit: int) -> Body:
     """Return the body of `message` in `form`; `raw` falls back to the form `message` where there is no result.
 
-    A result above `inline_limit` bytes is linked instead of spliced in, but for `raw`.
+    A result above `inline_limit` bytes is linked instead of spliced in, but for `raw`. `lambda` also repeats the event:
+    `lambda_body` makes it.
     """
     if form is Form.RAW and message.result is not None:
         return Body(content=message.result.body, content_type=_type_of(message.result))
     return Body(content=_message(message, base_url, inline_limit), content_type=JSON_TYPE)
+
+
+def lambda_body(message: Message, event: bytes) -> Body:
+    """Return `message` as the record that AWS Lambda sends to the destinations of an asynchronous invocation.
+
+    `event` is the JSON that the function was called with. Source: the Lambda Developer Guide, asynchronous invocation.
+    """
+    response: dict[str, Any] = {"statusCode": 200, "executedVersion": "$LATEST"}
+    payload: Any = error(message.error)
+    if message.state is not JobState.SUCCEEDED:
+        response["functionError"] = "Unhandled"
+    if message.result is not None:
+        payload = orjson.Fragment(value_json(message.result))
+    record = {
+        "version": "1.0",
+        "timestamp": rfc3339(message.ended_at),
+        "requestContext": {
+            "requestId": message.job_id,
+            "functionArn": f"arn:sendoff:function:{message.function}:$LATEST",
+            "condition": _CONDITIONS[message.state],
+            "approximateInvokeCount": message.attempt,
+        },
+        "requestPayload": orjson.Fragment(event),
+        "responseContext": response,
+        "responsePayload": payload,
+    }
+    return Body(content=orjson.dumps(record), content_type=JSON_TYPE)
 
 
 def _type_of(result: Result) -> str:

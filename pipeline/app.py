@@ -20,6 +20,7 @@ from pipeline.ids import IdSource
 from pipeline.model import DeliveryState
 from pipeline.retry import policy
 from pipeline.services.changes import Changes
+from pipeline.services.children import Children
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut, Route
 from pipeline.services.intake import Intake
@@ -60,6 +61,7 @@ class App:
         self._clock = clock
         self._telemetry = telemetry
         self.catalog = Catalog.load(config.functions)
+        _check_functions(config, self.catalog)
         self._destinations = make_destinations(config.destinations, kinds)
         routes = _routes(config.destinations, self._destinations)
         self.store = Store(config.store, self._fail)
@@ -77,6 +79,12 @@ class App:
             routes=routes,
             promoter=self._promoter,
             changes=changes,
+            children=Children(
+                worker=lambda: self.worker,
+                ids=ids,
+                base_url=_base_url(config),
+                queue_limit=config.service.queue_limit,
+            ),
             clock=clock,
             random=seed,
             telemetry=telemetry,
@@ -257,7 +265,30 @@ def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
     return replace(config, service=replace(service, port=port)), listener
 
 
+def _check_functions(config: Config, catalog: Catalog) -> None:
+    """Raise ConfigurationError for destinations whose function is not in the catalogue."""
+    names = {function.name for function in catalog}
+    wanted = {
+        name: settings.options.function
+        for name, settings in config.destinations.items()
+        if settings.kind == "function" and settings.options.function not in names
+    }
+    if wanted:
+        raise ConfigurationError(
+            [
+                _fault(
+                    config,
+                    f"destinations.{name}.function",
+                    f"expected a function in {config.functions.directory}, got {function!r}, which is not there",
+                )
+                for name, function in wanted.items()
+            ]
+        )
+
+
 def _address_fault(config: Config, message: str) -> ConfigurationError:
-    return ConfigurationError(
-        [Fault(file=str(config.path or "command line"), line=1, column=1, path="service.host", message=message)]
-    )
+    return ConfigurationError([_fault(config, "service.host", message)])
+
+
+def _fault(config: Config, path: str, message: str) -> Fault:
+    return Fault(file=str(config.path or "command line"), line=1, column=1, path=path, message=message)

@@ -152,7 +152,7 @@ def after_run(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -> Job
 
 
 def _after_failure(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -> JobStep:
-    later = next_attempt(rule, attempt=job.attempt, now=now, since=job.created_at)
+    later = next_attempt(rule, attempt=job.attempt, now=now, since=job.created_at, at_least_s=outcome.retry_after_s)
     if outcome.is_final or later.at is None:
         return _failed(
             job, outcome.reason, outcome.error, RunState.FAILED, "rejected" if outcome.is_final else later.why

@@ -184,6 +184,8 @@ class RunOutcome:
     error: RunError | None = None
     is_final: bool = False
     """A failure that must not be tried again (`context.reject`, `retryable = False`)."""
+    retry_after_s: float | None = None
+    """What a response with a status of 500 or more asked for in its Retry-After; the policy may wait longer."""
     output: Output = field(default_factory=Output)
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -339,6 +341,18 @@ class ClaimedDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildDraft:
+    """The job that a delivery to a function makes: what calls it, not stored yet."""
+
+    function: str
+    body: bytes
+    content_type: str
+    parent_id: str
+    depth: int
+    """The child's own: one more than its parent's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a destination says of its one try."""
 
@@ -351,6 +365,8 @@ class Outcome:
     remote_address: str | None = None
     retry_after_s: float | None = None
     """What the receiver asked for, already bounded; None where it asked for nothing readable."""
+    child: ChildDraft | None = None
+    """The job that takes the message over; it is stored with the attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+SYNCHRONOUS_S, BACKGROUND_S = 10.0, 900.0
+"""The time limits of the two kinds of functions, unless settings say otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exponential:
@@ -81,6 +84,10 @@ class FunctionSettings:
     retry_on_5xx: bool = True
     on_success: tuple[Target, ...] = ()
     on_failure: tuple[Target, ...] = ()
+
+    def limit_s(self, *, is_background: bool) -> float:
+        """Return how long a run may take."""
+        return self.timeout or (BACKGROUND_S if is_background else SYNCHRONOUS_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from pipeline.errors import BadJsonError
 from pipeline.functions.output import RawOutput, lines_of
 from pipeline.functions.wire import check_head
 from pipeline.model import Call, JobReason, Output, Result, RunError, RunOutcome, RunState
+from pipeline.retry_after import retry_after_s
 
 LARGE = 256 * 1024
 _CACHED_HEAD = 512
@@ -125,12 +126,23 @@ async def settle(ended: Ended, call: Call, *, is_5xx_failure: bool) -> RunOutcom
     result = outcome.result
     if result is not None and result.status >= 500 and call.is_background and is_5xx_failure:
         error = RunError(type="BadStatus", message=f"the function answered {result.status}")
-        outcome = replace(outcome, state=RunState.FAILED, reason=JobReason.BAD_STATUS, error=error)
+        outcome = replace(
+            outcome,
+            state=RunState.FAILED,
+            reason=JobReason.BAD_STATUS,
+            error=error,
+            retry_after_s=_wait_asked_for(result, outcome.ended_at),
+        )
     if ended.raw is None:
         return outcome
     raw = ended.raw
     output = await asyncio.to_thread(lines_of, raw) if raw.is_large else lines_of(raw)
     return replace(outcome, output=output)
+
+
+def _wait_asked_for(result: Result, now: datetime | None) -> float | None:
+    asked = next((value for name, value in result.headers if name.lower() == "retry-after"), None)
+    return None if asked is None or now is None else retry_after_s(asked, now)
 
 
 async def _checked(outcome: RunOutcome, value: bytes) -> RunOutcome:

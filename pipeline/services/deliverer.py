@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from random import Random
+from typing import Protocol
 
 from destinations.base import Sending
 from pipeline.clock import Clock
@@ -21,6 +22,7 @@ from pipeline.model import (
     DeliveryDraft,
     DeliveryReason,
     DeliveryState,
+    JobDraft,
     Lease,
     Message,
     Outcome,
@@ -42,6 +44,18 @@ JITTER = 0.2
 """The largest fraction that is added to a wait."""
 
 
+class Children(Protocol):
+    """Who turns what a function destination says into a job."""
+
+    async def settle(self, outcome: Outcome) -> tuple[Outcome, JobDraft | None]:
+        """Return the outcome with the job to be stored with it, if there is to be one."""
+        ...
+
+    def begin(self, draft: JobDraft) -> None:
+        """Note that the job is stored."""
+        ...
+
+
 class Deliverer:
     """Sends the deliveries of all configured destinations."""
 
@@ -54,6 +68,7 @@ class Deliverer:
         routes: Mapping[str, Route],
         promoter: Promoter,
         changes: Changes,
+        children: Children,
         clock: Clock,
         random: Random,
         telemetry: Telemetry,
@@ -64,6 +79,7 @@ class Deliverer:
         self._routes = routes
         self._promoter = promoter
         self._changes = changes
+        self._children = children
         self._clock = clock
         self._random = random
         self._telemetry = telemetry
@@ -147,10 +163,7 @@ class Deliverer:
         key = (delivery.id, claimed.token)
         started_at, began = self._clock.now(), self._clock.monotonic()
         try:
-            async with self._slots:
-                outcome = await self._routes[delivery.destination].destination.send(
-                    self._described(claimed, started_at)
-                )
+            outcome, child = await self._try(claimed, started_at)
         except asyncio.CancelledError:
             # A drain, which gives the row back, or a lost lease, under which this changes nothing.
             await asyncio.shield(self._give_back(delivery, claimed.token))
@@ -158,15 +171,20 @@ class Deliverer:
         except Exception as error:  # a destination raises nothing: a bug, which must not hold the row for ever
             self._telemetry.failed("task.failed", error, job_id=delivery.job_id)
             message = f"the destination raised {type(error).__name__}"
-            outcome = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message=message)
+            outcome, child = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message=message), None
         finally:
             self._sending.pop(key, None)
             lane.release()
         self._writing.add(key)
         try:
-            await self._record(delivery, claimed.token, outcome, started_at, self._clock.monotonic() - began)
+            await self._record(delivery, claimed.token, outcome, child, started_at, self._clock.monotonic() - began)
         finally:
             self._writing.discard(key)
+
+    async def _try(self, claimed: ClaimedDelivery, started_at: datetime) -> tuple[Outcome, JobDraft | None]:
+        async with self._slots:
+            destination = self._routes[claimed.delivery.destination].destination
+            return await self._children.settle(await destination.send(self._described(claimed, started_at)))
 
     def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
         delivery = claimed.delivery
@@ -179,10 +197,20 @@ class Deliverer:
             started_at=started_at,
             message=claimed.message,
             base_url=self._base_url,
+            read_event=partial(self._read_event, delivery.job_id),
         )
 
+    async def _read_event(self, job_id: str) -> bytes:
+        return await self._store.get_event(job_id) or b"null"
+
     async def _record(
-        self, delivery: Delivery, token: int, outcome: Outcome, started_at: datetime, duration_s: float
+        self,
+        delivery: Delivery,
+        token: int,
+        outcome: Outcome,
+        child: JobDraft | None,
+        started_at: datetime,
+        duration_s: float,
     ) -> None:
         now = self._clock.now()
         rule = self._routes[delivery.destination].policy
@@ -199,7 +227,9 @@ class Deliverer:
             why=step.why,
         )
         is_success_noted = is_delivered and self._is_note_due(delivery.destination, now)
-        if await self._write(delivery, token, step, attempt, now, is_success_noted=is_success_noted):
+        if await self._write(delivery, token, step, attempt, now, is_success_noted=is_success_noted, child=child):
+            if child is not None:
+                self._children.begin(child)
             self._telemetry.emit(
                 f"delivery.{step.state}",
                 delivery_id=delivery.id,
@@ -226,9 +256,17 @@ class Deliverer:
         now: datetime,
         *,
         is_success_noted: bool = False,
+        child: JobDraft | None = None,
     ) -> bool:
         verb = partial(
-            self._store.record_attempt, delivery, token, step, attempt, now=now, is_success_noted=is_success_noted
+            self._store.record_attempt,
+            delivery,
+            token,
+            step,
+            attempt,
+            now=now,
+            is_success_noted=is_success_noted,
+            child=child,
         )
         if not await when_there_is_room(verb, self._clock):
             self._telemetry.emit("delivery.stale", delivery_id=delivery.id, job_id=delivery.job_id)

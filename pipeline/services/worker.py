@@ -14,7 +14,7 @@ from pipeline.errors import StoreError
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.lifecycle import after_run
-from pipeline.model import Call, ClaimedJob, Job, JobState, RunOutcome, RunState
+from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, RunOutcome, RunState
 from pipeline.retry import Policy, policy
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
@@ -48,6 +48,7 @@ class Worker:
         self._leases = leases
         self._store = store
         self._pool = pool
+        self._catalog = catalog
         self._functions = functions
         self._fan_out = fan_out
         self._deliverer = deliverer
@@ -177,6 +178,26 @@ class Worker:
         if (rule := self._policies.get(function)) is None:
             rule = self._policies[function] = policy(self._functions.of(function).retry)
         return rule
+
+    # New jobs
+
+    def draft(
+        self, job_id: str, function: str, event: bytes, *, parent_id: str | None = None, depth: int = 0
+    ) -> JobDraft:
+        """Return a job of `function` as its settings want it, not stored yet."""
+        return JobDraft(
+            id=job_id,
+            function=function,
+            event=event,
+            max_attempts=self.policy(function).max_attempts,
+            timeout_s=self._functions.of(function).limit_s(is_background=self._catalog.get(function).is_background),
+            parent_id=parent_id,
+            depth=depth,
+        )
+
+    def backlog(self, function: str) -> int:
+        """Return how many jobs wait for a function."""
+        return self.lanes[function].backlog
 
     # The service's life
 

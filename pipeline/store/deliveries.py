@@ -9,8 +9,9 @@ from datetime import datetime
 import orjson
 
 from pipeline.lifecycle import DeliveryStep
-from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, DeliveryReason, Lease, Message
+from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, DeliveryReason, JobDraft, Lease, Message
 from pipeline.store import bulk, rows
+from pipeline.store.insertions import Insertion, insert_jobs
 from pipeline.store.rows import micros, micros_or_none
 
 _INSERT_MESSAGES = "INSERT INTO message (id, job_id, facts, result_id) {values}"
@@ -98,6 +99,8 @@ class Tried:
     attempt: Attempt | None
     now: datetime
     is_success_noted: bool
+    child: JobDraft | None = None
+    """The job that takes the message over."""
 
 
 def insert_messages(db: sqlite3.Connection, endings: Sequence[tuple[Ending, int | None]]) -> list[list[bool]]:
@@ -185,6 +188,9 @@ def record_attempts(db: sqlite3.Connection, items: Sequence[Tried]) -> list[bool
     valid = [item for item in items if item.delivery.id in written]
     attempts = [(item.delivery.id, item.attempt) for item in valid if item.attempt is not None]
     bulk.execute(db, _INSERT_ATTEMPTS, [_attempt_row(delivery_id, attempt) for delivery_id, attempt in attempts])
+    children = [Insertion(draft=item.child, now=item.now, lease=None) for item in valid if item.child is not None]
+    if children:
+        insert_jobs(db, children)
     for item in valid:
         if item.is_success_noted:
             db.execute(_SUCCESS, (item.delivery.destination, item.delivery.kind, micros(item.now)))

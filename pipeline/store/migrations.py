@@ -147,6 +147,10 @@ CREATE TABLE invocation (
 ) STRICT, WITHOUT ROWID;
 """
 
+CHILDREN = """
+CREATE INDEX job_by_parent ON job (parent_id, id) WHERE parent_id IS NOT NULL;
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
@@ -155,6 +159,11 @@ def migrations() -> Migrations:
     @steps(name="first")
     def first(db: Database) -> None:
         for statement in _statements(FIRST):
+            db.execute(statement)
+
+    @steps(name="children")
+    def children(db: Database) -> None:
+        for statement in _statements(CHILDREN):
             db.execute(statement)
 
     return steps

@@ -32,6 +32,7 @@ SELECT payload.status, payload.headers, payload.content
 FROM job JOIN run ON run.job_id = job.id AND run.run = job.run JOIN payload ON payload.id = run.result_id
 WHERE job.id = ? AND job.ended_at IS NOT NULL
 """
+_EVENT = "SELECT payload.content FROM job JOIN payload ON payload.id = job.event_id WHERE job.id = ?"
 _RUNS = """
 SELECT run, attempt, round, state, reason, started_at, ended_at, error
 FROM run WHERE job_id = ? AND run > ? ORDER BY run LIMIT ?
@@ -103,14 +104,22 @@ def _counts(found: Iterable[rows.Row]) -> dict[tuple[str, DeliveryState], int]:
 
 
 def list_jobs(
-    db: sqlite3.Connection, *, before: str | None, most: int, function: str | None = None, state: JobState | None = None
+    db: sqlite3.Connection,
+    *,
+    before: str | None,
+    most: int,
+    function: str | None = None,
+    state: JobState | None = None,
+    parent_id: str | None = None,
 ) -> list[JobView]:
     """Return up to `most` jobs, newest first, older than the id `before`."""
     terms = ["id < :before"] if before else []
     terms += ["function = :function"] if function else []
     terms += [_JOB_STATE_TERMS[state]] if state else []
+    terms += ["parent_id = :parent_id"] if parent_id else []
     sql = f"SELECT {rows.JOB_COLUMNS} FROM job {_where(terms)} ORDER BY id DESC LIMIT :most"
-    found = db.execute(sql, {"before": before, "function": function, "most": most}).fetchall()
+    parameters = {"before": before, "function": function, "parent_id": parent_id, "most": most}
+    found = db.execute(sql, parameters).fetchall()
     return [JobView(job=rows.job(row), deliveries=_counts(db.execute(_COUNTS, (row[0],)))) for row in found]
 
 
@@ -122,6 +131,12 @@ def get_result(db: sqlite3.Connection, job_id: str) -> Result | None:
     """Return the stored result of a job, or None."""
     row = rows.only(db, _RESULT, (job_id,))
     return rows.result(*row) if row else None
+
+
+def get_event(db: sqlite3.Connection, job_id: str) -> bytes | None:
+    """Return the event that a job's function is called with, as JSON, or None."""
+    row = rows.only(db, _EVENT, (job_id,))
+    return row[0] if row else None
 
 
 def list_runs(db: sqlite3.Connection, job_id: str, after: int, most: int) -> list[Run]:

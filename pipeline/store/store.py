@@ -32,11 +32,12 @@ from pipeline.model import (
     Run,
     RunOutcome,
 )
-from pipeline.store import deliveries, invocations, jobs, logs, pruning, reading
+from pipeline.store import deliveries, insertions, invocations, jobs, logs, pruning, reading
 from pipeline.store.database import FileLock, check_version
 from pipeline.store.deliveries import Ending, Tried
+from pipeline.store.insertions import Insertion
 from pipeline.store.invocations import Invocation
-from pipeline.store.jobs import Insertion, RunEnd
+from pipeline.store.jobs import RunEnd
 from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
@@ -84,7 +85,7 @@ class Store:
         """Store a job; return whether it was claimed under `lease` at once (nothing of its function waited before
         it).
         """
-        return await self._writer.write(jobs.insert_jobs, Insertion(draft=draft, now=now, lease=lease))
+        return await self._writer.write(insertions.insert_jobs, Insertion(draft=draft, now=now, lease=lease))
 
     async def claim_jobs(self, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
         """Claim up to `most` queued jobs of `function`, the most urgent and oldest first."""
@@ -138,13 +139,21 @@ class Store:
         *,
         now: datetime,
         is_success_noted: bool = False,
+        child: JobDraft | None = None,
     ) -> bool:
         """Write what became of a sending; False where the lease is no longer held (nothing changed).
 
-        `is_success_noted` also notes on the destination that it answered well.
+        `is_success_noted` also notes on the destination that it answered well; `child`, the job that takes the message
+        over, is queued in the same transaction.
         """
         tried = Tried(
-            delivery=delivery, token=token, step=step, attempt=attempt, now=now, is_success_noted=is_success_noted
+            delivery=delivery,
+            token=token,
+            step=step,
+            attempt=attempt,
+            now=now,
+            is_success_noted=is_success_noted,
+            child=child,
         )
         return await self._writer.write(deliveries.record_attempts, tried)
 
@@ -190,12 +199,22 @@ class Store:
         return await self._reader.read(partial(reading.get_job, job_id=job_id))
 
     async def list_jobs(
-        self, *, before: str | None, most: int, function: str | None = None, state: JobState | None = None
+        self,
+        *,
+        before: str | None,
+        most: int,
+        function: str | None = None,
+        state: JobState | None = None,
+        parent_id: str | None = None,
     ) -> list[JobView]:
         """Return up to `most` jobs older than the id `before`, newest first."""
         return await self._reader.read(
-            partial(reading.list_jobs, before=before, most=most, function=function, state=state)
+            partial(reading.list_jobs, before=before, most=most, function=function, state=state, parent_id=parent_id)
         )
+
+    async def get_event(self, job_id: str) -> bytes | None:
+        """Return the event that a job's function is called with, as JSON, or None."""
+        return await self._reader.read(partial(reading.get_event, job_id=job_id))
 
     async def get_result(self, job_id: str) -> Result | None:
         """Return the stored result of a job, or None."""

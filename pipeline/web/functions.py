@@ -10,15 +10,12 @@ from aiohttp import web
 from pipeline.errors import BodyTooLargeError
 from pipeline.functions import wire
 from pipeline.functions.catalog import Function
-from pipeline.model import Call, JobDraft, JobReason, RunOutcome, RunState
+from pipeline.model import Call, JobReason, RunOutcome, RunState
 from pipeline.shapes import error
 from pipeline.web import views
 from pipeline.web.answers import replay
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError, problem
-
-SYNCHRONOUS_S, BACKGROUND_S = 10.0, 900.0
-"""The time limits of the two kinds, unless settings say otherwise."""
 
 
 async def invoke(request: web.Request) -> web.StreamResponse:
@@ -86,14 +83,7 @@ def _no_key(function: Function) -> ProblemError:
 async def _accept(
     request: web.Request, parts: Parts, function: Function, job_id: str, event: bytes
 ) -> web.StreamResponse:
-    settings = parts.config.functions.of(function.name)
-    draft = JobDraft(
-        id=job_id,
-        function=function.name,
-        event=event,
-        max_attempts=parts.worker.policy(function.name).max_attempts,
-        timeout_s=settings.timeout or BACKGROUND_S,
-    )
+    draft = parts.worker.draft(job_id, function.name, event)
     created_at = await parts.intake.accept(draft)
     headers = {
         "Location": f"/v1/jobs/{job_id}",
@@ -130,7 +120,7 @@ async def _call(
         id=call_id,
         function=function.name,
         event=event,
-        timeout_s=settings.timeout or SYNCHRONOUS_S,
+        timeout_s=settings.limit_s(is_background=False),
         is_background=False,
     )
     outcome = await parts.intake.call(call)

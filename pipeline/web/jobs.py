@@ -79,11 +79,13 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     state = choice(request, "state", _STATES)
+    parent = request.query.get("parent")
     found = await parts.store.list_jobs(
         before=id_cursor(request),
         most=limit + 1,
         function=request.query.get("function"),
         state=JobState(state) if state else None,
+        parent_id=parent,
     )
     items = [views.job(view, base_url(request), parts.routes) for view in found]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.model import JobState
-from pipeline.store import Store, deliveries, jobs, logs, pruning, reading
+from pipeline.store import Store, deliveries, insertions, jobs, logs, pruning, reading
 from tests.support.samples import NOW, draft, lease
 from tests.support.stores import Rig, ended, opened, stored
 
@@ -254,7 +254,7 @@ async def test_the_lock_lies_beside_the_file(rig: Rig) -> None:
 # Plans of the statements that run all the time: open rows only, and never a whole table
 
 PLANS = [
-    ("claimed on insert, jobs", jobs._HAS_QUEUED, ["SEARCH job USING INDEX job_queued (function=?)"]),
+    ("claimed on insert, jobs", insertions._HAS_QUEUED, ["SEARCH job USING INDEX job_queued (function=?)"]),
     ("claim jobs", jobs._CLAIM, ["SEARCH job USING PRIMARY KEY (id=?)", "job_queued (function=?)"]),
     ("finish", jobs._FINISH, ["SEARCH job USING PRIMARY KEY (id=?)"]),
     ("renew jobs", jobs._RENEW, ["SEARCH job USING INDEX job_running (lease_owner=?)"]),

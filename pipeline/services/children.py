@@ -1,0 +1,68 @@
+"""Children: what a delivery to a function becomes, or why it cannot become a job now."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipeline.functions import wire
+from pipeline.ids import IdSource
+from pipeline.model import ChildDraft, DeliveryReason, JobDraft, Outcome, Verdict
+from pipeline.services.worker import Worker
+
+DEEPEST = 16
+"""So many steps a chain of functions may have; the job that a caller made is step 0."""
+_LARGE = 256 * 1024
+
+
+class Children:
+    """Makes the job that a function destination asks for."""
+
+    def __init__(self, *, worker: Callable[[], Worker], ids: IdSource, base_url: str, queue_limit: int) -> None:
+        self._worker = worker
+        self._ids = ids
+        self._base_url = base_url
+        self._queue_limit = queue_limit
+
+    def begin(self, draft: JobDraft) -> None:
+        """Note that a job which `settle` gave is stored and waits."""
+        self._worker().add({draft.function: 1})
+
+    async def settle(self, outcome: Outcome) -> tuple[Outcome, JobDraft | None]:
+        """Return the outcome with the job to be stored with it; a refused one is an outcome without a job."""
+        child = outcome.child
+        if child is None:
+            return outcome, None
+        if child.depth > DEEPEST:
+            return _refused(Verdict.PERMANENT, DeliveryReason.TOO_DEEP, f"a chain has at most {DEEPEST} steps"), None
+        backlog = self._worker().backlog(child.function)
+        if backlog >= self._queue_limit:
+            message = f"the queue of {child.function} holds {backlog} jobs, as many as it may"
+            return replace(_refused(Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, message), status=429), None
+        draft = await self._draft(child)
+        location = (("location", f"/v1/jobs/{draft.id}"), ("x-job-id", draft.id))
+        return replace(outcome, status=202, headers=location), draft
+
+    async def _draft(self, child: ChildDraft) -> JobDraft:
+        job_id = self._ids.new()
+        is_large = len(child.body) > _LARGE
+        event = await asyncio.to_thread(self._event, child, job_id) if is_large else self._event(child, job_id)
+        return self._worker().draft(job_id, child.function, event, parent_id=child.parent_id, depth=child.depth)
+
+    def _event(self, child: ChildDraft, job_id: str) -> bytes:
+        path = f"/.netlify/functions/{child.function}"
+        return wire.event_json(
+            method="POST",
+            path=path,
+            raw_query="",
+            raw_url=self._base_url + path,
+            headers=[("content-type", child.content_type), ("x-sendoff-parent", child.parent_id)],
+            body=child.body,
+            request_id=job_id,
+            client_ip="127.0.0.1",
+            body_limit=sys.maxsize,
+        )
+
+
+def _refused(verdict: Verdict, reason: DeliveryReason, message: str) -> Outcome:
+    return Outcome(verdict=verdict, reason=reason, message=message)
