@@ -18,8 +18,8 @@ setup: .venv/ready  ## Make .venv and install the locked dependencies
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup  ## Send real documents through a service and verify every webhook (DOCS=folder for your own)
-	$(BIN)/python examples/documents/demo.py $(DOCS)
+demo: setup  ## Send real documents through a service and account for all (DOCS=folder for your own, CRASH=1 to kill it on the way)
+	$(BIN)/python examples/documents/demo.py $(if $(CRASH),--crash) $(DOCS)
 
 test: setup lint  ## Run every check and every test
 	$(BIN)/python -m pytest $(ARGS)

@@ -150,6 +150,15 @@ def test_the_demo_accounts_for_all_its_documents() -> None:
     assert code == 0, output
     assert "42 documents: 40 succeeded, 2 failed (rejected: 2)" in output
     assert "42 webhooks verified, 0 bad signatures, 0 duplicates" in output
+    assert re.search(r"40 index entries; '\w+' finds \S+", output)
+
+
+def test_the_demo_accounts_for_all_its_documents_although_the_service_is_killed() -> None:
+    code, output = demo("--crash")
+    assert code == 0, output
+    assert "42 documents: 40 succeeded, 2 failed (rejected: 2)" in output
+    assert "2 kills -9" in output
+    assert output.rstrip().endswith("Every document is accounted for.")
 
 
 @pytest.mark.skipif(not OTHERS.is_dir(), reason="the folder shared/documents is not beside the project")

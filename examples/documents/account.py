@@ -20,6 +20,8 @@ class Case:
     job: dict[str, Any] = field(default_factory=dict)
     elapsed_s: float | None = None
     """From the POST to the answer with the final state, as the caller saw it."""
+    children: list[dict[str, Any]] = field(default_factory=list)
+    """The jobs that the result was handed on to, by the status API."""
     problem: str | None = None
     """Why the case could not be followed to its end."""
 
@@ -63,6 +65,16 @@ class Receipt:
     fault: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What one search in the index answered, and how large the index is."""
+
+    query: str
+    names: list[str]
+    entries: int
+    documents: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Account:
     """Everything that is known of a run of the demo."""
@@ -72,6 +84,15 @@ class Account:
     faults: list[str] = field(default_factory=list)
     """What went wrong with the run as a whole."""
     duration_s: float = 0.0
+    found: Found | None = None
+    crashes: int = 0
+    unanswered: int = 0
+    """Submissions whose answer the service took with it: each may have become a job that nobody knows of."""
+
+    @property
+    def unknown(self) -> set[str]:
+        """Return the jobs that webhooks tell of although no 202 named them."""
+        return self.verified.keys() - {case.job_id for case in self.cases}
 
     @property
     def verified(self) -> dict[str, list[Receipt]]:
@@ -91,7 +112,12 @@ class Account:
 
 def faults_of(account: Account) -> list[str]:
     """Return a sentence for everything that is missing or does not agree; none if every document is accounted for."""
-    return [*account.faults, *_faults_of_receipts(account), *_faults_of_cases(account)]
+    return [
+        *account.faults,
+        *_faults_of_receipts(account),
+        *_faults_of_cases(account),
+        *_faults_of_index(account),
+    ]
 
 
 def _faults_of_cases(account: Account) -> Iterator[str]:
@@ -115,13 +141,30 @@ def _fault_of(case: Case, receipts: list[Receipt]) -> str | None:
         return f"no webhook with a good signature arrived; its deliveries are {dict(+case.deliveries)}"
     if told != {case.state}:
         return f"the status URL says {case.state}, the webhook says {', '.join(sorted(told))}"
-    if +case.deliveries != {"delivered": 1}:
+    owed = 2 if case.state == "succeeded" else 1
+    if +case.deliveries != {"delivered": owed}:
         return f"its webhook arrived, but its deliveries are {dict(+case.deliveries)}"
+    states = [child.get("state") for child in case.children]
+    if states != ["succeeded"] * (owed - 1):
+        return f"its result was handed on to {len(states)} jobs: {states}"
     return None
+
+
+def _faults_of_index(account: Account) -> Iterator[str]:
+    succeeded = sum(case.state == "succeeded" for case in account.cases)
+    if account.found is None:
+        if succeeded:
+            yield "the index was not searched"
+    elif not succeeded <= account.found.documents == account.found.entries <= succeeded + account.unanswered:
+        yield f"the index has {account.found.entries} entries of {account.found.documents} jobs for {succeeded} results"
+    elif not account.found.names:
+        yield f"the index finds nothing for {account.found.query!r}, which is in a document"
 
 
 def _faults_of_receipts(account: Account) -> Iterator[str]:
     known = {case.job_id for case in account.cases}
+    if len(account.unknown) <= account.unanswered:
+        known |= account.unknown
     for receipt in account.receipts:
         if receipt.fault:
             yield f"webhook {receipt.webhook_id} of job {receipt.job_id} was not accepted: {receipt.fault}"

@@ -106,6 +106,12 @@ def _row(case: Case, account: Account) -> tuple[Text, ...]:
     return Text(case.name), state, Text(words), Text(str(attempts)), Text(str(len(receipts))), Text(elapsed)
 
 
+def _index(account: Account) -> str:
+    if (found := account.found) is None:
+        return "nothing to search"
+    return f"{found.entries} index entries; {found.query!r} finds {', '.join(found.names) or 'nothing'}"
+
+
 def _totals(account: Account) -> str:
     states = Counter(case.state for case in account.cases)
     reasons = Counter(str(case.job.get("reason")) for case in account.cases if case.state == "failed")
@@ -113,8 +119,16 @@ def _totals(account: Account) -> str:
     verified = sum(map(len, account.verified.values()))
     bad = len(account.receipts) - verified
     rate = len(account.cases) / account.duration_s if account.duration_s else 0.0
+    crashes = (
+        f"{account.crashes} kills -9, {account.unanswered} submissions sent again unanswered, "
+        if account.crashes
+        else ""
+    )
+    lost = f"{crashes}{len(account.unknown)} jobs whose 202 was lost with the service\n" if account.crashes else ""
     return (
         f"{len(account.cases)} documents: {states['succeeded']} succeeded, {states['failed']} failed{why}\n"
         f"{verified} webhooks verified, {bad} bad signatures, {account.duplicates} duplicates\n"
+        f"{_index(account)}\n"
+        f"{lost}"
         f"{account.duration_s:.1f} s, {rate:.0f} documents/s"
     )

@@ -25,18 +25,30 @@ class Service:
         self._log = workspace / "service.log"
         self._store = workspace / "sendoff.db"
         self._port = _free_port()
+        self._environment: Mapping[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def start(self, environment: Mapping[str, str]) -> None:
         """Start the service and wait until it answers that it is ready; raises ServiceError."""
+        self._environment = environment
+        await self.restart()
+
+    async def kill(self) -> None:
+        """Kill the service with SIGKILL: it can write nothing any more, and say nothing."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def restart(self) -> None:
+        """Start the service again, on the same port and over the same store; raises ServiceError."""
         command = [str(Path(sys.executable).parent / "sendoff"), "serve", "--config", str(self._config)]
         command += ["--port", str(self._port), "--store", f"sqlite:///{self._store}"]
         try:
-            with self._log.open("wb") as log:
+            with self._log.open("ab") as log:
                 # A session of its own: Ctrl-C reaches the demo alone, and the demo stops the service in order.
                 self._process = await asyncio.create_subprocess_exec(
-                    *command, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
+                    *command, env={**os.environ, **self._environment}, stdout=log, stderr=log, start_new_session=True
                 )
             async with asyncio.timeout(START_S):
                 await self._ready(self._process)

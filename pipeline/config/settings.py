@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.config.secret import Secret
+
 SYNCHRONOUS_S, BACKGROUND_S = 10.0, 900.0
 """The time limits of the two kinds of functions, unless settings say otherwise."""
 
@@ -80,6 +82,8 @@ class FunctionSettings:
     """Default: 10 s for a synchronous function, 15 min for a background one."""
     concurrency: int | None = None
     """Worker processes at the most; default: the number of CPUs."""
+    env: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
+    """Variables of the workers' environment, besides the few that every worker has."""
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(waits=(60.0, 120.0)))
     retry_on_5xx: bool = True
     on_success: tuple[Target, ...] = ()

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from pipeline.config.secret import Secret
+
 _ALLOWED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 
 
-def worker_environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Return what of the service's own environment a worker process gets."""
-    return {name: value for name, value in own.items() if name in _ALLOWED or name.startswith("LC_")}
+def worker_environment(own: Mapping[str, str], configured: Mapping[str, Secret]) -> dict[str, str]:
+    """Return a worker process's environment: what it gets of the service's own, and what its function is given."""
+    allowed = {name: value for name, value in own.items() if name in _ALLOWED or name.startswith("LC_")}
+    return allowed | {name: value.reveal() for name, value in configured.items()}

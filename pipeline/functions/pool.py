@@ -9,6 +9,7 @@ from pipeline.clock import Clock
 from pipeline.config.settings import FunctionsSettings
 from pipeline.functions.alarms import Alarms
 from pipeline.functions.catalog import Catalog, Function
+from pipeline.functions.environment import worker_environment
 from pipeline.functions.guardian import Guardian
 from pipeline.functions.lane import Lane
 from pipeline.functions.outcomes import settle
@@ -117,5 +118,6 @@ class Pool:
             owner,
             guardian=self._guardian,
             alarms=self._alarms,
+            environment=worker_environment(os.environ, self._settings.of(function.name).env),
             result_limit=self._result_limit,
         )

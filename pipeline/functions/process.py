@@ -6,6 +6,7 @@ The lane gives it turns, the guard tells how it ends, the channel brings frames;
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
@@ -19,7 +20,6 @@ from pipeline.functions.alarms import Alarms
 from pipeline.functions.catalog import Function
 from pipeline.functions.channel import Channel, Kind
 from pipeline.functions.ends import Ends
-from pipeline.functions.environment import worker_environment
 from pipeline.functions.guardian import Guardian, Order
 from pipeline.functions.outcomes import Failure
 from pipeline.functions.output import OutputPipes, RawOutput
@@ -65,7 +65,15 @@ class Process:
     """One worker process of one function."""
 
     def __init__(
-        self, number: int, function: Function, owner: Owner, *, guardian: Guardian, alarms: Alarms, result_limit: int
+        self,
+        number: int,
+        function: Function,
+        owner: Owner,
+        *,
+        guardian: Guardian,
+        alarms: Alarms,
+        environment: Mapping[str, str],
+        result_limit: int,
     ) -> None:
         self.number = number
         self.function = function
@@ -77,6 +85,7 @@ class Process:
         self._guardian = guardian
         self._clock = alarms.clock
         self._alarms = alarms
+        self._environment = environment
         self._result_limit = result_limit
         self._turn: Turn | None = None
         self._run = 0
@@ -119,7 +128,7 @@ class Process:
         argv = [sys.executable, _PROGRAM, self.function.name, self.function.path, self._result_limit, _MEMORY_MB]
         order = Order(
             argv=[str(item) for item in argv],
-            env=worker_environment(os.environ),
+            env=self._environment,
             cwd=str(self.function.folder),
             limits={"CORE": 0},
             fds=ends.workers,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.secret import Secret
 from pipeline.config.settings import FunctionSettings
 from pipeline.errors import BadNameError, UnknownFunctionError
 from pipeline.model import JobReason, RunState
@@ -231,6 +232,23 @@ async def test_async_handlers_share_one_event_loop(tmp_path: Path) -> None:
     assert [outcome.reason for outcome in outcomes] == [None, JobReason.ERROR, None]
     assert outcomes[2].result is not None
     assert json.loads(outcomes[2].result.body) == {"same": True, "n": 3}
+
+
+async def test_a_function_has_the_environment_that_its_settings_name_and_no_other_function_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    source = """
+        import os
+        def handler(event, context):
+            return [os.environ.get("KEY"), os.environ.get("LANG")]
+        """
+    files = {"a-background.py": source, "b-background.py": source}
+    given = FunctionSettings(env={"KEY": Secret("of a"), "LANG": Secret("de_DE")})
+    async with pool_of(tmp_path, files, settings={"a-background": given}) as pool:
+        outcomes = [await pool.run(call(name)) for name in ("a-background", "b-background")]
+    seen = [json.loads(outcome.result.body) for outcome in outcomes if outcome.result is not None]
+    assert seen == [["of a", "de_DE"], [None, "C.UTF-8"]]
 
 
 async def test_function_runs_in_its_own_folder_with_a_clean_environment(
