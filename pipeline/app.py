@@ -30,6 +30,7 @@ from pipeline.services.pruner import Pruner
 from pipeline.services.rescuer import Rescuer
 from pipeline.services.worker import Worker
 from pipeline.store import Store
+from pipeline.store.room import Room
 from pipeline.telemetry import Telemetry
 from pipeline.web.access import allowed_hosts, is_loopback
 from pipeline.web.parts import Parts
@@ -64,7 +65,8 @@ class App:
         _check_functions(config, self.catalog)
         self._destinations = make_destinations(config.destinations, kinds)
         routes = _routes(config.destinations, self._destinations)
-        self.store = Store(config.store, self._fail)
+        room = Room(config.store, config.service.disk_floor, clock)
+        self.store = Store(config.store, self._fail, room)
         self.pool = Pool(
             catalog=self.catalog, settings=config.functions, result_limit=config.service.result_limit, clock=clock
         )
@@ -113,6 +115,7 @@ class App:
         self.pruner = Pruner(store=self.store, retention=config.service.retention, clock=clock, telemetry=telemetry)
         self.intake = Intake(
             store=self.store,
+            room=room,
             pool=self.pool,
             worker=self.worker,
             leases=leases,

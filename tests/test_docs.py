@@ -6,9 +6,7 @@ import base64
 import configparser
 import json
 import re
-import sqlite3
 import time
-from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -74,7 +72,7 @@ def test_every_document_with_commands_is_run() -> None:
 
 def test_every_option_of_the_command_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     for each in DOCUMENTS:
-        for command, rest in re.findall(r"sendoff (serve|check)\b([^`\n|]*)", each.text):
+        for command, rest in re.findall(r"sendoff (serve|check|backup)\b([^`\n|]*)", each.text):
             with pytest.raises(SystemExit):
                 command_line.main([command, "--help"])
             known = capsys.readouterr().out
@@ -172,22 +170,6 @@ def test_the_verifiers_of_the_how_to_verify() -> None:
     assert shown["is_genuine"](WHSEC, headers(now), body)
     assert not shown["is_genuine"](WHSEC, headers(now), body + b" ")
     assert not shown["is_genuine"](WHSEC, headers(now - 400), body)
-
-
-def test_the_backup_command_makes_a_whole_copy(tmp_path: Path) -> None:
-    (block,) = document("docs/how-to/run-in-production.md").blocks("console")
-    statement = re.search(r'"(VACUUM INTO) \'', block.text)
-    assert statement is not None
-    assert "?mode=ro'" in block.text
-    with closing(sqlite3.connect(tmp_path / "sendoff.db")) as live:
-        live.execute("PRAGMA journal_mode = WAL")
-        live.execute("CREATE TABLE job (id TEXT)")
-        live.execute("INSERT INTO job VALUES ('one')")
-        live.commit()
-        with closing(sqlite3.connect(f"file:{tmp_path}/sendoff.db?mode=ro", uri=True)) as reader:
-            reader.execute(f"{statement[1]} ?", [str(tmp_path / "copy.db")])
-    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
-        assert copy.execute("SELECT id FROM job").fetchall() == [("one",)]
 
 
 # Facts

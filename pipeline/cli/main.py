@@ -15,7 +15,7 @@ from pipeline.errors import ConfigurationError, StoreError
 EXIT_STORE = 70
 EXIT_CONFIGURATION = 78
 
-COMMANDS = ("pipeline.cli.serve", "pipeline.cli.check")
+COMMANDS = ("pipeline.cli.serve", "pipeline.cli.check", "pipeline.cli.backup")
 """The modules of the commands, in the order of the help."""
 
 

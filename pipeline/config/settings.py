@@ -66,6 +66,8 @@ class ServiceSettings:
     body_limit: int = 6 * 1024 * 1024
     result_limit: int = 64 * 1024 * 1024
     queue_limit: int = 100_000
+    disk_floor: int = 32 * 1024 * 1024
+    """Where less is free, new background work is refused; on a small disk a tenth of it."""
     keepalive: float = 15.0
     body_timeout: float = 30.0
     """The longest that a request's body may take to arrive."""

@@ -14,6 +14,7 @@ from pipeline.services.leases import Leases
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.invocations import Invocation
+from pipeline.store.room import Room
 
 _OUTPUT_KEPT = 4096
 
@@ -22,9 +23,18 @@ class Intake:
     """Takes invocations in, for as long as the service does not drain."""
 
     def __init__(
-        self, *, store: Store, pool: Pool, worker: Worker, leases: Leases, clock: Clock, queue_limit: int
+        self,
+        *,
+        store: Store,
+        room: Room,
+        pool: Pool,
+        worker: Worker,
+        leases: Leases,
+        clock: Clock,
+        queue_limit: int,
     ) -> None:
         self._store = store
+        self._room = room
         self._pool = pool
         self._worker = worker
         self._leases = leases
@@ -44,6 +54,7 @@ class Intake:
         lane = self._worker.lanes[draft.function]
         if lane.backlog >= self._queue_limit:
             raise QueueFullError(f"the queue of {draft.function} holds {lane.backlog} jobs, as many as it may")
+        self._room.check()
         # Shielded: a caller that goes away must not leave behind a claimed row that nobody runs.
         return await asyncio.shield(self._insert(draft, lane))
 

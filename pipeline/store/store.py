@@ -41,6 +41,7 @@ from pipeline.store.jobs import RunEnd
 from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
+from pipeline.store.room import Room
 from pipeline.store.writer import Writer
 
 T = TypeVar("T")
@@ -49,22 +50,26 @@ T = TypeVar("T")
 class Store:
     """The embedded store: one SQLite file, one writing thread, one service."""
 
-    def __init__(self, path: Path, on_fatal: Callable[[StoreError], None]) -> None:
+    def __init__(self, path: Path, on_fatal: Callable[[StoreError], None], room: Room | None = None) -> None:
         """Open (and create or migrate) the file; StoreError where it cannot be used.
 
-        `on_fatal` is called on the loop when the database can no longer be trusted (I/O error, corruption).
+        `on_fatal` is called on the loop when the database can no longer be trusted (I/O error, corruption). The
+        ballast of `room` is thrown off when the disk is full.
         """
         check_version()
         loop = asyncio.get_running_loop()
         self.path = path
+        self._room = room
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = FileLock(path)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
         try:
-            self._writer = Writer(path, loop, on_fatal)
+            self._writer = Writer(path, loop, on_fatal, self._release)
             self._reader = Reader(path, loop)
+            if room is not None:
+                room.look()
         except BaseException:
             self._lock.release()
             raise
@@ -73,7 +78,12 @@ class Store:
         """Commit what is queued and close the file."""
         await self._writer.close()
         self._reader.close()
+        self._release()
         self._lock.release()
+
+    def _release(self) -> None:
+        if self._room is not None:
+            self._room.release()
 
     def _alone(self, verb: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Write with a verb that has nothing in common with others of its kind."""

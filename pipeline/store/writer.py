@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, StoreFullError
 from pipeline.store.database import open_writer, store_error
 
 Item = TypeVar("Item")
@@ -54,11 +54,20 @@ class _Write:
 class Writer:
     """Runs verbs in the order in which they come, many to a transaction."""
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop, on_fatal: Callable[[StoreError], None]) -> None:
-        """Open the database; `on_fatal` is called once, on the loop, when it can no longer be trusted."""
+    def __init__(
+        self,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        on_fatal: Callable[[StoreError], None],
+        on_full: Callable[[], None],
+    ) -> None:
+        """Open the database; `on_fatal` is called once, on the loop, when it can no longer be trusted, and `on_full`
+        in the writing thread, each time that the disk is full.
+        """
         self._path = path
         self._loop = loop
         self._on_fatal = on_fatal
+        self._on_full = on_full
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._connection = open_writer(path)
         self._failed: StoreError | None = None
@@ -155,6 +164,8 @@ class Writer:
         if not isinstance(error, sqlite3.Error):
             return error
         mapped = store_error(error, self._path)
+        if isinstance(mapped, StoreFullError):
+            self._on_full()
         code = getattr(error, "sqlite_errorcode", 0)
         if isinstance(mapped, StoreError) and code & 0xFF in _FATAL and self._failed is None:
             self._failed = mapped

@@ -1,0 +1,69 @@
+"""Room on the disk: a floor below which no new work is taken, and a ballast to be thrown off where SQLite finds none.
+
+The ballast is a file beside the database, really allocated. Without it, a full disk would keep back the results of
+work that was accepted while there was room.
+"""
+
+import os
+from pathlib import Path
+
+from pipeline.clock import Clock
+from pipeline.errors import StoreFullError
+
+BALLAST = 16 * 1024 * 1024
+"""Bytes."""
+
+_SHARE = 10
+_LOOK_S = 1.0
+
+
+class Room:
+    """What is free where the database lies."""
+
+    def __init__(self, database: Path, floor: int, clock: Clock) -> None:
+        """`floor` is in bytes. On a small disk it and the ballast are a tenth of the disk each; nothing is made yet."""
+        self._database = database
+        self._ballast = database.with_name(database.name + ".ballast")
+        self._floor = floor
+        self._clock = clock
+        self._looked_at: float | None = None
+        self._is_low = False
+
+    def check(self) -> None:
+        """Raise StoreFullError where there is no room for new work; looks at the disk once a second at most."""
+        now = self._clock.monotonic()
+        if self._looked_at is None or now - self._looked_at >= _LOOK_S:
+            self._looked_at = now
+            self.look()
+        if self._is_low:
+            raise StoreFullError(f"{self._database}: the disk is all but full")
+
+    def look(self) -> None:
+        """Find out what is free, and make the ballast where it is missing and there is room for it."""
+        disk = os.statvfs(self._database.parent)
+        share = disk.f_blocks * disk.f_frsize // _SHARE
+        size = min(BALLAST, share)
+        needed = min(self._floor, share) + (0 if self._ballast.exists() else size)
+        self._is_low = disk.f_bavail * disk.f_frsize < needed
+        if not self._is_low and not self._ballast.exists():
+            self._is_low = not self._load(size)
+
+    def _load(self, size: int) -> bool:
+        # Whole or not at all: under its own name only once it is allocated.
+        unfinished = self._ballast.with_suffix(".unfinished")
+        try:
+            fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
+            unfinished.rename(self._ballast)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            return False
+        return True
+
+    def release(self) -> None:
+        """Throw the ballast off; it is made again once there is room for it above the floor."""
+        self._ballast.unlink(missing_ok=True)
+        self._looked_at = None  # what was found before does not hold any more
