@@ -3,6 +3,7 @@
 Here too: what the errors of an exchange mean.
 """
 
+import asyncio
 import errno
 import socket
 import ssl
@@ -18,6 +19,7 @@ from aiohttp import (
 )
 from aiohttp.abc import AbstractResolver
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
 from destinations.egress import Trust, refusal
@@ -29,6 +31,10 @@ IDLE_S = 4.0
 
 BLOCKED = 10_000
 """The errno of a refused address, above every kernel's: only the number is left when several addresses fail."""
+
+
+class UnknownHostError(OSError):
+    """A name has no address."""
 
 
 class BlockedAddressError(OSError):
@@ -84,6 +90,43 @@ def guarded(trust: Trust) -> Callable[[AddrInfoType], socket.socket]:
     return make_socket
 
 
+async def connect(host: str, port: int, trust: Trust) -> socket.socket:
+    """Return a connected socket to a host by its name or address; OSError where that cannot be."""
+    loop = asyncio.get_running_loop()
+    resolver = DefaultResolver()
+    try:
+        found = await resolver.resolve(host, port, socket.AF_UNSPEC) if not _is_literal(host) else []
+    except OSError as error:
+        raise UnknownHostError(error.errno, f"{host}: {error.strerror or error}") from error
+    finally:
+        await resolver.close()
+    addresses = [(each["family"], each["host"]) for each in found] or [(_family(host), host)]
+    failure: OSError = OSError(errno.EHOSTUNREACH, "the name has no address")
+    for family, address in addresses:
+        sock: socket.socket | None = None
+        try:
+            sock = guarded(trust)((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)))
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (address, port))
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if not isinstance(error, OSError):
+                raise
+            failure = error
+        else:
+            return sock
+    raise failure
+
+
+def _is_literal(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 ERRORS = (ClientError, HttpProcessingError, OSError, ValueError)
 """What an exchange raises where no answer came."""
 
@@ -102,7 +145,7 @@ def reason_of(error: Exception) -> DeliveryReason:
     match error:
         case TimeoutError():
             return DeliveryReason.TIMEOUT
-        case ClientConnectorDNSError():
+        case ClientConnectorDNSError() | UnknownHostError():
             return DeliveryReason.DNS_ERROR
         case ssl.SSLError() | ssl.CertificateError():
             return DeliveryReason.TLS_ERROR

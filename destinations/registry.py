@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from destinations import function, webhook
+from destinations import email, function, webhook
 from destinations.base import Destination, Kind
 from pipeline.config.settings import DestinationSettings
 
@@ -13,6 +13,7 @@ from pipeline.config.settings import DestinationSettings
 def builtin_kinds() -> dict[str, Kind]:
     """Return the kinds that come with Sendoff, by the `type` that names them; reads their schemas."""
     kinds = (
+        Kind(kind="email", schema=_schema("email"), settings=email.settings_of, make=email.Email),
         Kind(kind="function", schema=_schema("function"), settings=function.settings_of, make=function.Function),
         Kind(kind="webhook", schema=_schema("webhook"), settings=webhook.settings_of, make=webhook.Webhook),
     )

@@ -90,6 +90,7 @@ class DeliveryReason(StrEnum):
     TOO_LARGE = "too_large"
     ABORTED = "aborted"
     HTTP_ERROR = "http_error"
+    SMTP_ERROR = "smtp_error"
     TEMPLATE_ERROR = "template_error"
     AUTH_ERROR = "auth_error"
     FILTERED = "filtered"

@@ -36,7 +36,8 @@ def test_the_configuration_passes_check(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for variable in re.findall(r"\$\{(\w+)\}", config.read_text()):
-        monkeypatch.setenv(variable, "http://127.0.0.1:9000/hook" if variable.endswith("_URL") else "raw:a secret")
+        value = {"DEMO_MAIL_URL": "smtp://127.0.0.1:25"}.get(variable, "http://127.0.0.1:9000/hook")
+        monkeypatch.setenv(variable, value if variable.endswith("_URL") else "raw:a secret")
     code = command_line.main(["check", "--config", str(config)])
     said = capsys.readouterr()
     assert code == 0, said.err
@@ -150,6 +151,7 @@ def test_the_demo_accounts_for_all_its_documents() -> None:
     assert code == 0, output
     assert "42 documents: 40 succeeded, 2 failed (rejected: 2)" in output
     assert "42 webhooks verified, 0 bad signatures, 0 duplicates" in output
+    assert "2 mails, 0 duplicates" in output
     assert re.search(r"40 index entries; '\w+' finds \S+", output)
 
 

@@ -66,6 +66,15 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """One mail in the mailbox."""
+
+    message_id: str
+    job_id: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What one search in the index answered, and how large the index is."""
 
@@ -81,6 +90,7 @@ class Account:
 
     cases: list[Case]
     receipts: list[Receipt] = field(default_factory=list)
+    mails: list[Mail] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     """What went wrong with the run as a whole."""
     duration_s: float = 0.0
@@ -109,6 +119,11 @@ class Account:
         ids = [receipt.webhook_id for receipts in self.verified.values() for receipt in receipts]
         return len(ids) - len(set(ids))
 
+    @property
+    def repeated_mails(self) -> int:
+        """How many mails repeat a Message-ID."""
+        return len(self.mails) - len({mail.message_id for mail in self.mails})
+
 
 def faults_of(account: Account) -> list[str]:
     """Return a sentence for everything that is missing or does not agree; none if every document is accounted for."""
@@ -117,6 +132,7 @@ def faults_of(account: Account) -> list[str]:
         *_faults_of_receipts(account),
         *_faults_of_cases(account),
         *_faults_of_index(account),
+        *_faults_of_mails(account),
     ]
 
 
@@ -141,11 +157,10 @@ def _fault_of(case: Case, receipts: list[Receipt]) -> str | None:
         return f"no webhook with a good signature arrived; its deliveries are {dict(+case.deliveries)}"
     if told != {case.state}:
         return f"the status URL says {case.state}, the webhook says {', '.join(sorted(told))}"
-    owed = 2 if case.state == "succeeded" else 1
-    if +case.deliveries != {"delivered": owed}:
+    if +case.deliveries != {"delivered": 2}:  # to the archive; to the index, or a mail
         return f"its webhook arrived, but its deliveries are {dict(+case.deliveries)}"
     states = [child.get("state") for child in case.children]
-    if states != ["succeeded"] * (owed - 1):
+    if states != ["succeeded"] * (case.state == "succeeded"):
         return f"its result was handed on to {len(states)} jobs: {states}"
     return None
 
@@ -159,6 +174,20 @@ def _faults_of_index(account: Account) -> Iterator[str]:
         yield f"the index has {account.found.entries} entries of {account.found.documents} jobs for {succeeded} results"
     elif not account.found.names:
         yield f"the index finds nothing for {account.found.query!r}, which is in a document"
+
+
+def _faults_of_mails(account: Account) -> Iterator[str]:
+    known = {case.job_id: case for case in account.cases}
+    for mail in account.mails:
+        case = known.get(mail.job_id)
+        if case is not None and case.state != "failed":
+            yield f"{case.name}: a mail says that it failed, but it {case.state}"
+        if len(mail.recipients) != 1:
+            yield f"the mail {mail.message_id} went to {len(mail.recipients)} recipients at once"
+    mailed = {mail.job_id for mail in account.mails}
+    for case in account.cases:
+        if case.state == "failed" and case.job_id not in mailed:
+            yield f"{case.name} (job {case.job_id}): it failed, and no mail said so"
 
 
 def _faults_of_receipts(account: Account) -> Iterator[str]:

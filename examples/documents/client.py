@@ -50,11 +50,12 @@ class Patience:
             await asyncio.sleep(PAUSE_S)
 
 
-async def process_all(url: str, cases: list[Case], moved: Callable[[], None], patience: Patience) -> None:
+async def process_all(url: str, cases: list[Case], moved: Callable[[], None], patience: Patience | None = None) -> None:
     """Bring every case to its end, at most 16 at a time; `moved` is called whenever one has come further.
 
     What the service refuses is noted in the case and stops nothing else.
     """
+    patience = patience or Patience()
     queue = iter(cases)
     async with _session(url) as session, asyncio.TaskGroup() as tasks:
         for _ in range(min(IN_FLIGHT, len(cases))):

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from mailbox import Mailbox
 from pathlib import Path
 
 import aiohttp
@@ -83,11 +84,12 @@ async def run(workspace: Path, account: Account, crashes: int) -> None:
     """Start receiver and service, process the documents, stop both; what goes wrong is put on the account."""
     _cancel_on_sigterm()
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    async with Receiver(secret, account.receipts) as receiver:
+    async with Receiver(secret, account.receipts) as receiver, Mailbox(account.mails) as mailbox:
         service = Service(config=HERE / "sendoff.yaml", workspace=workspace)
         environment = {
             "DEMO_RECEIVER_URL": receiver.url,
             "DEMO_WEBHOOK_SECRET": secret,
+            "DEMO_MAIL_URL": mailbox.url,
             "DEMO_INDEX_FILE": str(workspace / "index.db"),
         }
         try:

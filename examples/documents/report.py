@@ -128,6 +128,7 @@ def _totals(account: Account) -> str:
     return (
         f"{len(account.cases)} documents: {states['succeeded']} succeeded, {states['failed']} failed{why}\n"
         f"{verified} webhooks verified, {bad} bad signatures, {account.duplicates} duplicates\n"
+        f"{len(account.mails)} mails, {account.repeated_mails} duplicates\n"
         f"{_index(account)}\n"
         f"{lost}"
         f"{account.duration_s:.1f} s, {rate:.0f} documents/s"

@@ -48,8 +48,11 @@ async def test_a_document_is_followed_until_its_deliveries_are_settled(
     world.get(first, payload={"state": "running"})
     world.get(first, payload={"state": "succeeded", "deliveries": {"pending": 1}})
     world.get(then, payload={"state": "succeeded", "deliveries": {"delivered": 1}})
+    world.get(f"{SERVICE}/v1/jobs?parent=one", payload={"items": [{"id": "two", "state": "running"}]})
+    world.get(f"{SERVICE}/v1/jobs/two?wait=30", payload={"id": "two", "state": "succeeded"})
     case = await followed(client, tmp_path)
     assert (case.job_id, case.problem, case.is_settled) == ("one", None, True)
+    assert case.children == [{"id": "two", "state": "succeeded"}]
     (submitted,) = next(calls for (method, _), calls in world.requests.items() if method == "POST")
     assert submitted.kwargs["data"] == b"three words here"
     assert submitted.kwargs["headers"] == {"content-type": "text/plain"}

@@ -1,0 +1,258 @@
+"""The kind `email`: one mail for one recipient over SMTP, once, and what the server's answers mean.
+
+What the mail says stands in `mail`. A connection serves one mail: mails are few, and an idle one is soon closed.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.errors import MessageError
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiosmtplib
+from jinja2 import Template
+
+from destinations import mail
+from destinations.answers import PATIENCE_S
+from destinations.base import Sending
+from destinations.dial import connect, reason_of, sentence_of
+from destinations.egress import OPERATOR, Trust, fault_of_url
+from destinations.templates import TemplateFaultError, compile_template
+from pipeline.config.secret import Secret
+from pipeline.config.settings import RetrySpec
+from pipeline.model import DeliveryReason, Outcome, Verdict
+
+_PORTS = {"smtp": 25, "smtps": 465}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of an email destination; the fields and defaults of `schemas/email.schema.json`."""
+
+    smtp: str
+    from_: str
+    to: tuple[str, ...]
+    starttls: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: Path | None = None
+    subject: str | None = None
+    text: str | None = None
+    text_file: Path | None = None
+    html: str | None = None
+    html_file: Path | None = None
+    attach_result: bool = False
+    attachment_limit: int = 5 * 1024 * 1024
+    timeout: float = 30.0
+    concurrency: int = 2
+    retry: RetrySpec = field(default_factory=lambda: RetrySpec(name="default"))
+
+    @property
+    def is_tls(self) -> bool:
+        """Tell whether TLS begins with the first byte."""
+        return self.smtp.startswith("smtps:")
+
+    @property
+    def upgrade(self) -> str:
+        """Return `auto`, `required` or `never`: whether a plain connection changes to TLS."""
+        return "never" if self.is_tls else self.starttls or ("required" if self.username else "auto")
+
+
+def settings_of(options: Mapping[str, Any]) -> Settings:
+    """Return the settings in validated options; raises ValueError for what cannot be used together."""
+    given = {name: value for name, value in options.items() if name != "from"}
+    settings = Settings(**{**given, "from_": options["from"], "to": tuple(options["to"])})
+    if fault := _fault_of(settings):
+        raise ValueError(fault)
+    _templates_of(settings)
+    return settings
+
+
+def _fault_of(settings: Settings) -> str | None:
+    if fault := fault_of_url(settings.smtp.replace("smtp", "http", 1)):
+        return f"smtp: {fault}"
+    if (settings.username is None) != (settings.password is None):
+        missing = "password" if settings.password is None else "username"
+        return f"{missing}: expected a value, as username and password go together"
+    if settings.is_tls and settings.starttls not in (None, "never"):
+        return "starttls: expected nothing with smtps://, which is TLS from the first byte"
+    for kind in ("text", "html"):
+        if getattr(settings, kind) is not None and getattr(settings, f"{kind}_file") is not None:
+            return f"{kind}_file: expected only one of {kind} and {kind}_file"
+    return None
+
+
+def _templates_of(settings: Settings) -> mail.Templates:
+    text = _template(settings, "text")
+    html = _template(settings, "html", is_html=True)
+    return mail.Templates(
+        subject=_compiled("subject", settings.subject or mail.SUBJECT),
+        text=text or _compiled("text", mail.TEXT),
+        # Whoever writes the text alone wants a mail of text alone.
+        html=html or (None if text else _compiled("html", mail.HTML, is_html=True)),
+    )
+
+
+def _template(settings: Settings, key: str, *, is_html: bool = False) -> Template | None:
+    inline, file = getattr(settings, key), getattr(settings, f"{key}_file")
+    if file is None:
+        return None if inline is None else _compiled(key, inline, is_html=is_html)
+    try:
+        return _compiled(f"{key}_file", file.read_text("utf-8"), is_html=is_html)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{key}_file: expected a readable template in UTF-8, got: {error}") from None
+
+
+def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:
+    try:
+        return compile_template(source, is_html=is_html)
+    except TemplateFaultError as fault:
+        raise ValueError(f"{key}: {fault}") from None
+
+
+class Email:
+    """One mail server, sender and set of templates."""
+
+    def __init__(self, name: str, settings: Settings, *, trust: Trust = OPERATOR) -> None:
+        parts = urlsplit(settings.smtp)
+        self._settings = settings
+        self._trust = trust
+        self._host = parts.hostname or ""
+        self._port = parts.port or _PORTS[parts.scheme]
+        self._domain = settings.from_.rpartition("@")[2]
+        self._templates = _templates_of(settings)
+        self._tls: ssl.SSLContext | None = None
+
+    async def open(self) -> None:
+        """Read the trusted certificates."""
+        self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file)
+
+    async def close(self) -> None:
+        """Do nothing: no connection outlives its mail."""
+
+    def recipients(self) -> tuple[str, ...]:
+        """Return the addresses."""
+        return self._settings.to
+
+    async def send(self, sending: Sending) -> Outcome:
+        """Send one mail to one recipient and say what happened. Cancellation closes its connection and passes on."""
+        try:
+            composed = await asyncio.to_thread(self._compose, sending)
+        except (TemplateFaultError, MessageError, ValueError) as fault:
+            return _failure(DeliveryReason.TEMPLATE_ERROR, str(fault))
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                return await self._exchange(sending.recipient, composed)
+        except aiosmtplib.SMTPException as error:
+            return _judged(error)
+        except (OSError, ValueError) as error:
+            reason = reason_of(error)
+            outcome = _failure(reason, sentence_of(error))
+            return _later(outcome) if reason is DeliveryReason.TIMEOUT else outcome
+
+    def _compose(self, sending: Sending) -> EmailMessage:
+        settings = self._settings
+        return mail.compose(
+            sending,
+            self._templates,
+            sender=settings.from_,
+            domain=self._domain,
+            attachment_limit=settings.attachment_limit if settings.attach_result else None,
+        )
+
+    async def _exchange(self, recipient: str, composed: EmailMessage) -> Outcome:
+        settings = self._settings
+        sock = await connect(self._host, self._port, self._trust)
+        address = sock.getpeername()[0]
+        # start_tls=False: it is decided here, by what is required.
+        client = aiosmtplib.SMTP(
+            hostname=self._host,
+            sock=sock,
+            local_hostname=self._domain,
+            use_tls=settings.is_tls,
+            start_tls=False,
+            tls_context=self._tls,
+            timeout=settings.timeout,
+        )
+        try:
+            await client.connect()
+            if fault := await self._secured(client):
+                return fault
+            if fault := await self._logged_in(client):
+                return fault
+            _, said = await client.sendmail(settings.from_, [recipient], composed.as_bytes())
+            await _goodbye(client)
+            return Outcome(verdict=Verdict.DELIVERED, status=250, body=said.encode(), remote_address=address)
+        finally:
+            client.close()
+            sock.close()
+
+    async def _secured(self, client: aiosmtplib.SMTP) -> Outcome | None:
+        upgrade = self._settings.upgrade
+        await client.ehlo()
+        if upgrade == "never":
+            return None
+        if client.supports_extension("starttls"):
+            await client.starttls(tls_context=self._tls, server_hostname=self._host)
+            await client.ehlo()
+            return None
+        if upgrade == "required":
+            return _failure(DeliveryReason.TLS_ERROR, "the server does not offer STARTTLS, which is required")
+        return None
+
+    async def _logged_in(self, client: aiosmtplib.SMTP) -> Outcome | None:
+        username, password = self._settings.username, self._settings.password
+        if username is None or password is None:
+            return None
+        try:
+            await client.login(username, password.reveal())
+        except aiosmtplib.SMTPResponseException as error:
+            return _failure(DeliveryReason.AUTH_ERROR, _said(error), error.code)
+        except aiosmtplib.SMTPServerDisconnected:
+            raise
+        except aiosmtplib.SMTPException as error:
+            return _failure(DeliveryReason.AUTH_ERROR, str(error))
+        return None
+
+
+async def _goodbye(client: aiosmtplib.SMTP) -> None:
+    # The mail is taken: what goes wrong from here on must not have it sent again.
+    try:
+        await client.quit()
+    except (aiosmtplib.SMTPException, OSError):
+        return
+
+
+def _judged(error: aiosmtplib.SMTPException) -> Outcome:
+    """Return what a refusal means: 4xx and what breaks off is tried again, 5xx is final for this recipient."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused) and error.recipients:
+        error = error.recipients[0]
+    if isinstance(error, aiosmtplib.SMTPTimeoutError):
+        return _later(_failure(DeliveryReason.TIMEOUT, "no answer within the time allowed"))
+    if not isinstance(error, aiosmtplib.SMTPResponseException) or error.code < 400:
+        if isinstance(error.__cause__, ssl.SSLError):
+            return _failure(DeliveryReason.TLS_ERROR, str(error.__cause__))
+        return _failure(DeliveryReason.CONNECTION_RESET, str(error))
+    is_of_the_mail = isinstance(
+        error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError | aiosmtplib.SMTPSenderRefused
+    )
+    if error.code >= 500 and is_of_the_mail:
+        said = _said(error)
+        return Outcome(verdict=Verdict.PERMANENT, reason=DeliveryReason.REJECTED, message=said, status=error.code)
+    return _failure(DeliveryReason.SMTP_ERROR, _said(error), error.code)
+
+
+def _said(error: aiosmtplib.SMTPResponseException) -> str:
+    return f"{error.code} {error.message}".encode("utf-8", "replace").decode()[:500]
+
+
+def _failure(reason: DeliveryReason, message: str, status: int | None = None) -> Outcome:
+    return Outcome(verdict=Verdict.TEMPORARY, reason=reason, message=message[:500], status=status)
+
+
+def _later(outcome: Outcome) -> Outcome:
+    return Outcome(verdict=outcome.verdict, reason=outcome.reason, message=outcome.message, retry_after_s=PATIENCE_S)

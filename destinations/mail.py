@@ -1,0 +1,139 @@
+"""Mails: what a message reads like to a person, as an EmailMessage. Pure; the sending is `email`'s."""
+
+import re
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any
+
+import orjson
+from jinja2 import Template
+
+from destinations.base import Sending
+from destinations.body import Form, make_body
+from destinations.templates import render
+from pipeline.values import value_json
+
+SUBJECT = """
+{%- if batch %}Batch of {{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded
+{%- elif type == "job.succeeded" %}{{ job.function }} succeeded
+{%- else %}{{ job.function }} {{ job.state }}{% if job.reason %}: {{ job.reason }}{% endif %}
+{%- endif %}"""
+
+TEXT = """\
+{% if batch %}
+{{ batch.succeeded }} of {{ batch.total }} jobs of {{ batch.function }} succeeded, {{ batch.failed }} failed.
+
+{% for failure in failures %}
+{{ failure.key or failure.index }}: {{ failure.reason }}
+{% endfor %}
+{{ batch.links.self }}
+{% else %}
+{% if error %}
+{{ error.errorType }}: {{ error.errorMessage }}
+
+{% endif %}
+Function   {{ job.function }}
+State      {{ job.state }}{% if job.reason %} ({{ job.reason }}){% endif %}
+
+Attempt    {{ job.attempt }}
+Accepted   {{ job.created_at }}
+Ended      {{ job.ended_at }}
+Job        {{ job.id }}
+{% if job.tags %}
+Tags       {{ job.tags | join(", ") }}
+{% endif %}
+
+Status     {{ job.links.self }}
+Result     {{ job.links.result }}
+Log        {{ job.links.logs }}
+{% if result is not none %}
+
+{{ result | tojson(indent=2) | truncate(2000, true, " ...") }}
+{% endif %}
+{% endif %}
+"""
+
+HTML = """\
+<!doctype html>
+<html><body style="font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 40em">
+{% if batch %}
+<h1 style="font-size: 1.2em">{{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded</h1>
+<ul>{% for failure in failures %}<li>{{ failure.key or failure.index }}: {{ failure.reason }}</li>{% endfor %}</ul>
+<p><a href="{{ batch.links.self }}">Batch</a></p>
+{% else %}
+<h1 style="font-size: 1.2em">{{ job.function }} {{ job.state }}{% if job.reason %}: {{ job.reason }}{% endif %}</h1>
+{% if error %}<p><strong>{{ error.errorType }}</strong>: {{ error.errorMessage }}</p>{% endif %}
+<table style="border-spacing: 0 2px">
+<tr><td style="padding-right: 1em; color: #666">Attempt</td><td>{{ job.attempt }}</td></tr>
+<tr><td style="padding-right: 1em; color: #666">Accepted</td><td>{{ job.created_at }}</td></tr>
+<tr><td style="padding-right: 1em; color: #666">Ended</td><td>{{ job.ended_at }}</td></tr>
+<tr><td style="padding-right: 1em; color: #666">Job</td><td>{{ job.id }}</td></tr>
+</table>
+<p><a href="{{ job.links.self }}">Status</a> &middot; <a href="{{ job.links.result }}">Result</a> &middot;
+<a href="{{ job.links.logs }}">Log</a></p>
+{% if result is not none %}
+<pre style="background: #f5f5f5; padding: 1em; white-space: pre-wrap">
+{{- result | tojson(indent=2) | truncate(2000, true, " ...") -}}
+</pre>
+{% endif %}
+{% endif %}
+</body></html>
+"""
+
+_LONGEST_SUBJECT = 500
+_ATTACHABLE = re.compile(r"([a-z0-9.+-]+)/([a-z0-9.+-]+)")
+_SUFFIXES = {"application/json": ".json", "text/plain": ".txt", "text/html": ".html", "application/pdf": ".pdf"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Templates:
+    """The three templates of a mail."""
+
+    subject: Template
+    text: Template
+    html: Template | None
+
+
+def seen_by_templates(sending: Sending) -> dict[str, Any]:
+    """Return what templates see of a message: the body of a webhook, with the result always as its value."""
+    message = sending.message
+    body = orjson.loads(make_body(Form.MESSAGE, message, base_url=sending.base_url, inline_limit=0).content)
+    result = None if message.result is None else orjson.loads(value_json(message.result))
+    inside = body["data"]
+    facts = {"type": body["type"], "timestamp": body["timestamp"], "job": inside["job"], "error": inside["error"]}
+    return facts | {"result": result, "batch": None, "failures": []}
+
+
+def compose(
+    sending: Sending, templates: Templates, *, sender: str, domain: str, attachment_limit: int | None
+) -> EmailMessage:
+    """Return the mail for one recipient; TemplateFaultError where a template fails.
+
+    Its Message-ID is the delivery's: the same in every attempt, so that a repeat can be told. The result is attached
+    where it is not larger than `attachment_limit` bytes.
+    """
+    seen = seen_by_templates(sending)
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = sender
+    mail["To"] = sending.recipient
+    mail["Subject"] = " ".join(render(templates.subject, seen).split())[:_LONGEST_SUBJECT]
+    mail["Date"] = sending.started_at
+    mail["Message-ID"] = f"<{sending.delivery_id}@{domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Sendoff-Job-Id"] = sending.message.job_id
+    mail["X-Sendoff-Message-Id"] = sending.message.id
+    mail.set_content(render(templates.text, seen))
+    if templates.html is not None:
+        mail.add_alternative(render(templates.html, seen), subtype="html")
+    result = sending.message.result
+    if result is not None and attachment_limit is not None and len(result.body) <= attachment_limit:
+        _attach(mail, sending, (result.content_type or "").partition(";")[0].strip().lower(), result.body)
+    return mail
+
+
+def _attach(mail: EmailMessage, sending: Sending, content_type: str, content: bytes) -> None:
+    found = _ATTACHABLE.fullmatch(content_type)
+    main, sub = found.groups() if found and found[1] != "multipart" else ("application", "octet-stream")
+    name = f"{sending.message.function}{_SUFFIXES.get(content_type, '')}"
+    mail.add_attachment(content, maintype=main, subtype=sub, filename=name)

@@ -1,0 +1,48 @@
+"""Templates: Jinja2 in its sandbox, with bounded output. They are the operator's own; what they show is anybody's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+NAMES = frozenset({"type", "timestamp", "job", "batch", "result", "error", "failures"})
+"""What templates see."""
+LARGEST = 256 * 1024
+"""The most characters that a template may make."""
+
+
+class TemplateFaultError(Exception):
+    """A template cannot be read, or not be filled in; the message is for its author."""
+
+
+def compile_template(source: str, *, is_html: bool = False) -> Template:
+    """Return a template; TemplateFaultError for bad syntax and for names that no template sees."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=is_html, trim_blocks=True, lstrip_blocks=True
+    )
+    try:
+        unknown = find_undeclared_variables(environment.parse(source)) - NAMES - environment.globals.keys()
+        if unknown:
+            known = ", ".join(sorted(NAMES))
+            raise TemplateFaultError(f"knows only {known}, not {', '.join(sorted(unknown))}")
+        return environment.from_string(source)
+    except TemplateError as error:
+        raise TemplateFaultError(f"{type(error).__name__}: {error}") from error
+
+
+def render(template: Template, seen: Mapping[str, Any]) -> str:
+    """Return the template filled in; TemplateFaultError where that fails or makes more than LARGEST characters."""
+    pieces, size = [], 0
+    try:
+        for piece in template.generate(seen):
+            size += len(piece)
+            if size > LARGEST:
+                raise TemplateFaultError(f"makes more than {LARGEST} characters")
+            pieces.append(piece)
+    except TemplateFaultError:
+        raise
+    except Exception as error:  # a template is a program: whatever it raises is its own fault
+        raise TemplateFaultError(f"{type(error).__name__}: {error}") from error
+    return "".join(pieces)
