@@ -62,7 +62,7 @@ class App:
         self._clock = clock
         self._telemetry = telemetry
         self.catalog = Catalog.load(config.functions)
-        _check_functions(config, self.catalog)
+        check_functions(config, self.catalog)
         self._destinations = make_destinations(config.destinations, kinds)
         routes = _routes(config.destinations, self._destinations)
         room = Room(config.store, config.service.disk_floor, clock)
@@ -268,7 +268,7 @@ def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
     return replace(config, service=replace(service, port=port)), listener
 
 
-def _check_functions(config: Config, catalog: Catalog) -> None:
+def check_functions(config: Config, catalog: Catalog) -> None:
     """Raise ConfigurationError for destinations whose function is not in the catalogue."""
     names = {function.name for function in catalog}
     wanted = {

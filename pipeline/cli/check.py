@@ -3,9 +3,11 @@
 import argparse
 import os
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.config.settings import Config, Target
+from pipeline.functions.catalog import Catalog
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,12 +20,17 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Print a summary and return 0; raises ConfigurationError with every fault."""
     from destinations.registry import builtin_kinds  # noqa: PLC0415 - the kinds import aiohttp, other commands need not
+    from pipeline.app import check_functions  # noqa: PLC0415 - likewise
     from pipeline.config.load import load_config  # noqa: PLC0415 - jsonschema is not for every command either
 
     config = load_config(args.config, environ=os.environ, kinds=builtin_kinds(), cwd=Path.cwd())
+    # A configuration may be checked where its functions are not.
+    catalog = Catalog.load(config.functions) if config.functions.directory.is_dir() else None
+    if catalog is not None:
+        check_functions(config, catalog)
     name = config.path and (args.config or config.path.name)
     print(f"{name}: ok" if name else "no sendoff.yaml, the defaults: ok")
-    for line in (*_summary(config), *_warnings(config)):
+    for line in (*_summary(config), *_warnings(config), *_missing(config, catalog)):
         print(line)
     return 0
 
@@ -33,7 +40,8 @@ def _summary(config: Config) -> Iterator[str]:
     yield f"  service       http://{service.host}:{service.port}"
     yield f"  store         {config.store}"
     named = ", ".join(config.functions.settings)
-    yield f"  functions     {config.functions.directory}" + (f" (settings: {named})" if named else "")
+    is_there = "" if config.functions.directory.is_dir() else ", which is not there"
+    yield f"  functions     {config.functions.directory}{is_there}" + (f" (settings: {named})" if named else "")
     destinations = (f"{name} ({destination.kind})" for name, destination in config.destinations.items())
     yield f"  destinations  {', '.join(destinations) or 'none'}"
 
@@ -46,6 +54,15 @@ def _warnings(config: Config) -> Iterator[str]:
             if targets and not is_background:
                 yield f"warning: {place}.{key}: serves only calls made jobs by Prefer, as {name} is synchronous"
             yield from (f"warning: {place}.{key}: {warning}" for warning in filter(None, map(_of_filter, targets)))
+
+
+def _missing(config: Config, catalog: Catalog | None) -> Iterator[str]:
+    names = [function.name for function in catalog or ()]
+    for name in config.functions.settings:
+        if catalog is not None and name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = f" (nearest: {near[0]})" if near else ""
+            yield f"warning: functions.settings.{name}: there is no such function in the folder{hint}"
 
 
 def _of_filter(target: Target) -> str | None:

@@ -26,7 +26,7 @@ def test_a_good_file_is_ok_and_summed_up(tmp_path: Path) -> None:
         "sendoff.yaml: ok",
         "  service       http://127.0.0.1:8888",
         f"  store         {tmp_path}/data/sendoff.db",
-        f"  functions     {tmp_path}/functions (settings: a-background)",
+        f"  functions     {tmp_path}/functions, which is not there (settings: a-background)",
         "  destinations  hook (webhook)",
     ]
 
@@ -56,6 +56,8 @@ def test_without_a_file_the_defaults_are_ok(tmp_path: Path) -> None:
 def test_what_is_allowed_but_hardly_meant_is_a_warning(tmp_path: Path) -> None:
     settings = "functions: {settings: {a: {on_success: [{to: hook, when: {properties: {x: {minimum: 1}}}}]}}}\n"
     (tmp_path / "sendoff.yaml").write_text(HOOK + settings)
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "a.py").touch()
     done = sendoff(tmp_path, "check", SECRET=SENT)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
@@ -65,6 +67,31 @@ def test_what_is_allowed_but_hardly_meant_is_a_warning(tmp_path: Path) -> None:
             "so that it may match everything"
         ),
     ]
+
+
+def test_a_destination_whose_function_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "index-background.py").touch()
+    (tmp_path / "sendoff.yaml").write_text(
+        "functions: {settings: {indx-background: {timeout: 1m}}}\n"
+        "destinations: {next: {type: function, function: index-background}}\n"
+    )
+    done = sendoff(tmp_path, "check")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        (
+            "warning: functions.settings.indx-background: there is no such function in the folder "
+            "(nearest: index-background)"
+        ),
+    )
+    (tmp_path / "functions" / "index-background.py").rename(tmp_path / "functions" / "other.py")
+    for command in ("check", "serve"):
+        done = sendoff(tmp_path, command)
+        assert done.returncode == 78
+        assert done.stderr == (
+            f"{tmp_path}/sendoff.yaml:1:1: destinations.next.function: "
+            f"expected a function in {tmp_path}/functions, got 'index-background', which is not there\n"
+        )
 
 
 def test_wrong_usage_exits_2(tmp_path: Path) -> None:
