@@ -29,7 +29,7 @@ START_LIMIT_S = 30.0
 KILL_AFTER_S = 5.0
 PIPES_AFTER_S = 1.0
 _REPORT_AFTER_S = 1.0  # how long a closed channel may wait for the guard's word
-_PROGRAM = Path(__file__).parent / "workers" / "python.py"
+_PROGRAM = Path(__file__).parent / "workers" / "sendoff_python"
 _MEMORY_MB = 1024
 
 

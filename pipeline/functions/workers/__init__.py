@@ -1,1 +1,1 @@
-"""The worker programs, one standard-library file for each language; nothing here is imported by the service."""
+"""The worker programs, one folder of standard-library files for each language; the service imports none of them."""
