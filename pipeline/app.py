@@ -25,6 +25,7 @@ from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut, Route
 from pipeline.services.intake import Intake
 from pipeline.services.leases import Leases
+from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
 from pipeline.services.rescuer import Rescuer
@@ -73,6 +74,7 @@ class App:
         ids = IdSource(clock, seed)
         leases = Leases(NODE, clock, ids)
         changes = Changes(clock)
+        self._progress = ProgressNotes(self.store, changes, clock)
         self._promoter = Promoter(self.store, clock)
         self.deliverer = Deliverer(
             leases=leases,
@@ -101,6 +103,7 @@ class App:
             deliverer=self.deliverer,
             promoter=self._promoter,
             changes=changes,
+            progress=self._progress,
             clock=clock,
             telemetry=telemetry,
         )
@@ -140,6 +143,7 @@ class App:
             deliverer=self.deliverer,
             routes=self._routes,
             changes=self._changes,
+            progress=self._progress,
             clock=self._clock,
             ids=self._ids,
             telemetry=self._telemetry,
@@ -154,8 +158,9 @@ class App:
             await destination.open()
         await self.rescuer.take_back()
         await self._count_backlogs()
-        for serve in (self.worker.serve, self.deliverer.serve, self._promote, self.rescuer.serve, self.pruner.serve):
-            self._spawn(serve)
+        self._spawn(self._promote)
+        for service in (self.worker, self.deliverer, self._progress, self.rescuer, self.pruner):
+            self._spawn(service.serve)
 
     async def _count_backlogs(self) -> None:
         for name, count in (await self.store.queued_jobs()).items():

@@ -161,6 +161,15 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a run last said of how far it is, in units of its own."""
+
+    done: float | None = None
+    total: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One run as the function process needs to know it; `event` is the event's JSON, passed on byte for byte."""
 
@@ -217,6 +226,8 @@ class Job:
     replay_of: str | None
     depth: int
     error: RunError | None
+    progress: Progress | None = None
+    """As stored: what its current run last said, or its last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,8 +82,16 @@ class FunctionSettings:
     background: bool | None = None
     timeout: float | None = None
     """Default: 10 s for a synchronous function, 15 min for a background one."""
+    memory: int = 1024 * 1_000_000
+    """What a worker process may use, its descendants included."""
     concurrency: int | None = None
     """Worker processes at the most; default: the number of CPUs."""
+    async_concurrency: int = 1
+    """Runs of an async handler in one process at once."""
+    max_runs: int = 1000
+    """After so many runs a worker process is replaced."""
+    idle_timeout: float = 300.0
+    """So long a worker process is kept without a run."""
     env: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
     """Variables of the workers' environment, besides the few that every worker has."""
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(waits=(60.0, 120.0)))
@@ -101,6 +109,8 @@ class FunctionsSettings:
     """Where the functions are, and the settings of those that have any."""
 
     directory: Path
+    python: Path | None = None
+    """The interpreter that runs them; None is the service's own."""
     settings: Mapping[str, FunctionSettings] = field(default_factory=lambda: MappingProxyType({}))
 
     def of(self, name: str) -> FunctionSettings:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import NamedTuple, Self
 
 from pipeline.config.settings import FunctionsSettings
 from pipeline.errors import BadNameError, ConfigurationError, Fault, UnknownFunctionError
@@ -24,6 +24,8 @@ class Function:
     path: Path
     folder: Path
     is_background: bool
+    is_async: bool = False
+    """Whether the file itself defines `async def handler`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +49,15 @@ class Catalog:
         found: dict[str, Function] = {}
         notes: list[str] = []
         for name, (path,) in sorted(candidates.items()):
-            says_background, note = _read(path)
+            traits, note = _read(path)
             notes += [note] if note else []
             wanted = settings.of(name).background
             found[name] = Function(
                 name=name,
                 path=path,
                 folder=path.parent,
-                is_background=(name.endswith(_SUFFIX) or says_background) if wanted is None else wanted,
+                is_background=(name.endswith(_SUFFIX) or traits.says_background) if wanted is None else wanted,
+                is_async=traits.is_async,
             )
         return cls(functions=MappingProxyType(found), warnings=tuple(notes))
 
@@ -103,17 +106,25 @@ def _ambiguous(name: str, paths: list[Path]) -> Fault:
     return Fault(file=str(paths[-1]), line=1, column=1, path="", message=message)
 
 
-def _read(path: Path) -> tuple[bool, str | None]:
-    """Tell whether the file's own CONFIG says background, and what is wrong with the file."""
+class _Traits(NamedTuple):
+    """What a function's file says of it."""
+
+    says_background: bool = False
+    is_async: bool = False
+
+
+def _read(path: Path) -> tuple[_Traits, str | None]:
+    """Return what the file says of the function, and what is wrong with the file."""
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
-        return False, f"{path}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
+        return _Traits(), f"{path}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         # Null bytes are a ValueError, absurd nesting one of the last two: all are the file's own fault.
-        return False, f"{path}:1:1: cannot be read: {error}"
-    return any(map(_is_background_config, tree.body)), None
+        return _Traits(), f"{path}:1:1: cannot be read: {error}"
+    is_async = any(isinstance(each, ast.AsyncFunctionDef) and each.name == "handler" for each in tree.body)
+    return _Traits(any(map(_is_background_config, tree.body)), is_async), None
 
 
 def _is_background_config(statement: ast.stmt) -> bool:

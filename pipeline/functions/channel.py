@@ -5,6 +5,7 @@ A frame is a header (kind, run, length of the head, length of the body), a small
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from struct import Struct
@@ -23,7 +24,7 @@ class Kind(IntEnum):
     CALL = 1
     """Service to worker: run this. Head: the call's facts; body: the event."""
     READY = 2
-    """The module is loaded."""
+    """The module is loaded. Head: whether the handler is async; none means that it is not."""
     UNLOADED = 3
     """The module cannot be loaded, the worker ends. Head: the error."""
     STARTED = 4
@@ -34,6 +35,10 @@ class Kind(IntEnum):
     """The handler returned a response. Head: status and headers; body: the decoded body."""
     FAILED = 7
     """The run failed. Head: reason, error, and whether for good."""
+    CANCEL = 8
+    """Service to worker: cancel the task of this run, which is an async handler's."""
+    PROGRESS = 9
+    """How far the run is. Head: done, total, note."""
 
 
 OnFrame = Callable[[int, int, bytes, bytes], None]
@@ -64,7 +69,7 @@ class Channel:
         self._on_end = on_end
         self._chunks: list[bytes] = []
         self._missing = 0
-        self._unsent: memoryview | None = None
+        self._unsent: deque[memoryview] = deque()
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._read)
 
@@ -78,6 +83,9 @@ class Channel:
         if self.is_closed:
             return False
         start = HEADER.pack(kind, run, len(head), len(body)) + head
+        if self._unsent:  # the frame of another run is still on its way
+            self._unsent.append(memoryview(start + body))
+            return True
         try:
             is_small = len(body) <= _COPY_LIMIT
             sent = self._socket.send(start + body) if is_small else self._socket.sendmsg((start, body))
@@ -86,7 +94,7 @@ class Channel:
         except OSError:
             return False
         if sent < len(start) + len(body):
-            self._unsent = memoryview(start + body)[sent:]
+            self._unsent.append(memoryview(start + body)[sent:])
             self._loop.add_writer(self._socket.fileno(), self._write)
         return True
 
@@ -102,21 +110,21 @@ class Channel:
             self._loop.remove_reader(self._socket.fileno())
             self._loop.remove_writer(self._socket.fileno())
             self._socket.close()
-        self._unsent = None
+        self._unsent.clear()
         self._chunks.clear()
 
     def _write(self) -> None:
-        if self._unsent is None:
-            return
         try:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            while self._unsent:
+                left = self._unsent[0][self._socket.send(self._unsent[0]) :]
+                self._unsent.popleft()
+                if left:
+                    self._unsent.appendleft(left)
         except BlockingIOError:
             return
         except OSError:
-            self._unsent = None  # the reader is told as well, and says what happened
-        if not self._unsent:
-            self._unsent = None
-            self._loop.remove_writer(self._socket.fileno())
+            self._unsent.clear()  # the reader is told as well, and says what happened
+        self._loop.remove_writer(self._socket.fileno())
 
     def _read(self) -> bool:
         """Read once, which bounds the time taken from others; return whether there was anything."""

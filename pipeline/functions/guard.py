@@ -3,11 +3,13 @@
 Run as `python -I -S guard.py FD`: standard library only, one thread. FD is a SOCK_SEQPACKET socket; orders come in and
 reports go out as one JSON object a packet; its end means that the service is gone.
 
-    orders   {"start": n, "argv": [], "env": {}, "cwd": "", "limits": {}} with the descriptors channel, stdout, stderr
+    orders   {"start": n, "argv": [], "env": {}, "cwd": "", "limits": {}, "memory": bytes} with the descriptors channel,
+             stdout, stderr; `limits` are rlimits, `memory` is what its processes may use together
              {"signal": s, "worker": n}   to the worker's process group
              {"kill": n}                  with all its descendants
              {"hunt": [marker, ...]}      for what an earlier guard's workers left behind
     reports  {"ready": pid}   {"pid": pid, "worker": n}   {"exit": {"code" or "signal" or "error": x}, "worker": n}
+             {"memory": bytes, "worker": n}   it used more than it may, and is being killed
 """
 
 import ctypes
@@ -28,7 +30,9 @@ CHANNEL_FD = 3
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 MAX_PACKET = 256 * 1024
+PAGE = os.sysconf("SC_PAGE_SIZE")
 SWEEP_PAUSE_S = 0.02
+LOOK_S = 0.25  # between two looks at the workers' memory
 HUNTS = 5
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)
 
@@ -52,6 +56,8 @@ class Guard:
         self.control = control
         self.pid = os.getpid()
         self.workers: dict[int, int] = {}  # the living ones: process id -> number
+        self.memory: dict[int, int] = {}  # process id -> how many bytes it and its descendants may use
+        self.next_look = 0.0
         self.sessions: dict[int, int] = {}  # session -> number; kept until the worker's strays are gone
         self.markers: dict[str, int] = {}  # the same by marker
         self.strays: dict[tuple[int, str], int] = {}  # who was a worker's, should it be orphaned later
@@ -72,15 +78,22 @@ class Guard:
         try:
             self.report({"ready": self.pid})
             while True:
-                ready = poll.poll(SWEEP_PAUSE_S * 1000 if self.dying or self.hunts else None)
+                ready = poll.poll(self.pause_ms())
                 if any(fd == awake for fd, _ in ready):
                     os.read(awake, 4096)
                 self.reap()
                 if any(fd == self.control.fileno() for fd, _ in ready):
                     self.obey()
+                self.look()
                 self.sweep()
         except ServiceGoneError:
             self.kill_all()
+
+    def pause_ms(self) -> float | None:
+        """Return how long to wait for an order or a death."""
+        if self.dying or self.hunts:
+            return SWEEP_PAUSE_S * 1000
+        return LOOK_S * 1000 if self.memory else None
 
     def report(self, report: dict[str, Any]) -> None:
         try:
@@ -118,6 +131,7 @@ class Guard:
         for fd in fds:
             os.close(fd)
         self.workers[pid] = self.sessions[pid] = number
+        self.memory[pid] = order["memory"]
         self.markers[order["env"].get(MARKER, "")] = number
         self.report({"pid": pid, "worker": number})
 
@@ -137,9 +151,28 @@ class Guard:
                 return
             number = self.workers.pop(pid, None)
             if number is not None:
+                del self.memory[pid]
                 self.dying.add(number)
                 code = os.waitstatus_to_exitcode(status)
                 self.report({"exit": {"code": code} if code >= 0 else {"signal": -code}, "worker": number})
+
+    def look(self) -> None:
+        """Have every worker killed that uses more memory than it may, its descendants counted in."""
+        now = time.monotonic()
+        if not self.memory or now < self.next_look:
+            return
+        self.next_look = now + LOOK_S
+        used = {pid: memory_of_tree(pid) for pid in self.memory}
+        for orphan in set(children(self.pid)) - self.workers.keys():
+            owner = self.markers.get(marker_of(orphan))
+            for pid, number in self.workers.items():
+                if number == owner:
+                    used[pid] += memory_of_tree(orphan)
+        for pid, limit in self.memory.items():
+            number = self.workers[pid]
+            if used[pid] > limit and number not in self.dying:
+                self.dying.add(number)
+                self.report({"memory": used[pid], "worker": number})
 
     def sweep(self) -> None:
         """Kill what belongs to dying workers; one is forgotten once a look at all processes finds none of its own."""
@@ -186,6 +219,7 @@ class Guard:
         self.control.close()
         while True:
             self.workers.clear()  # nobody is left to report to
+            self.memory.clear()
             self.reap()
             children = children_of(living())
             todo = list(children.get(self.pid, ()))
@@ -247,6 +281,27 @@ def children_of(processes: dict[int, Entry]) -> dict[int, list[int]]:
     for pid, entry in processes.items():
         children.setdefault(entry.parent, []).append(pid)
     return children
+
+
+def memory_of_tree(pid: int) -> int:
+    """Return the resident bytes of a process and all its descendants; what they share counts for each."""
+    total, todo = 0, [pid]
+    while todo:
+        pid = todo.pop()
+        todo += children(pid)
+        with suppress(OSError), open(f"/proc/{pid}/statm", "rb") as file:
+            total += int(file.read().split()[1]) * PAGE
+    return total
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of one process, without a look at all others; none on a kernel that does not list them."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    return found
 
 
 def marker_of(pid: int) -> str:

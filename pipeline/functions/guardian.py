@@ -29,6 +29,9 @@ class Listener(Protocol):
     def on_pid(self, pid: int) -> None:
         """The process runs."""
 
+    def on_memory(self, used: int) -> None:
+        """It used so many bytes, more than it may, and is being killed for it."""
+
     def on_exit(self, how: str) -> None:
         """The process has ended: `exit code 3`, `signal SIGSEGV`, or why it never ran."""
 
@@ -44,6 +47,9 @@ class Order:
     env: Mapping[str, str]
     cwd: str
     limits: Mapping[str, int]
+    """Resource limits, by the names of RLIMIT_*."""
+    memory: int
+    """The resident bytes that it may use, its descendants included."""
     fds: tuple[int, int, int]
     """Channel, stdout, stderr. They belong to the Guardian, which closes them."""
 
@@ -105,6 +111,7 @@ class Guardian:
                 "env": {**order.env, MARKER: _marker(number)},
                 "cwd": order.cwd,
                 "limits": order.limits,
+                "memory": order.memory,
             }
         )
         self._send(packet, order.fds)
@@ -177,6 +184,9 @@ class Guardian:
         elif "pid" in report:
             if listener := self._listeners.get(report["worker"]):
                 listener.on_pid(report["pid"])
+        elif "memory" in report:
+            if listener := self._listeners.get(report["worker"]):
+                listener.on_memory(report["memory"])
         elif ended := self._listeners.pop(report["worker"], None):
             ended.on_exit(_how(**report["exit"]))
 

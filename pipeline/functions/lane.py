@@ -3,42 +3,41 @@
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from math import ceil
 
 from pipeline.clock import Clock
 from pipeline.errors import BusyError, GuardError
 from pipeline.functions import outcomes
 from pipeline.functions.alarms import Alarm, Alarms
-from pipeline.functions.catalog import Function
+from pipeline.functions.launch import Launch
 from pipeline.functions.output import RawOutput
 from pipeline.functions.process import Owner, Process, State
 from pipeline.functions.turn import Turn
 
 MOST_LOST = 2
 
-MakeProcess = Callable[[Function, Owner], Process]
+MakeProcess = Callable[[Launch, Owner], Process]
 
 
 class Lane:
     """Starts processes on demand, up to `size`, and gives each turn to the one that was used last."""
 
-    def __init__(
-        self, function: Function, *, size: int, is_5xx_failure: bool, make: MakeProcess, alarms: Alarms
-    ) -> None:
-        self.function = function
+    def __init__(self, launch: Launch, *, size: int, make: MakeProcess, alarms: Alarms) -> None:
+        self.launch = launch
         self.size = size
-        self.is_5xx_failure = is_5xx_failure
         self.processes: set[Process] = set()
         self._make = make
         self._alarms = alarms
         self._clock: Clock = alarms.clock
-        self._idle: list[Process] = []
+        self._free: list[Process] = []
+        self._successors: dict[Process, Process] = {}
         self._waiting: deque[Turn] = deque()
         self._is_closed = False
 
     @property
     def running(self) -> int:
         """Return the number of runs under way."""
-        return sum(process.state is State.BUSY for process in self.processes)
+        return sum(process.in_hand for process in self.processes if process.state is State.BUSY)
 
     @property
     def waiting(self) -> int:
@@ -46,10 +45,14 @@ class Lane:
         return sum(not turn.future.done() for turn in self._waiting)
 
     def enter(self, turn: Turn) -> None:
-        """Give the turn to an idle process at once, or have it wait for one."""
-        # While somebody waits no process is idle, so nobody is overtaken here.
-        while self._idle:
-            if self._idle.pop().give(turn):
+        """Give the turn to a process with room at once, or have it wait for one."""
+        # While somebody waits no process has room, so nobody is overtaken here.
+        while self._free:
+            process = self._free[-1]
+            is_given = process.has_room and process.give(turn)
+            if not (is_given and process.has_room):
+                self._free.pop()
+            if is_given:
                 return
         if self._is_closed:
             turn.end(outcomes.returned(None, self._clock.now()), None)
@@ -60,8 +63,8 @@ class Lane:
     def leave(self, turn: Turn) -> None:
         """Forget a turn whose caller has gone: its run, if it has begun, is ended in the background."""
         process = turn.process
-        if process is not None and process.is_running(turn):
-            process.stop(None)
+        if process is not None:
+            process.break_off(turn, None)
 
     def limit_wait(self, turn: Turn, seconds: float) -> Alarm:
         """Have `turn` fail with BusyError if no slot came free for it in `seconds`; the caller removes the alarm."""
@@ -73,7 +76,9 @@ class Lane:
             if turn in islice(self._waiting, self._starting()):  # it has a slot, which is only not up yet
                 alarm.set(seconds, ring)
                 return
-            turn.fail(BusyError(f"no worker process of {self.function.name!r} came free within {seconds:g} seconds"))
+            turn.fail(
+                BusyError(f"no worker process of {self.launch.function.name!r} came free within {seconds:g} seconds")
+            )
 
         alarm.set(seconds, ring)
         return alarm
@@ -82,7 +87,8 @@ class Lane:
         """Return every run and every waiting call; the processes are the guard's to kill."""
         self._is_closed = True
         processes, self.processes = self.processes, set()
-        self._idle.clear()
+        self._free.clear()
+        self._successors.clear()
         for process in processes:
             process.drop()
         while turn := self._next():
@@ -91,19 +97,29 @@ class Lane:
     # -- what the processes tell
 
     def on_free(self, process: Process) -> None:
-        turn = self._next()
-        if turn is None:
-            self._idle.append(process)
-        elif not process.give(turn):
-            self._waiting.appendleft(turn)  # the process has ended; its place is filled once the guard says so
+        if process.is_worn and self._is_replaced(process):
+            return
+        while process.has_room:
+            turn = self._next()
+            if turn is None:
+                if process not in self._free:
+                    self._free.append(process)
+                return
+            if not process.give(turn):
+                self._waiting.appendleft(turn)  # the process has ended; its place is filled once the guard says so
+                return
+
+    def on_idle(self, process: Process) -> None:
+        self._retire(process)
 
     def take_back(self, turn: Turn, how: str) -> None:
         self._lose(turn, None, how)
 
     def on_ended(self, process: Process) -> None:
         self.processes.discard(process)
-        if process in self._idle:
-            self._idle.remove(process)
+        self._successors.pop(process, None)
+        if process in self._free:
+            self._free.remove(process)
         if process.has_failed_to_start and (turn := self._next()):
             raw = process.take_output()
             if process.start_failure is not None:
@@ -130,20 +146,49 @@ class Lane:
                 return turn
         return None
 
+    def _is_replaced(self, process: Process) -> bool:
+        """Retire a worn process once it is not missed; tell whether it is.
+
+        While turns wait it goes on until a successor is ready, so that nobody waits for a process to start.
+        """
+        if self._waiting and not self._is_closed:
+            successor = self._successors.get(process)
+            if successor is None:
+                if (started := self._start()) is not None:
+                    self._successors[process] = started
+                return False
+            if successor.state is State.STARTING:
+                return False
+        self._retire(process)
+        return True
+
+    def _retire(self, process: Process) -> None:
+        if process in self._free:
+            self._free.remove(process)
+        process.retire()
+
     def _starting(self) -> int:
-        return sum(process.state is State.STARTING for process in self.processes)
+        """Return how many turns the starting processes will take."""
+        starting = sum(process.state is State.STARTING for process in self.processes)
+        return starting * self.launch.capacity
 
     def _start_missing(self) -> None:
-        """Start as many processes as turns wait that no starting process is meant for."""
-        room = self.size - len(self.processes)
-        if room <= 0 or self._is_closed:
-            return
-        for _ in range(min(self.waiting - self._starting(), room)):
-            process = self._make(self.function, self)
-            try:
-                process.start()
-            except (GuardError, OSError) as error:  # OSError: no descriptors left
-                while turn := self._next():
-                    turn.fail(GuardError(f"no worker process can be started: {error}"))
+        """Start as many processes as are needed for the turns that no starting process is meant for."""
+        leaving = sum(process.is_retired or process in self._successors for process in self.processes)
+        room = self.size - len(self.processes) + leaving
+        missing = ceil((self.waiting - self._starting()) / self.launch.capacity)
+        for _ in range(0 if self._is_closed else min(missing, room)):
+            if self._start() is None:
                 return
-            self.processes.add(process)
+
+    def _start(self) -> Process | None:
+        """Start a process; where that cannot be, all who wait for one hear of it."""
+        process = self._make(self.launch, self)
+        try:
+            process.start()
+        except (GuardError, OSError) as error:  # OSError: no descriptors left
+            while turn := self._next():
+                turn.fail(GuardError(f"no worker process can be started: {error}"))
+            return None
+        self.processes.add(process)
+        return process

@@ -1,6 +1,7 @@
 """From what a worker process says, or how it ended, to the outcome of its run."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,10 +14,13 @@ from pipeline import strictjson
 from pipeline.errors import BadJsonError
 from pipeline.functions.output import RawOutput, lines_of
 from pipeline.functions.wire import check_head
-from pipeline.model import Call, JobReason, Output, Result, RunError, RunOutcome, RunState
+from pipeline.model import Call, JobReason, Output, Progress, Result, RunError, RunOutcome, RunState
 from pipeline.retry_after import retry_after_s
 
 LARGE = 256 * 1024
+NOTE_LIMIT = 1000
+"""So many characters of a note on a run's progress are kept."""
+_MEGABYTE = 1_000_000
 _CACHED_HEAD = 512
 _NO_OUTPUT = Output()
 _JSON_HEADERS = (("content-type", "application/json"),)
@@ -116,6 +120,39 @@ def timed_out(call: Call, now: datetime) -> Failure:
     moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     message = f"{moment} {call.id} Task timed out after {call.timeout_s:.2f} seconds"
     return Failure(reason=JobReason.TIMEOUT, error=RunError(type="Sandbox.Timedout", message=message))
+
+
+def out_of_memory(used: int, limit: int) -> Failure:
+    """Return the failure of the runs of a process that used more memory than it may."""
+    message = (
+        f"the function's processes used {used / _MEGABYTE:.0f} MB, more than the {limit / _MEGABYTE:.0f} MB allowed"
+    )
+    return Failure(reason=JobReason.OUT_OF_MEMORY, error=RunError(type="Runtime.OutOfMemory", message=message))
+
+
+def broken_off(failure: Failure | None, started_at: datetime | None, ended_at: datetime) -> RunOutcome:
+    """Return the outcome of a run that was ended for `failure`, or, None, because nobody wants it any more."""
+    if failure is not None:
+        return failed(failure, started_at, ended_at)
+    return RunOutcome(state=RunState.CANCELLED, started_at=started_at, ended_at=ended_at)
+
+
+def progress_of(head: bytes) -> Progress:
+    """Read how far a worker says that its run is; what it cannot mean is left out."""
+    try:
+        said = orjson.loads(head)
+        done, total, note = said["done"], said["total"], said["note"]
+    except (ValueError, TypeError, KeyError):
+        return Progress()
+    return Progress(
+        done=_number_or_none(done), total=_number_or_none(total), note=None if note is None else str(note)[:NOTE_LIMIT]
+    )
+
+
+def _number_or_none(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    return None
 
 
 async def settle(ended: Ended, call: Call, *, is_5xx_failure: bool) -> RunOutcome:

@@ -8,13 +8,13 @@ from itertools import count
 from pipeline.clock import Clock
 from pipeline.config.settings import FunctionsSettings
 from pipeline.functions.alarms import Alarms
-from pipeline.functions.catalog import Catalog, Function
-from pipeline.functions.environment import worker_environment
+from pipeline.functions.catalog import Catalog
 from pipeline.functions.guardian import Guardian
 from pipeline.functions.lane import Lane
+from pipeline.functions.launch import Launch
 from pipeline.functions.outcomes import settle
 from pipeline.functions.process import Owner, Process
-from pipeline.functions.turn import Turn
+from pipeline.functions.turn import OnProgress, Turn
 from pipeline.model import Call, RunOutcome
 
 
@@ -55,7 +55,13 @@ class Pool:
         await self._alarms.close()
 
     def size(self, function_name: str) -> int:
-        """Return how many runs of a function may be under way at once."""
+        """Return how many runs of a function may be under way at once: its processes, by what each of them takes."""
+        settings = self._settings.of(function_name)
+        function = self._catalog.functions.get(function_name)
+        each = settings.async_concurrency if function is not None and function.is_async else 1
+        return self._processes_of(function_name) * each
+
+    def _processes_of(self, function_name: str) -> int:
         return self._settings.of(function_name).concurrency or os.cpu_count() or 1
 
     def running(self, function_name: str) -> int:
@@ -66,7 +72,7 @@ class Pool:
     def processes(self) -> tuple[ProcessView, ...]:
         """Return all worker processes."""
         return tuple(
-            ProcessView(function=lane.function.name, pid=process.pid, state=process.state.name.lower())
+            ProcessView(function=lane.launch.function.name, pid=process.pid, state=process.state.name.lower())
             for lane in self._lanes.values()
             for process in lane.processes
         )
@@ -76,14 +82,18 @@ class Pool:
         """Return the guard's process id, or None where there is no guard."""
         return self._guardian.pid
 
-    async def run(self, call: Call, *, slot_wait_s: float | None = None) -> RunOutcome:
+    async def run(
+        self, call: Call, *, slot_wait_s: float | None = None, on_progress: OnProgress | None = None
+    ) -> RunOutcome:
         """Run a call in a worker process of its function, after those that came before it, and return the outcome.
 
-        Raises UnknownFunctionError and BadNameError, GuardError where no worker can be started, and BusyError where no
-        slot came free within `slot_wait_s`. Cancelling kills the run in the background: SIGTERM, 5 s, SIGKILL.
+        `on_progress` is called with whatever the handler says of its progress. Raises UnknownFunctionError and
+        BadNameError, GuardError where no worker can be started, and BusyError where no slot came free within
+        `slot_wait_s`. Cancelling ends the run in the background: an async one's task is cancelled, and what is not
+        async, or has not ended after 5 s, gets SIGTERM, 5 s, SIGKILL.
         """
         lane = self._lanes.get(call.function) or self._add_lane(call.function)
-        turn = Turn(call, self._new_future())
+        turn = Turn(call, self._new_future(), on_progress)
         lane.enter(turn)
         alarm = None
         if slot_wait_s is not None and turn.process is None:
@@ -96,28 +106,15 @@ class Pool:
         finally:
             if alarm is not None:
                 alarm.remove()
-        return await settle(ended, call, is_5xx_failure=lane.is_5xx_failure)
+        return await settle(ended, call, is_5xx_failure=lane.launch.settings.retry_on_5xx)
 
     def _add_lane(self, name: str) -> Lane:
-        lane = Lane(
-            self._catalog.get(name),
-            size=self.size(name),
-            is_5xx_failure=self._settings.of(name).retry_on_5xx,
-            make=self._make,
-            alarms=self._alarms,
-        )
+        launch = Launch.of(self._catalog.get(name), self._settings, self._result_limit, os.environ)
+        lane = Lane(launch, size=self._processes_of(name), make=self._make, alarms=self._alarms)
         if self._is_closed:
             lane.close()
         self._lanes[name] = lane
         return lane
 
-    def _make(self, function: Function, owner: Owner) -> Process:
-        return Process(
-            next(self._numbers),
-            function,
-            owner,
-            guardian=self._guardian,
-            alarms=self._alarms,
-            environment=worker_environment(os.environ, self._settings.of(function.name).env),
-            result_limit=self._result_limit,
-        )
+    def _make(self, launch: Launch, owner: Owner) -> Process:
+        return Process(next(self._numbers), launch, owner, guardian=self._guardian, alarms=self._alarms)

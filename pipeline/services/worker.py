@@ -22,6 +22,7 @@ from pipeline.services.fanout import FanOut
 from pipeline.services.lane import Lane
 from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
+from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -42,6 +43,7 @@ class Worker:
         deliverer: Deliverer,
         promoter: Promoter,
         changes: Changes,
+        progress: ProgressNotes,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -54,6 +56,7 @@ class Worker:
         self._deliverer = deliverer
         self._promoter = promoter
         self._changes = changes
+        self._progress = progress
         self._clock = clock
         self._telemetry = telemetry
         self._policies: dict[str, Policy] = {}
@@ -115,17 +118,20 @@ class Worker:
         job, lane = claimed.job, self.lanes[claimed.job.function]
         key = (job.id, claimed.token)
         try:
-            outcome = await self._pool.run(self._call(claimed))
+            on_progress = partial(self._progress.note, job.id, claimed.token)
+            outcome = await self._pool.run(self._call(claimed), on_progress=on_progress)
         except Exception as error:  # no worker can be had, or a bug: left alone the row would be renewed for ever
             self._telemetry.failed("task.failed", error, job_id=job.id)
             outcome = RunOutcome(state=RunState.LOST)
         finally:
             self._running.pop(key, None)
             lane.release()
+            said = self._progress.end(job.id)
         if outcome.started_at is not None and outcome.ended_at is not None:
             lane.measure((outcome.ended_at - outcome.started_at).total_seconds())
         self._writing.add(key)
         try:
+            await self._progress.write(said)
             await self.finish(job, claimed.token, outcome)
         finally:
             self._writing.discard(key)

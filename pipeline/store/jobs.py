@@ -10,14 +10,14 @@ from itertools import count
 import orjson
 
 from pipeline.lifecycle import JobStep
-from pipeline.model import ClaimedJob, Job, Lease, RunOutcome
+from pipeline.model import ClaimedJob, Job, Lease, Progress, RunOutcome
 from pipeline.store import bulk, deliveries, logs, rows
 from pipeline.store.deliveries import Ending
 from pipeline.store.rows import micros
 
 # Counted as it is claimed, not as it fails, so that a job that kills its service cannot run for ever (finding 7).
 _CLAIM = f"""
-UPDATE job SET state = 'running', run = run + 1, attempt = attempt + 1, started_at = :now,
+UPDATE job SET state = 'running', run = run + 1, attempt = attempt + 1, started_at = :now, progress = NULL,
                lease_owner = :owner, lease_token = :token, lease_expires_at = :expires
 WHERE id IN (SELECT id FROM job INDEXED BY job_queued
              WHERE state = 'queued' AND function = :function ORDER BY priority, id LIMIT :most)
@@ -45,6 +45,8 @@ INSERT INTO run (job_id, run, attempt, round, state, reason, started_at, ended_a
 _RENEW = """
 UPDATE job SET lease_expires_at = ? WHERE state = 'running' AND lease_owner = ? RETURNING id, lease_token
 """
+
+_NOTE_PROGRESS = "UPDATE job SET progress = ? WHERE id = ? AND state = 'running' AND lease_token = ?"
 
 _PROMOTE = """
 UPDATE job SET state = 'queued'
@@ -153,6 +155,11 @@ def _run_row(item: RunEnd, result_id: int | None) -> rows.Row:
         rows.json_or_none(outcome.error or (step.error if has_verdict else None)),
         result_id,
     )
+
+
+def note_progress(db: sqlite3.Connection, said: Sequence[tuple[str, int, Progress]]) -> None:
+    """Write what runs said of their progress: (job id, token, progress); a stale token changes nothing."""
+    db.executemany(_NOTE_PROGRESS, [(rows.json_or_none(progress), job_id, token) for job_id, token, progress in said])
 
 
 def renew_leases(db: sqlite3.Connection, owner: str, *, expires_at: datetime) -> set[tuple[str, int]]:

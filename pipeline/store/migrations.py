@@ -151,6 +151,10 @@ CHILDREN = """
 CREATE INDEX job_by_parent ON job (parent_id, id) WHERE parent_id IS NOT NULL;
 """
 
+PROGRESS = """
+ALTER TABLE job ADD COLUMN progress TEXT;
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
@@ -164,6 +168,11 @@ def migrations() -> Migrations:
     @steps(name="children")
     def children(db: Database) -> None:
         for statement in _statements(CHILDREN):
+            db.execute(statement)
+
+    @steps(name="progress")
+    def progress(db: Database) -> None:
+        for statement in _statements(PROGRESS):
             db.execute(statement)
 
     return steps

@@ -17,6 +17,7 @@ from pipeline.model import (
     Lease,
     Message,
     MessageType,
+    Progress,
     Result,
     RunError,
 )
@@ -54,7 +55,7 @@ def json_or_none(value: object) -> str | None:
 
 JOB_COLUMNS = (
     "id, function, state, reason, priority, attempt, max_attempts, run, lost, round, created_at, due_at, started_at,"
-    " ended_at, timeout_s, tags, parent_id, depth, error"
+    " ended_at, timeout_s, tags, parent_id, depth, error, progress"
 )
 
 
@@ -82,6 +83,7 @@ def job(row: Row) -> Job:
         replay_of=None,
         depth=row[17],
         error=run_error(row[18]),
+        progress=progress(row[19]),
     )
 
 
@@ -119,6 +121,11 @@ def run_error(text: str | None) -> RunError | None:
         return None
     facts = orjson.loads(text)
     return RunError(type=facts["type"], message=facts["message"], stack=tuple(facts["stack"]))
+
+
+def progress(text: str | None) -> Progress | None:
+    """Return a job's progress from its JSON."""
+    return None if text is None else Progress(**orjson.loads(text))
 
 
 def last_error(text: str | None) -> LastError | None:

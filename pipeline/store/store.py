@@ -28,6 +28,7 @@ from pipeline.model import (
     JobState,
     Lease,
     LogLine,
+    Progress,
     Result,
     Run,
     RunOutcome,
@@ -118,6 +119,13 @@ class Store:
         """
         end = RunEnd(job=job, token=token, step=step, outcome=outcome, now=now, ending=ending)
         return await self._writer.write(jobs.finish_runs, end)
+
+    async def note_progress(self, said: Sequence[tuple[str, int, Progress]]) -> None:
+        """Write what running jobs said of their progress: (id, token, progress).
+
+        Where the lease is no longer held nothing changes. A claim clears what an earlier run said.
+        """
+        await self._alone(partial(jobs.note_progress, said=said))
 
     async def leased_jobs(self, owner: str) -> list[tuple[Job, int]]:
         """Return the running jobs that `owner` holds, with their tokens."""

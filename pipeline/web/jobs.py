@@ -1,5 +1,7 @@
 """Jobs: one with its ETag and waiting, its result, runs, deliveries and log lines, and the list of all."""
 
+from dataclasses import replace
+
 import orjson
 from aiohttp import web
 
@@ -68,10 +70,11 @@ def _job_answer(request: web.Request, job: Job, body: bytes, tag: str) -> web.Re
 
 
 async def _view(request: web.Request, job_id: str) -> JobView:
-    view = await request.app[PARTS].store.get_job(job_id)
+    parts = request.app[PARTS]
+    view = await parts.store.get_job(job_id)
     if view is None:
         raise not_there(request, "job", job_id)
-    return view
+    return replace(view, job=parts.progress.on(view.job))
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
@@ -87,7 +90,8 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         state=JobState(state) if state else None,
         parent_id=parent,
     )
-    items = [views.job(view, base_url(request), parts.routes) for view in found]
+    now = [replace(view, job=parts.progress.on(view.job)) for view in found]
+    items = [views.job(view, base_url(request), parts.routes) for view in now]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")
 
 

@@ -13,6 +13,7 @@ from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import Route
 from pipeline.services.intake import Intake
+from pipeline.services.progress import ProgressNotes
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -30,6 +31,7 @@ class Parts:
     deliverer: Deliverer
     routes: Mapping[str, Route]
     changes: Changes
+    progress: ProgressNotes
     clock: Clock
     ids: IdSource
     telemetry: Telemetry

@@ -51,7 +51,7 @@ def job(view: JobView, base: str, configured: Collection[str]) -> View:
         "max_attempts": value.max_attempts,
         "run": value.run,
         "round": value.round,
-        "progress": None,
+        "progress": value.progress and {key: getattr(value.progress, key) for key in ("done", "total", "note")},
         "created_at": moment(value.created_at),
         "run_at": moment(value.due_at) if value.state is JobState.SCHEDULED else None,
         "started_at": moment(value.started_at),

@@ -63,13 +63,14 @@ async def pool_of(
     clock: Clock | None = None,
     settings: Mapping[str, FunctionSettings] | None = None,
     result_limit: int = 1024 * 1024,
+    python: Path | None = None,
 ) -> AsyncIterator[Pool]:
     """Write `files` into `folder` and open a pool over it."""
     for name, source in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(source))
-    functions = FunctionsSettings(directory=folder, settings=settings or {})
+    functions = FunctionsSettings(directory=folder, python=python, settings=settings or {})
     pool = Pool(
         catalog=Catalog.load(functions), settings=functions, result_limit=result_limit, clock=clock or SystemClock()
     )

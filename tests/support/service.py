@@ -154,8 +154,8 @@ class Service:
 
         def has_begun() -> bool:
             lane = self.app.pool._lanes.get(function)
-            turns = [process._turn for process in lane.processes] if lane else []
-            return any(turn is not None and turn.started_at for turn in turns)
+            turns = [turn for process in lane.processes for turn in process._turns.values()] if lane else []
+            return any(turn.started_at for turn in turns)
 
         await holds(has_begun)
 
