@@ -14,6 +14,7 @@ from destinations.registry import make_destinations
 from pipeline.clock import Clock
 from pipeline.config.settings import Config, DestinationSettings
 from pipeline.errors import ConfigurationError, Fault, StoreError
+from pipeline.functions import interpreter
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
@@ -274,24 +275,27 @@ def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
 
 
 def check_functions(config: Config, catalog: Catalog) -> None:
-    """Raise ConfigurationError for destinations whose function is not in the catalogue."""
+    """Raise ConfigurationError for destinations whose function is not in the catalogue, and for an interpreter that
+    cannot run functions.
+    """
     names = {function.name for function in catalog}
     wanted = {
         name: settings.options.function
         for name, settings in config.destinations.items()
         if settings.kind == "function" and settings.options.function not in names
     }
-    if wanted:
-        raise ConfigurationError(
-            [
-                _fault(
-                    config,
-                    f"destinations.{name}.function",
-                    f"expected a function in {config.functions.directory}, got {function!r}, which is not there",
-                )
-                for name, function in wanted.items()
-            ]
+    faults = [
+        _fault(
+            config,
+            f"destinations.{name}.function",
+            f"expected a function in {config.functions.directory}, got {function!r}, which is not there",
         )
+        for name, function in wanted.items()
+    ]
+    if config.functions.python is not None and (wrong := interpreter.fault_of(config.functions.python)):
+        faults.append(_fault(config, "functions.python", wrong))
+    if faults:
+        raise ConfigurationError(faults)
 
 
 def _address_fault(config: Config, message: str) -> ConfigurationError:

@@ -63,6 +63,10 @@ def _missing(config: Config, catalog: Catalog | None) -> Iterator[str]:
             near = get_close_matches(name, names, 1)
             hint = f" (nearest: {near[0]})" if near else ""
             yield f"warning: functions.settings.{name}: there is no such function in the folder{hint}"
+    for function in catalog or ():
+        if config.functions.of(function.name).async_concurrency > 1 and not function.is_async:
+            place = f"functions.settings.{function.name}.async_concurrency"
+            yield f"warning: {place}: serves only an async def handler, which {function.path.name} does not define"
 
 
 def _of_filter(target: Target) -> str | None:

@@ -18,7 +18,7 @@ def service_settings(tree: Mapping[str, Any]) -> ServiceSettings:
 def functions_settings(tree: Mapping[str, Any]) -> FunctionsSettings:
     """Return the settings under `functions`, `directory` among them."""
     settings = {name: _function_settings(fields) for name, fields in tree.get("settings", {}).items()}
-    return FunctionsSettings(directory=tree["directory"], settings=MappingProxyType(settings))
+    return FunctionsSettings(**{**tree, "settings": MappingProxyType(settings)})
 
 
 def _function_settings(tree: Mapping[str, Any]) -> FunctionSettings:

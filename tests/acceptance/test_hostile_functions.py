@@ -40,10 +40,21 @@ HOSTILE: dict[str, tuple[str, str | None]] = {
     "ignores-sigterm": ("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: time.sleep(1)", "timeout"),
     "leaves-a-child": ("linger(); os._exit(1)", "crashed"),
     "times-out-with-a-child": ("linger(); time.sleep(600)", "timeout"),
+    "hogs-memory": ("kept = []\n    while True: kept.append(os.urandom(1_000_000))", "out_of_memory"),
+    "starts-a-hog": ("subprocess.run([sys.executable, '-c', HOG]); time.sleep(600)", "out_of_memory"),
+    "async-blocks": ("time.sleep(600)", "timeout"),
+    "async-clings": (
+        "while True:\n        try: await asyncio.sleep(600)\n        except BaseException: pass",
+        "timeout",
+    ),
+    "async-raises-exit": ("raise SystemExit(0)", "error"),
+    "async-stops-its-loop": ("asyncio.get_running_loop().stop(); await asyncio.sleep(600)", "crashed"),
 }
 # `linger` leaves a grandchild in a session of its own, which holds stdout and ignores SIGTERM.
 SOURCE = """
-import ctypes, os, signal, sys, time
+import asyncio, ctypes, os, signal, subprocess, sys, time
+
+HOG = "import os, time; kept = [os.urandom(1_000_000) for _ in range(250)]; time.sleep(600)"
 
 def linger():
     if os.fork() == 0:
@@ -55,15 +66,20 @@ def linger():
         os._exit(0)
     os.wait()
 
-def handler(event, context):
+%sdef handler(event, context):
     %s
 """
 
 
+def source(name: str, body: str) -> str:
+    return SOURCE % ("async " if name.startswith("async-") else "", body)
+
+
 def config() -> str:
-    short = {"sleeps", "ignores-sigterm", "times-out-with-a-child"}
+    short = {"sleeps", "ignores-sigterm", "times-out-with-a-child", "async-blocks", "async-clings"}
     settings = {
-        f"{name}-background": {"retry": [], "concurrency": 1} | ({"timeout": "1s"} if name in short else {})
+        f"{name}-background": {"retry": [], "concurrency": 1, "memory": "200MB", "async_concurrency": 3}
+        | ({"timeout": "1s"} if name in short else {})
         for name in (*HOSTILE, "lingers")
     }
     return json.dumps({"service": {"result_limit": "1MiB"}, "functions": {"settings": settings}})
@@ -96,8 +112,8 @@ class Bystander:
 
 
 def test_hostile_functions_end_as_they_must_and_disturb_nobody(tmp_path: Path) -> None:
-    functions = {f"{name}-background.py": SOURCE % body for name, (body, _) in HOSTILE.items()}
-    functions |= {"calm.py": CALM, "lingers-background.py": SOURCE % "linger(); return 'done'"}
+    functions = {f"{name}-background.py": source(name, body) for name, (body, _) in HOSTILE.items()}
+    functions |= {"calm.py": CALM, "lingers-background.py": source("lingers", "linger(); return 'done'")}
     with Service(tmp_path, functions, config()) as service:
         assert service.get("/functions/calm").status == 200
         pid, before = service.pid, Footprint.of(service)
@@ -122,6 +138,33 @@ def test_hostile_functions_end_as_they_must_and_disturb_nobody(tmp_path: Path) -
         assert lingering["state"] == "succeeded"
         assert service.stop() == 0
         eventually(lambda: service.leftovers() == [], what="nothing is left over")
+
+
+def test_a_thousand_leaking_calls_leave_the_service_as_it_was(tmp_path: Path) -> None:
+    """Each call leaks memory and a descriptor, each tenth a thread, each hundredth a child in a session of its own."""
+    leaks = """
+import os, subprocess, threading, time
+kept = []
+def handler(event, context):
+    kept.append(os.urandom(50_000))
+    kept.append(open(os.devnull))
+    if len(kept) % 20 == 0:
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    if len(kept) % 200 == 0:
+        kept.append(subprocess.Popen(["sleep", "600"], start_new_session=True))
+    return len(kept)
+"""
+    settings = {"leaks-background": {"idle_timeout": "1s", "retry": []}, "calm": {"idle_timeout": "1s"}}
+    functions = {"leaks-background.py": leaks, "calm.py": CALM}
+    with Service(tmp_path, functions, json.dumps({"functions": {"settings": settings}})) as service:
+        assert service.get("/functions/calm").status == 200
+        eventually(lambda: processes.children(service.guard.pid) == [], what="the idle worker has ended")
+        before = Footprint.of(service)
+        jobs = [service.submit("leaks-background") for _ in range(1000)]
+        assert {service.ended(job_id, 60.0)["state"] for job_id in jobs} == {"succeeded"}
+        assert Footprint.of(service).strays > 0
+        eventually(lambda: processes.children(service.guard.pid) == [], what="all workers have ended")
+        eventually(lambda: is_back_at(before, service), what=f"{Footprint.of(service)} is back at {before}")
 
 
 def is_back_at(before: Footprint, service: Service) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.lifecycle import JobStep, after_loss
-from pipeline.model import JobReason, JobState, RunOutcome, RunState
+from pipeline.model import JobReason, JobState, Progress, RunOutcome, RunState
 from pipeline.store import Store
 from tests.support import samples
 from tests.support.samples import (
@@ -114,6 +114,25 @@ async def test_every_claim_is_a_new_run_and_only_some_spend_an_attempt(store: St
     assert (job.run, job.attempt, job.lost) == (4, 1, 1)
     states = [run.state for run in await store.list_runs(job.id, after=0, most=9)]
     assert states == [RunState.RETURNED, RunState.RETURNED, RunState.LOST]
+
+
+# Progress
+
+
+async def test_progress_is_written_under_the_lease_only_and_cleared_by_the_next_claim(store: Store) -> None:
+    job, other = await running(store, token=1), await running(store, token=2)
+    half, all_of_it = Progress(done=1, total=2.5, note="half"), Progress(done=2)
+    await store.note_progress([(job.id, 1, half), (other.id, 1, half)])
+    assert (await stored(store, job.id)).progress == half
+    assert (await stored(store, other.id)).progress is None
+    await store.note_progress([(job.id, 1, all_of_it)])
+    await store.finish_run(job, 1, retrying(60), failed(), now=NOW)
+    assert (await stored(store, job.id)).progress == all_of_it
+    await store.note_progress([(job.id, 1, half)])  # the run has ended
+    assert (await stored(store, job.id)).progress == all_of_it
+    await store.promote_due_jobs(10, now=later(3600))
+    (claimed,) = await store.claim_jobs(job.function, 1, now=later(3600), lease=lease(3))
+    assert claimed.job.progress is None
 
 
 # Finish

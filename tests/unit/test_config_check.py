@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline import __version__
 
 SENT = "raw:any"
@@ -92,6 +94,43 @@ def test_a_destination_whose_function_is_not_there_is_a_fault(tmp_path: Path) ->
             f"{tmp_path}/sendoff.yaml:1:1: destinations.next.function: "
             f"expected a function in {tmp_path}/functions, got 'index-background', which is not there\n"
         )
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ("nothing", "expected a Python interpreter, got {there}: No such file or directory"),
+        ("text", "expected a Python interpreter, got {there}: Permission denied"),
+        ("echo", "expected a Python interpreter, got {there}, which does not say its version"),
+        ("old", "expected Python 3.9 or newer, got {there}, which is 2.7"),
+    ],
+)
+def test_an_interpreter_that_cannot_run_functions_is_a_fault(tmp_path: Path, python: str, message: str) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "text").write_text("no program")
+    for name, script in (("echo", "#!/bin/sh\necho $0\n"), ("old", "#!/bin/sh\necho 2 7\n")):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "sendoff.yaml").write_text(f"functions: {{python: {python}}}\n")
+    for command in ("check", "serve"):
+        done = sendoff(tmp_path, command)
+        assert done.returncode == 78
+        expected = message.format(there=tmp_path / python)
+        assert done.stderr.partition("functions.python: ")[2] == f"{expected}\n"
+
+
+def test_async_concurrency_of_what_is_not_async_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "a.py").write_text("def handler(event, context): ...\n")
+    (tmp_path / "functions" / "b.py").write_text("async def handler(event, context): ...\n")
+    several = "{async_concurrency: 5}"
+    (tmp_path / "sendoff.yaml").write_text(f"functions: {{settings: {{a: {several}, b: {several}}}}}\n")
+    assert [line for line in sendoff(tmp_path, "check").stdout.splitlines() if "warning" in line] == [
+        (
+            "warning: functions.settings.a.async_concurrency: serves only an async def handler, "
+            "which a.py does not define"
+        )
+    ]
 
 
 def test_wrong_usage_exits_2(tmp_path: Path) -> None:
