@@ -1,0 +1,133 @@
+"""Messages and their deliveries: what a job owes to the outside, and how far it got."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.model.jobs import Result, RunError
+from pipeline.model.states import DeliveryReason, DeliveryState, JobReason, JobState, MessageType, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a job owes to the outside: one for each of its ends, with the facts of the job as they were then."""
+
+    id: str
+    type: MessageType
+    job_id: str
+    function: str
+    state: JobState
+    reason: JobReason | None
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime
+    tags: tuple[str, ...]
+    batch_id: str | None
+    parent_id: str | None
+    depth: int
+    error: RunError | None
+    result: Result | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryDraft:
+    """The duty to bring a message to one destination and recipient, not stored yet."""
+
+    id: str
+    destination: str
+    kind: str
+    max_attempts: int
+    recipient: str = ""
+    is_filtered: bool = False
+    """Its filter did not match: it is stored as skipped, and never sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastError:
+    """The last failed attempt in short: its class, a sentence, and the HTTP or SMTP status where there was one."""
+
+    reason: DeliveryReason
+    message: str
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The duty to bring one message to one destination and recipient, and how far it got."""
+
+    id: str
+    message_id: str
+    type: MessageType
+    job_id: str
+    destination: str
+    kind: str
+    recipient: str
+    state: DeliveryState
+    reason: DeliveryReason | None
+    attempt: int
+    max_attempts: int
+    lost: int
+    created_at: datetime
+    due_at: datetime
+    delivered_at: datetime | None
+    last_error: LastError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedDelivery:
+    """A delivery that this service may send now, with its message."""
+
+    delivery: Delivery
+    token: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildDraft:
+    """The job that a delivery to a function makes: what calls it, not stored yet."""
+
+    function: str
+    body: bytes
+    content_type: str
+    parent_id: str
+    depth: int
+    """The child's own: one more than its parent's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a destination says of its one try."""
+
+    verdict: Verdict
+    reason: DeliveryReason | None = None
+    message: str = ""
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    remote_address: str | None = None
+    retry_after_s: float | None = None
+    """What the receiver asked for, already bounded; None where it asked for nothing readable."""
+    child: ChildDraft | None = None
+    """The job that takes the message over; it is stored with the attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One recorded try of a delivery."""
+
+    number: int
+    trigger: str
+    started_at: datetime
+    duration_s: float
+    outcome: Outcome
+    next_attempt_at: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationStatus:
+    """What is stored of a destination between restarts."""
+
+    name: str
+    kind: str
+    last_success_at: datetime | None

@@ -1,0 +1,167 @@
+"""Jobs and their runs: what is asked of a function, what it said, and what came of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipeline.model.states import JobReason, JobState, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a function returned, in the form of a response; a plain JSON value is a 200 of type application/json."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def content_type(self) -> str | None:
+        """Return the value of the Content-Type header, or None where there is none."""
+        return next((value for name, value in self.headers if name.lower() == "content-type"), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunError:
+    """A function's error in AWS's words: type, message, and the frames of the stack, outermost first."""
+
+    type: str
+    message: str
+    stack: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line that a run wrote; `number` counts from 1 within the job, dropped lines included."""
+
+    number: int
+    run: int
+    at: datetime
+    stream: str
+    level: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a run wrote: the newest lines that fit, and how many older ones were dropped."""
+
+    lines: tuple[tuple[datetime, str, str], ...] = ()
+    """(at, stream, text), oldest first; stream is `stdout` or `stderr`."""
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a run last said of how far it is, in units of its own."""
+
+    done: float | None = None
+    total: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One run as the function process needs to know it; `event` is the event's JSON, passed on byte for byte."""
+
+    id: str
+    function: str
+    event: bytes
+    timeout_s: float
+    is_background: bool
+    attempt: int = 1
+    max_attempts: int = 1
+    batch_id: str | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """The verdict on one run: succeeded, failed, returned (it never had its chance) or cancelled."""
+
+    state: RunState
+    reason: JobReason | None = None
+    result: Result | None = None
+    error: RunError | None = None
+    is_final: bool = False
+    """A failure that must not be tried again (`context.reject`, `retryable = False`)."""
+    retry_after_s: float | None = None
+    """What a response with a status of 500 or more asked for in its Retry-After; the policy may wait longer."""
+    output: Output = field(default_factory=Output)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The durable record of one invocation, without its bodies."""
+
+    id: str
+    function: str
+    state: JobState
+    reason: JobReason | None
+    priority: int
+    attempt: int
+    max_attempts: int
+    run: int
+    lost: int
+    round: int
+    created_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    timeout_s: float
+    tags: tuple[str, ...]
+    batch_id: str | None
+    parent_id: str | None
+    replay_of: str | None
+    depth: int
+    error: RunError | None
+    progress: Progress | None = None
+    """As stored: what its current run last said, or its last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDraft:
+    """A job that is not stored yet."""
+
+    id: str
+    function: str
+    event: bytes
+    max_attempts: int
+    timeout_s: float
+    priority: int = 5
+    tags: tuple[str, ...] = ()
+    parent_id: str | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on a claimed row: who holds it, by which token, until when."""
+
+    owner: str
+    token: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedJob:
+    """A job that this service may run now."""
+
+    job: Job
+    token: int
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of a job."""
+
+    run: int
+    attempt: int
+    round: int
+    state: RunState
+    reason: JobReason | None
+    started_at: datetime
+    ended_at: datetime | None
+    error: RunError | None
