@@ -110,7 +110,7 @@ class Process:
 
     @property
     def is_worn(self) -> bool:
-        """Tell whether it should be replaced: it has run often enough, or its memory has grown."""
+        """Tell whether it should be replaced."""
         return self._wear.is_worn
 
     @property

@@ -18,12 +18,19 @@ def value(outcome: RunOutcome) -> object:
     return json.loads(outcome.result.body)
 
 
-async def test_a_process_is_replaced_after_its_last_run(tmp_path: Path) -> None:
+async def test_a_process_is_replaced_after_its_last_run_once_it_is_a_minute_old(tmp_path: Path) -> None:
     settings = {"f-background": FunctionSettings(concurrency=1, max_runs=3)}
-    async with pool_of(tmp_path, {"f-background.py": PID}, settings=settings) as pool:
-        pids = [value(await pool.run(call("f-background"))) for _ in range(7)]
+    clock = TurnedClock()
+    async with pool_of(tmp_path, {"f-background.py": PID}, settings=settings, clock=clock) as pool:
+        pids = [value(await pool.run(call("f-background"))) for _ in range(5)]
+        assert len(set(pids)) == 1
+        await clock.turn(60)
+        assert [value(await pool.run(call("f-background")))] == pids[:1]
+        for _ in range(2):
+            pids.append(value(await pool.run(call("f-background"))))
+            await clock.turn(60)
         await until(lambda: len(pool.processes()) == 1)
-        assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
+        assert len(set(pids)) == 2
         assert not is_alive(pids[0])  # type: ignore[arg-type]
 
 
@@ -36,14 +43,17 @@ async def test_while_calls_wait_a_worn_process_goes_on_until_its_successor_is_re
         def handler(event, context):
             return os.getpid()
         """
-    settings = {"f-background": FunctionSettings(concurrency=1, max_runs=3)}
-    async with pool_of(tmp_path, {"f-background.py": source}, settings=settings) as pool:
+    settings = {"f-background": FunctionSettings(concurrency=1, max_runs=1)}
+    clock = TurnedClock()
+    async with pool_of(tmp_path, {"f-background.py": source}, settings=settings, clock=clock) as pool:
+        first = value(await pool.run(call("f-background")))
+        await clock.turn(60)
         runs = [asyncio.create_task(pool.run(call("f-background"))) for _ in range(30)]
-        pids = {value(await run) for run in runs}
-        assert len(pids) == 1  # the successor is still loading
+        assert {value(await run) for run in runs} == {first}  # the successor is still loading
+        assert len(pool.processes()) == 2
         (tmp_path / "go").touch()
         await until(lambda: len(pool.processes()) == 1)
-        assert value(await pool.run(call("f-background"))) not in pids
+        assert value(await pool.run(call("f-background"))) != first
 
 
 async def test_memory_that_grows_from_run_to_run_is_given_back_by_a_fresh_process(tmp_path: Path) -> None:
