@@ -3,7 +3,7 @@ PYTHON ?= python3
 DOCS ?= examples/documents/documents
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format bench lock
+.PHONY: help setup demo test lint format reference bench lock
 
 help:  ## Say what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ lint: setup  ## Check style, types and layers
 format: setup  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: setup  ## Write docs/reference from the schemas
+	$(BIN)/python docs/reference/generate.py
 
 bench: setup  ## Measure; BENCH=folder also runs that folder's compare.py against a bare forwarder
 	$(BIN)/python benchmarks/run.py

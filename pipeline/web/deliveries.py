@@ -20,7 +20,7 @@ _STATES = [str(state) for state in DeliveryState if state is not DeliveryState.H
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/deliveries, newest first."""
+    """Answer GET /v1/deliveries: all deliveries, newest first; `destination` and `state` narrow them."""
     parts = request.app[PARTS]
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     state = choice(request, "state", _STATES)
@@ -35,7 +35,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/deliveries/{id} with the attempts, oldest first."""
+    """Answer GET /v1/deliveries/{id}: a delivery with its attempts, oldest first."""
     parts = request.app[PARTS]
     delivery_id = request.match_info["id"]
     found = await parts.store.get_delivery(delivery_id)

@@ -14,13 +14,13 @@ Counts = Mapping[tuple[str, DeliveryState], int]
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/destinations, by name; one that is no longer configured is there while something is owed to it."""
+    """Answer GET /v1/destinations: all by name, and those that are configured no more but are owed something."""
     shown = await _shown(request.app[PARTS])
     return json_answer({"items": [shown[name] for name in sorted(shown)], "next_cursor": None})
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/destinations/{name}."""
+    """Answer GET /v1/destinations/{name}: how a destination stands."""
     name = request.match_info["name"]
     if (found := (await _shown(request.app[PARTS])).get(name)) is None:
         raise ProblemError(404, "Not found", f"there is no destination {name}")

@@ -19,7 +19,7 @@ from pipeline.web.problems import ProblemError, problem
 
 
 async def invoke(request: web.Request) -> web.StreamResponse:
-    """Answer ANY /functions/{name}[/...] and /.netlify/functions/{name}[/...]."""
+    """Answer ANY /functions/{name}[/...] and /.netlify/functions/{name}[/...]: 202 and a job, or what it returns."""
     parts = request.app[PARTS]
     function = parts.catalog.get(request.match_info["name"])
     body = await _body(request, parts)

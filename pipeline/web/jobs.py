@@ -31,7 +31,7 @@ _STATES = [str(state) for state in JobState]
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/jobs/{id}; `?wait=` holds the answer back until there is news.
+    """Answer GET /v1/jobs/{id}: the job; `?wait=` (seconds) holds the answer back until there is news.
 
     News is a changed ETag where If-None-Match names one, else the job's end; with `&until=settled` also the end of all
     its deliveries (a held one will not end by itself, and counts as settled).
@@ -78,7 +78,7 @@ async def _view(request: web.Request, job_id: str) -> JobView:
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/jobs, newest first."""
+    """Answer GET /v1/jobs: all jobs, newest first; `function`, `state` and `parent` narrow them."""
     parts = request.app[PARTS]
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     state = choice(request, "state", _STATES)
@@ -117,7 +117,7 @@ def _no_result(job: Job) -> ProblemError:
 
 
 async def runs(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/jobs/{id}/runs, oldest first, the current one last."""
+    """Answer GET /v1/jobs/{id}/runs: the runs of a job, oldest first, the current one last."""
     job = (await _view(request, request.match_info["id"])).job
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     found = await request.app[PARTS].store.list_runs(job.id, after=number_cursor(request), most=limit + 1)
@@ -130,7 +130,7 @@ async def runs(request: web.Request) -> web.StreamResponse:
 
 
 async def logs(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/jobs/{id}/logs, oldest first."""
+    """Answer GET /v1/jobs/{id}/logs: the lines that its runs wrote, oldest first."""
     job = (await _view(request, request.match_info["id"])).job
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     found = await request.app[PARTS].store.list_log(job.id, after=number_cursor(request), most=limit + 1)
@@ -139,7 +139,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
 
 
 async def deliveries(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/jobs/{id}/deliveries, newest first."""
+    """Answer GET /v1/jobs/{id}/deliveries: the deliveries of a job, newest first."""
     parts = request.app[PARTS]
     job = (await _view(request, request.match_info["id"])).job
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)

@@ -27,7 +27,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 
 
 async def functions(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/functions, by name."""
+    """Answer GET /v1/functions: the functions by name, and where their messages go."""
     parts = request.app[PARTS]
     items = [
         {
