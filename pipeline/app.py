@@ -23,9 +23,11 @@ from pipeline.retry import policy
 from pipeline.services.changes import Changes
 from pipeline.services.children import Children
 from pipeline.services.deliverer import Deliverer
+from pipeline.services.expirer import Expirer
 from pipeline.services.fanout import FanOut, Route
 from pipeline.services.intake import Intake
 from pipeline.services.leases import Leases
+from pipeline.services.moments import NextMoment
 from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
@@ -77,6 +79,7 @@ class App:
         changes = Changes(clock)
         self._progress = ProgressNotes(self.store, changes, clock)
         self._promoter = Promoter(self.store, clock)
+        next_expiry = NextMoment(clock)
         self.deliverer = Deliverer(
             leases=leases,
             base_url=_base_url(config),
@@ -86,6 +89,8 @@ class App:
             changes=changes,
             children=Children(
                 worker=lambda: self.worker,
+                next_expiry=next_expiry,
+                clock=clock,
                 ids=ids,
                 base_url=_base_url(config),
                 queue_limit=config.service.queue_limit,
@@ -94,17 +99,28 @@ class App:
             random=seed,
             telemetry=telemetry,
         )
+        fan_out = FanOut(config.functions, routes, ids)
         self.worker = Worker(
             leases=leases,
             store=self.store,
             pool=self.pool,
             catalog=self.catalog,
             functions=config.functions,
-            fan_out=FanOut(config.functions, routes, ids),
+            fan_out=fan_out,
             deliverer=self.deliverer,
             promoter=self._promoter,
             changes=changes,
             progress=self._progress,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self.expirer = Expirer(
+            next_expiry=next_expiry,
+            store=self.store,
+            fan_out=fan_out,
+            deliverer=self.deliverer,
+            lanes=self.worker.lanes,
+            changes=changes,
             clock=clock,
             telemetry=telemetry,
         )
@@ -123,6 +139,7 @@ class App:
             pool=self.pool,
             worker=self.worker,
             leases=leases,
+            next_expiry=next_expiry,
             clock=clock,
             queue_limit=config.service.queue_limit,
         )
@@ -160,7 +177,7 @@ class App:
         await self.rescuer.take_back()
         await self._count_backlogs()
         self._spawn(self._promote)
-        for service in (self.worker, self.deliverer, self._progress, self.rescuer, self.pruner):
+        for service in (self.worker, self.deliverer, self._progress, self.expirer, self.rescuer, self.pruner):
             self._spawn(service.serve)
 
     async def _count_backlogs(self) -> None:

@@ -78,10 +78,11 @@ _LOST_WAITS_S = (1.0, 10.0, 60.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStep:
-    """What a run's end means for its job: the columns to write, and the message that is owed, if any."""
+    """What a run's end, or the time, means for a job: the columns to write, and the message that is owed, if any."""
 
     state: JobState
-    run_state: RunState
+    run_state: RunState | None
+    """How the run ended; None where the job ends without one."""
     attempt: int
     lost: int
     due_at: datetime
@@ -202,6 +203,19 @@ def after_loss(job: Job, now: datetime) -> JobStep:
         reason=job.reason,
         error=job.error,
         why=f"run {job.run} was lost with its service; it spent no attempt",
+    )
+
+
+def after_expiry(job: Job) -> JobStep:
+    """Decide what follows for a job that was not started in time: it ends, and `on_failure` hears of it."""
+    return JobStep(
+        state=JobState.EXPIRED,
+        run_state=None,
+        attempt=job.attempt,
+        lost=job.lost,
+        due_at=job.due_at,
+        message=MessageType.JOB_FAILED,
+        why="it was not started within max_age",
     )
 
 

@@ -16,6 +16,7 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("service.warning", _W, "detail"),
             ("service.draining", _I, "grace_s"),
             ("service.stopped", _I, ""),
+            ("job.expired", _W, "job_id"),
             ("run.succeeded", _D, "job_id run reason next"),
             ("run.failed", _I, "job_id run reason next"),
             ("run.returned", _I, "job_id run reason next"),

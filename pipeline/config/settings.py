@@ -96,6 +96,8 @@ class FunctionSettings:
     """Variables of the workers' environment, besides the few that every worker has."""
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(waits=(60.0, 120.0)))
     retry_on_5xx: bool = True
+    max_age: float | None = None
+    """A job that has not started by then is expired; default: it waits as long as it takes."""
     on_success: tuple[Target, ...] = ()
     on_failure: tuple[Target, ...] = ()
 

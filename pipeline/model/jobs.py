@@ -133,6 +133,8 @@ class JobDraft:
     tags: tuple[str, ...] = ()
     parent_id: str | None = None
     depth: int = 0
+    max_age_s: float | None = None
+    """Not started so long after it was stored, it expires; None: it waits as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,13 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
+from pipeline.clock import Clock
 from pipeline.functions import wire
 from pipeline.ids import IdSource
 from pipeline.model import ChildDraft, DeliveryReason, JobDraft, Outcome, Verdict
+from pipeline.services.moments import NextMoment
 from pipeline.services.worker import Worker
 
 DEEPEST = 16
@@ -18,8 +21,19 @@ _LARGE = 256 * 1024
 class Children:
     """Makes the job that a function destination asks for."""
 
-    def __init__(self, *, worker: Callable[[], Worker], ids: IdSource, base_url: str, queue_limit: int) -> None:
+    def __init__(
+        self,
+        *,
+        worker: Callable[[], Worker],
+        next_expiry: NextMoment,
+        clock: Clock,
+        ids: IdSource,
+        base_url: str,
+        queue_limit: int,
+    ) -> None:
         self._worker = worker
+        self._next_expiry = next_expiry
+        self._clock = clock
         self._ids = ids
         self._base_url = base_url
         self._queue_limit = queue_limit
@@ -27,6 +41,8 @@ class Children:
     def begin(self, draft: JobDraft) -> None:
         """Note that a job which `settle` gave is stored and waits."""
         self._worker().add({draft.function: 1})
+        if draft.max_age_s is not None:
+            self._next_expiry.expect(self._clock.now() + timedelta(seconds=draft.max_age_s))
 
     async def settle(self, outcome: Outcome) -> tuple[Outcome, JobDraft | None]:
         """Return the outcome with the job to be stored with it; a refused one is an outcome without a job."""

@@ -61,15 +61,15 @@ class FanOut:
         self._goals: dict[tuple[str, MessageType], tuple[_Goal, ...]] = {}
 
     def ending(
-        self, job: Job, step: JobStep, outcome: RunOutcome, now: datetime, offer: Callable[[str], Lease | None]
+        self, job: Job, step: JobStep, outcome: RunOutcome | None, now: datetime, offer: Callable[[str], Lease | None]
     ) -> Ending | None:
-        """Return what the job's end owes, or None where the step ends nothing.
+        """Return what the job's end owes, or None where the step ends nothing; `outcome` is None where no run ended it.
 
         `offer` returns a lease for a delivery that could be sent to a destination at once, or None.
         """
         if step.message is None:
             return None
-        drafts = self._drafts(job.function, step.message, outcome.result)
+        drafts = self._drafts(job.function, step.message, outcome.result if outcome else None)
         leases = tuple(None if draft.is_filtered else offer(draft.destination) for draft in drafts)
         return Ending(message=self._message(job, step, outcome, now), deliveries=drafts, leases=leases)
 
@@ -103,7 +103,7 @@ class FanOut:
         filters = () if any(target.when is None for target in targets) else tuple(map(_validator, targets))
         return _Goal(route=route, recipients=route.destination.recipients(), filters=filters)
 
-    def _message(self, job: Job, step: JobStep, outcome: RunOutcome, now: datetime) -> Message:
+    def _message(self, job: Job, step: JobStep, outcome: RunOutcome | None, now: datetime) -> Message:
         assert step.message is not None
         return Message(
             id=self._ids.message_id(),
@@ -114,14 +114,14 @@ class FanOut:
             reason=step.reason,
             attempt=step.attempt,
             created_at=job.created_at,
-            started_at=outcome.started_at or job.started_at,
+            started_at=(outcome.started_at if outcome else None) or job.started_at,
             ended_at=now,
             tags=job.tags,
             batch_id=job.batch_id,
             parent_id=job.parent_id,
             depth=job.depth,
             error=step.error,
-            result=outcome.result,
+            result=outcome.result if outcome else None,
         )
 
 

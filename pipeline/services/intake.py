@@ -3,7 +3,7 @@ synchronous one is run while its caller waits, and only noted afterwards.
 """
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pipeline.clock import Clock
 from pipeline.errors import DrainingError, QueueFullError
@@ -11,6 +11,7 @@ from pipeline.functions.pool import Pool
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, RunOutcome
 from pipeline.services.lane import Lane
 from pipeline.services.leases import Leases
+from pipeline.services.moments import NextMoment
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.invocations import Invocation
@@ -30,6 +31,7 @@ class Intake:
         pool: Pool,
         worker: Worker,
         leases: Leases,
+        next_expiry: NextMoment,
         clock: Clock,
         queue_limit: int,
     ) -> None:
@@ -38,6 +40,7 @@ class Intake:
         self._pool = pool
         self._worker = worker
         self._leases = leases
+        self._next_expiry = next_expiry
         self._clock = clock
         self._queue_limit = queue_limit
         self._notes: set[asyncio.Task[None]] = set()
@@ -73,6 +76,8 @@ class Intake:
         if lease is not None:
             lane.release()
         lane.add()
+        if draft.max_age_s is not None:
+            self._next_expiry.expect(now + timedelta(seconds=draft.max_age_s))
         return now
 
     async def call(self, call: Call) -> RunOutcome:

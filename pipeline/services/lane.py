@@ -36,6 +36,7 @@ class Lane(Generic[T]):
         self.backlog = 0
         self.is_open = True
         self._added = 0
+        self._asked = 0
         self._claim = claim
         self._start = start
         self._clock = clock
@@ -80,9 +81,18 @@ class Lane(Generic[T]):
         if self.free > 0:
             self._wakeup.set()
 
-    def recount(self, count: int) -> None:
-        """Set how many rows wait in the store, as counted there."""
-        self.backlog = 0
+    @property
+    def mark(self) -> int:
+        """Return a mark to be taken before the rows in the store are counted for `recount`."""
+        return self._added
+
+    def recount(self, count: int, *, since: int | None = None) -> None:
+        """Set how many rows wait in the store, as counted there after the mark `since` was taken, or just now.
+
+        What was added meanwhile, or is being claimed, may be in the count or not: it is counted on top, since too high
+        a count costs one claim in vain, and too low a one leaves rows waiting.
+        """
+        self.backlog = self._asked + (0 if since is None else self._added - since)
         self.add(count)
 
     def close(self) -> None:
@@ -99,6 +109,7 @@ class Lane(Generic[T]):
 
     async def _fill(self, free: int) -> None:
         self.in_hand += free
+        self._asked = free
         began = self._clock.monotonic()
         added = self._added
         claimed: Sequence[T] = ()
@@ -106,6 +117,7 @@ class Lane(Generic[T]):
             claimed = await self._claim(free)
         finally:
             self.in_hand -= free - len(claimed)
+            self._asked = 0
         self._claim_s += (self._clock.monotonic() - began - self._claim_s) * _WEIGHT
         if len(claimed) == free:
             self.backlog = max(0, self.backlog - free)

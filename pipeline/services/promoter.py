@@ -2,16 +2,15 @@
 itself.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pipeline.clock import Clock
+from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
 from pipeline.store import Store
 
 _MOST = 500
-_LONGEST_S = 60.0
 
 Added = Callable[[Mapping[str, int]], None]
 
@@ -22,27 +21,19 @@ class Promoter:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._wakeup = asyncio.Event()
-        self._next: datetime | None = None
+        self._next = NextMoment(clock)
 
     def expect(self, at: datetime) -> None:
         """Note that something will be due at `at`."""
-        if self._next is None or at < self._next:
-            self._next = at
-            self._wakeup.set()
+        self._next.expect(at)
 
     async def serve(self, add_jobs: Added, add_deliveries: Added) -> None:
         """Promote for ever; tell `add_jobs` and `add_deliveries` what became ready."""
         while True:
-            self._wakeup.clear()
-            self._next = None
-            jobs = await self._promote(self._store.promote_due_jobs, add_jobs)
-            deliveries = await self._promote(self._store.promote_due_deliveries, add_deliveries)
-            for due_at in (jobs, deliveries):
-                if due_at is not None:
-                    self.expect(due_at)
-            self._wakeup.clear()
-            await self._clock.sleep(self._wait_s(), self._wakeup)
+            self._next.forget()
+            self._next.expect(await self._promote(self._store.promote_due_jobs, add_jobs))
+            self._next.expect(await self._promote(self._store.promote_due_deliveries, add_deliveries))
+            await self._next.wait()
 
     async def _promote(
         self, verb: Callable[..., Awaitable[tuple[Mapping[str, int], datetime | None]]], add: Added
@@ -52,10 +43,3 @@ class Promoter:
             add(found)
             if sum(found.values()) < _MOST:
                 return due_at
-
-    def _wait_s(self) -> float:
-        if self._next is None:
-            return _LONGEST_S
-        # A moment later than the stored one, since a timer may fire a little early.
-        left = self._next - self._clock.now() + timedelta(milliseconds=1)
-        return min(max(left.total_seconds(), 0.0), _LONGEST_S)

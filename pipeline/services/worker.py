@@ -191,12 +191,14 @@ class Worker:
         self, job_id: str, function: str, event: bytes, *, parent_id: str | None = None, depth: int = 0
     ) -> JobDraft:
         """Return a job of `function` as its settings want it, not stored yet."""
+        settings = self._functions.of(function)
         return JobDraft(
             id=job_id,
             function=function,
             event=event,
             max_attempts=self.policy(function).max_attempts,
-            timeout_s=self._functions.of(function).limit_s(is_background=self._catalog.get(function).is_background),
+            timeout_s=settings.limit_s(is_background=self._catalog.get(function).is_background),
+            max_age_s=settings.max_age,
             parent_id=parent_id,
             depth=depth,
         )

@@ -16,7 +16,7 @@ _INSERT_EVENTS = "INSERT INTO payload (id, content) {values}"
 
 _INSERT = """
 INSERT INTO job (id, function, state, priority, attempt, max_attempts, run, lost, round, created_at, due_at, started_at,
-                 timeout_s, tags, parent_id, depth, event_id, lease_owner, lease_token, lease_expires_at)
+                 timeout_s, tags, parent_id, depth, event_id, expires_at, lease_owner, lease_token, lease_expires_at)
 {values}
 """
 
@@ -72,5 +72,6 @@ def _job_row(item: Insertion, event_id: int, is_claimed: bool) -> rows.Row:
         draft.parent_id,
         draft.depth,
         event_id,
+        None if is_claimed or draft.max_age_s is None else at + int(draft.max_age_s * 1_000_000),
         *rows.lease_columns(item.lease if is_claimed else None),
     )

@@ -18,9 +18,10 @@ from pipeline.store.rows import micros
 # Counted as it is claimed, not as it fails, so that a job that kills its service cannot run for ever (finding 7).
 _CLAIM = f"""
 UPDATE job SET state = 'running', run = run + 1, attempt = attempt + 1, started_at = :now, progress = NULL,
-               lease_owner = :owner, lease_token = :token, lease_expires_at = :expires
+               expires_at = NULL, lease_owner = :owner, lease_token = :token, lease_expires_at = :expires
 WHERE id IN (SELECT id FROM job INDEXED BY job_queued
-             WHERE state = 'queued' AND function = :function ORDER BY priority, id LIMIT :most)
+             WHERE state = 'queued' AND function = :function AND (expires_at IS NULL OR expires_at > :now)
+             ORDER BY priority, id LIMIT :most)
 RETURNING {rows.JOB_COLUMNS}, event_id
 """
 
@@ -73,7 +74,9 @@ class RunEnd:
 
 
 def claim_jobs(db: sqlite3.Connection, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
-    """Claim up to `most` queued jobs of `function`, the most urgent and oldest first, with their events."""
+    """Claim up to `most` queued jobs of `function` that have not expired, the most urgent and oldest first, with their
+    events.
+    """
     claim = {
         "now": micros(now),
         "owner": lease.owner,

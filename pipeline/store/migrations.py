@@ -156,6 +156,16 @@ ALTER TABLE job ADD COLUMN progress TEXT;
 """
 
 
+EXPIRY = """
+-- Until when a job must have been started; only while it waits for its first run, and only where there is a limit.
+ALTER TABLE job ADD COLUMN expires_at INTEGER;
+CREATE INDEX job_expires ON job (expires_at) WHERE expires_at IS NOT NULL AND state IN ('scheduled', 'queued');
+-- With the moment in it, so that a claim passes by what has expired without looking at the rows.
+DROP INDEX job_queued;
+CREATE INDEX job_queued ON job (function, priority, id, expires_at) WHERE state = 'queued';
+"""
+
+
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
     steps = Migrations("sendoff")
@@ -173,6 +183,11 @@ def migrations() -> Migrations:
     @steps(name="progress")
     def progress(db: Database) -> None:
         for statement in _statements(PROGRESS):
+            db.execute(statement)
+
+    @steps(name="expiry")
+    def expiry(db: Database) -> None:
+        for statement in _statements(EXPIRY):
             db.execute(statement)
 
     return steps

@@ -33,9 +33,10 @@ from pipeline.model import (
     Run,
     RunOutcome,
 )
-from pipeline.store import deliveries, insertions, invocations, jobs, logs, pruning, reading
+from pipeline.store import deliveries, expiry, insertions, invocations, jobs, logs, pruning, reading
 from pipeline.store.database import FileLock, check_version
 from pipeline.store.deliveries import Ending, Tried
+from pipeline.store.expiry import Expiry
 from pipeline.store.insertions import Insertion
 from pipeline.store.invocations import Invocation
 from pipeline.store.jobs import RunEnd
@@ -99,7 +100,7 @@ class Store:
         return await self._writer.write(insertions.insert_jobs, Insertion(draft=draft, now=now, lease=lease))
 
     async def claim_jobs(self, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
-        """Claim up to `most` queued jobs of `function`, the most urgent and oldest first."""
+        """Claim up to `most` queued jobs of `function` that have not expired, the most urgent and oldest first."""
         return await self._alone(partial(jobs.claim_jobs, function=function, most=most, now=now, lease=lease))
 
     async def finish_run(
@@ -126,6 +127,18 @@ class Store:
         Where the lease is no longer held nothing changes. A claim clears what an earlier run said.
         """
         await self._alone(partial(jobs.note_progress, said=said))
+
+    async def overdue_jobs(self, most: int, *, now: datetime) -> tuple[list[Job], datetime | None]:
+        """Return up to `most` jobs that should have been started by now, and when the next one expires."""
+        return await self._alone(partial(expiry.overdue, most=most, now=now))
+
+    async def expire_job(self, job: Job, step: JobStep, *, now: datetime, ending: Ending) -> list[bool] | None:
+        """End a job that was not started in time, with its message and deliveries, in one transaction.
+
+        Returns which of the ending's deliveries were claimed, or None where the job does not wait any more (nothing
+        changed).
+        """
+        return await self._writer.write(expiry.expire_jobs, Expiry(job=job, step=step, now=now, ending=ending))
 
     async def leased_jobs(self, owner: str) -> list[tuple[Job, int]]:
         """Return the running jobs that `owner` holds, with their tokens."""

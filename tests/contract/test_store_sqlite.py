@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
 from pipeline.errors import StoreError
 from pipeline.model import JobState
-from pipeline.store import Store, deliveries, insertions, jobs, logs, pruning, reading
-from tests.support.samples import NOW, draft, lease
+from pipeline.store import Store, deliveries, expiry, insertions, jobs, logs, pruning, reading
+from pipeline.store.migrations import migrations
+from tests.support.samples import NOW, draft, later, lease
 from tests.support.stores import Rig, ended, opened, stored
 
 
@@ -72,6 +74,24 @@ async def test_a_newer_store_is_refused_and_left_as_it_was(tmp_path: Path) -> No
     before = path.read_bytes()
     assert await refused(path) == ("the store is newer than this program (it has zeppelin); use a newer Sendoff")
     assert path.read_bytes() == before
+
+
+async def test_the_store_of_an_older_version_is_carried_over(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    with closing(sqlite3.connect(path)) as db:
+        migrations().apply(Database(db), stop_before="expiry")
+        row = draft()
+        db.execute("INSERT INTO payload (id, content) VALUES (7, ?)", (row.event,))
+        db.execute(
+            "INSERT INTO job (id, function, state, priority, attempt, max_attempts, run, lost, round, created_at,"
+            " due_at, timeout_s, depth, event_id) VALUES (?, ?, 'queued', 5, 0, 3, 0, 0, 1, 1, 1, 900, 0, 7)",
+            (row.id, row.function),
+        )
+        db.commit()
+    async with opened(path) as rig:
+        assert await rig.store.overdue_jobs(9, now=later(10**6)) == ([], None)
+        (claimed,) = await rig.store.claim_jobs(row.function, 9, now=NOW, lease=lease(1))
+        assert (claimed.job.id, claimed.event) == (row.id, row.event)
 
 
 async def test_a_store_that_was_refused_can_be_opened_once_the_reason_is_gone(tmp_path: Path) -> None:
@@ -262,6 +282,9 @@ PLANS = [
     ("next due job", jobs._NEXT_DUE, ["SEARCH job USING INDEX job_due"]),
     ("leased jobs", jobs._LEASED, ["SEARCH job USING INDEX job_running (lease_owner=?)"]),
     ("expired jobs", jobs._EXPIRED, ["SCAN job USING INDEX job_running"]),
+    ("overdue jobs", expiry._OVERDUE, ["SEARCH job USING INDEX job_expires"]),
+    ("next expiry", expiry._NEXT, ["SEARCH job USING INDEX job_expires"]),
+    ("expire jobs", expiry._EXPIRE, ["SEARCH job USING PRIMARY KEY (id=?)"]),
     ("claimed on insert, deliveries", deliveries._HAS_PENDING, ["INDEX delivery_pending (destination=?)"]),
     ("claim deliveries", deliveries._CLAIM, ["PRIMARY KEY (id=?)", "delivery_pending (destination=?)"]),
     ("events", jobs._EVENTS, ["SEARCH payload USING INTEGER PRIMARY KEY"]),

@@ -82,6 +82,33 @@ async def test_a_claim_that_finds_less_sets_the_count_right() -> None:
         assert (rows.claims, rows.lane.backlog, rows.lane.in_hand) == ([4], 0, 0)
 
 
+async def test_a_count_of_the_store_leaves_no_row_waiting() -> None:
+    async with feeding(2) as rows:
+        rows.gate.clear()
+        rows.insert(1, 2, 3, 4)
+        await settled()  # two of them are being claimed
+        mark = rows.lane.mark
+        count = len(rows.waiting)
+        rows.insert(5)  # after they were counted
+        rows.lane.recount(count, since=mark)
+        rows.gate.set()
+        await settled()
+        for _ in range(5):
+            rows.lane.release()
+            await settled()
+        assert rows.started == [1, 2, 3, 4, 5]
+
+
+async def test_a_count_of_the_store_makes_room_for_others() -> None:
+    async with feeding(1) as rows:
+        rows.insert(1, 2, 3)
+        await settled()
+        assert rows.lane.backlog == 2
+        rows.waiting.clear()
+        rows.lane.recount(0, since=rows.lane.mark)
+        assert rows.lane.backlog == 0
+
+
 async def test_a_row_that_comes_while_a_claim_is_under_way_is_claimed_too() -> None:
     async with feeding(2) as rows:
         rows.gate.clear()

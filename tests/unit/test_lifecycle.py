@@ -17,6 +17,7 @@ from pipeline.lifecycle import (
     LOST_CAP,
     DeliveryStep,
     after_attempt,
+    after_expiry,
     after_loss,
     after_run,
     after_sending_lost,
@@ -171,6 +172,15 @@ def test_a_failure_past_max_age_is_the_last() -> None:
 def test_a_run_that_still_runs_decides_nothing() -> None:
     with pytest.raises(ValueError, match="still runs"):
         after_run(samples.job(), RunOutcome(state=RunState.RUNNING), MINUTES, NOW)
+
+
+@pytest.mark.parametrize("state", [JobState.SCHEDULED, JobState.QUEUED])
+def test_a_job_that_was_not_started_in_time_ends_without_a_run(state: JobState) -> None:
+    job = samples.job(state=state, attempt=0, run=0, started_at=None)
+    step = after_expiry(job)
+    assert step.state in JOB_MOVES[state]
+    assert (step.state, step.run_state, step.message) == (JobState.EXPIRED, None, "job.failed")
+    assert (step.reason, step.error, step.attempt, step.lost) == (None, None, 0, 0)
 
 
 @given(st.integers(1, 20), st.integers(0, LOST_CAP - 1), policies, outcomes, st.floats(0, 10**6))

@@ -1,0 +1,91 @@
+"""The expirer: ends jobs that were not started within `max_age`. It sleeps until the next stored moment.
+
+It only makes the end known: from that moment on no claim takes such a job, whether it was ended yet or not.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from pipeline.clock import Clock
+from pipeline.lifecycle import after_expiry
+from pipeline.model import ClaimedJob, Job
+from pipeline.services.changes import Changes
+from pipeline.services.deliverer import Deliverer
+from pipeline.services.fanout import FanOut
+from pipeline.services.lane import Lane
+from pipeline.services.moments import NextMoment
+from pipeline.services.patience import when_there_is_room
+from pipeline.store import Store
+from pipeline.telemetry import Telemetry
+
+_MOST = 200
+
+
+class Expirer:
+    """Ends what has waited too long; `next_expiry` is brought forward by whoever stores a job that may expire."""
+
+    def __init__(
+        self,
+        *,
+        next_expiry: NextMoment,
+        store: Store,
+        fan_out: FanOut,
+        deliverer: Deliverer,
+        lanes: Mapping[str, Lane[ClaimedJob]],
+        changes: Changes,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._next_expiry = next_expiry
+        self._store = store
+        self._fan_out = fan_out
+        self._deliverer = deliverer
+        self._lanes = lanes
+        self._changes = changes
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def serve(self) -> None:
+        """Expire for ever."""
+        while True:
+            self._next_expiry.forget()
+            await self._expire_all()
+            await self._next_expiry.wait()
+
+    async def _expire_all(self) -> None:
+        while True:
+            jobs, following = await when_there_is_room(
+                lambda: self._store.overdue_jobs(_MOST, now=self._clock.now()), self._clock
+            )
+            await asyncio.gather(*map(self._expire, jobs))
+            await self._recount({job.function for job in jobs})
+            if len(jobs) < _MOST:
+                self._next_expiry.expect(following)
+                return
+
+    async def _expire(self, job: Job) -> None:
+        now, step = self._clock.now(), after_expiry(job)
+        ending = self._fan_out.ending(job, step, None, now, self._deliverer.offer)
+        assert ending is not None, "an expired job owes a message"
+        try:
+            verb = partial(self._store.expire_job, job, step, now=now, ending=ending)
+            claimed = await when_there_is_room(verb, self._clock)
+        except BaseException:
+            self._deliverer.withdraw(ending)
+            raise
+        if claimed is None:
+            self._deliverer.withdraw(ending)
+            return
+        self._telemetry.emit("job.expired", job_id=job.id)
+        self._deliverer.begin(ending, claimed, now)
+        self._changes.notify(job.id)
+
+    async def _recount(self, functions: Iterable[str]) -> None:
+        # Which of the jobs a lane had still counted nobody can say; too low a count would leave others waiting.
+        lanes = [lane for name in functions if (lane := self._lanes.get(name)) is not None]
+        if lanes:
+            marks = [lane.mark for lane in lanes]
+            waiting = await self._store.queued_jobs()
+            for lane, mark in zip(lanes, marks, strict=True):
+                lane.recount(waiting.get(lane.name, 0), since=mark)
