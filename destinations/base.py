@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from pipeline.config.settings import RetrySpec
-from pipeline.model import Message, Outcome
+from pipeline.model import AnyMessage, Outcome
 
 
 async def _no_event() -> bytes:
@@ -26,7 +26,7 @@ class Sending:
     attempt: int
     """From 1; counts within the delivery."""
     max_attempts: int
-    message: Message
+    message: AnyMessage
     base_url: str
     """Where the service's own pages are reached, without a trailing slash: links in bodies start with it."""
     started_at: datetime

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.model import JobState, Message, Result
-from pipeline.shapes import error, job_links, rfc3339
+from pipeline.model import AnyMessage, BatchMessage, JobState, Message, Result
+from pipeline.shapes import batch_links, error, job_links, rfc3339
 from pipeline.values import value_json
 
 JSON_TYPE = "application/json"
@@ -39,12 +39,14 @@ class Body:
     content_type: str
 
 
-def make_body(form: Form, message: Message, *, base_url: str, inline_limit: int) -> Body:
-    """Return the body of `message` in `form`; `raw` falls back to the form `message` where there is no result.
+def make_body(form: Form, message: AnyMessage, *, base_url: str, inline_limit: int) -> Body:
+    """Return the body of `message` in `form`; what has no result of its own, such as a batch, has the form `message`.
 
     A result above `inline_limit` bytes is linked instead of spliced in, but for `raw`. `lambda` also repeats the event:
     `lambda_body` makes it.
     """
+    if isinstance(message, BatchMessage):
+        return Body(content=_batch_message(message, base_url), content_type=JSON_TYPE)
     if form is Form.RAW and message.result is not None:
         return Body(content=message.result.body, content_type=_type_of(message.result))
     return Body(content=_message(message, base_url, inline_limit), content_type=JSON_TYPE)
@@ -90,6 +92,36 @@ def _message(message: Message, base_url: str, inline_limit: int) -> bytes:
     if message.result is not None:
         inside |= _result(message.result, links["result"], inline_limit)
     inside["error"] = error(message.error)
+    return orjson.dumps({"type": message.type, "timestamp": ended_at, "data": inside})
+
+
+def _batch_message(message: BatchMessage, base_url: str) -> bytes:
+    batch, ended_at = message.batch, rfc3339(message.ended_at)
+    links = batch_links(base_url, batch.id)
+    facts = {
+        "id": batch.id,
+        "function": batch.function,
+        "state": batch.state,
+        "total": batch.total,
+        "succeeded": batch.succeeded,
+        "failed": batch.failed,
+        "cancelled": batch.cancelled,
+        "expired": batch.expired,
+        "created_at": rfc3339(batch.created_at),
+        "ended_at": ended_at,
+        "links": links,
+    }
+    failures = [
+        {
+            "index": line.index,
+            "key": line.key,
+            "job_id": line.job_id,
+            "reason": line.reason,
+            "error": error(line.error),
+        }
+        for line in message.failures
+    ]
+    inside = {"batch": facts, "failures": failures, "results_url": links["results"]}
     return orjson.dumps({"type": message.type, "timestamp": ended_at, "data": inside})
 
 

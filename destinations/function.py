@@ -11,7 +11,7 @@ from typing import Any
 from destinations.base import Sending
 from destinations.body import Body, Form, lambda_body, make_body
 from pipeline.config.settings import RetrySpec
-from pipeline.model import ChildDraft, Outcome, Verdict
+from pipeline.model import BatchMessage, ChildDraft, Outcome, Verdict
 
 _LARGE = 256 * 1024
 """A result above so many bytes is turned into a body in a thread."""
@@ -56,20 +56,23 @@ class Function:
             function=self._settings.function,
             body=body.content,
             content_type=body.content_type,
-            parent_id=message.job_id,
-            depth=message.depth + 1,
+            subject_id=message.subject_id,
+            parent_id=None if isinstance(message, BatchMessage) else message.job_id,
+            depth=1 if isinstance(message, BatchMessage) else message.depth + 1,
         )
         return Outcome(verdict=Verdict.DELIVERED, child=child)
 
     async def _body(self, sending: Sending) -> Body:
         message = sending.message
-        event = await sending.read_event() if self._settings.payload is Form.LAMBDA else b""
+        is_record = self._settings.payload is Form.LAMBDA and not isinstance(message, BatchMessage)
+        event = await sending.read_event() if is_record else b""
 
         def made() -> Body:
-            if self._settings.payload is Form.LAMBDA:
+            if self._settings.payload is Form.LAMBDA and not isinstance(message, BatchMessage):
                 return lambda_body(message, event)
             # A function cannot follow a link as a receiver can: it gets the result, however large.
             return make_body(self._settings.payload, message, base_url=sending.base_url, inline_limit=sys.maxsize)
 
-        size = len(event) + (len(message.result.body) if message.result else 0)
+        result = None if isinstance(message, BatchMessage) else message.result
+        size = len(event) + (len(result.body) if result else 0)
         return await asyncio.to_thread(made) if size > _LARGE else made()

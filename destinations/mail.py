@@ -12,6 +12,7 @@ from jinja2 import Template
 from destinations.base import Sending
 from destinations.body import Form, make_body
 from destinations.templates import render
+from pipeline.model import BatchMessage
 from pipeline.values import value_json
 
 SUBJECT = """
@@ -99,6 +100,9 @@ def seen_by_templates(sending: Sending) -> dict[str, Any]:
     """Return what templates see of a message: the body of a webhook, with the result always as its value."""
     message = sending.message
     body = orjson.loads(make_body(Form.MESSAGE, message, base_url=sending.base_url, inline_limit=0).content)
+    if isinstance(message, BatchMessage):
+        seen = {"type": body["type"], "timestamp": body["timestamp"], "job": None, "error": None, "result": None}
+        return seen | {"batch": body["data"]["batch"], "failures": body["data"]["failures"]}
     result = None if message.result is None else orjson.loads(value_json(message.result))
     inside = body["data"]
     facts = {"type": body["type"], "timestamp": body["timestamp"], "job": inside["job"], "error": inside["error"]}
@@ -121,12 +125,13 @@ def compose(
     mail["Date"] = sending.started_at
     mail["Message-ID"] = f"<{sending.delivery_id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail["X-Sendoff-Job-Id"] = sending.message.job_id
+    is_batch = isinstance(sending.message, BatchMessage)
+    mail["X-Sendoff-Batch-Id" if is_batch else "X-Sendoff-Job-Id"] = sending.message.subject_id
     mail["X-Sendoff-Message-Id"] = sending.message.id
     mail.set_content(render(templates.text, seen))
     if templates.html is not None:
         mail.add_alternative(render(templates.html, seen), subtype="html")
-    result = sending.message.result
+    result = None if isinstance(sending.message, BatchMessage) else sending.message.result
     if result is not None and attachment_limit is not None and len(result.body) <= attachment_limit:
         _attach(mail, sending, (result.content_type or "").partition(";")[0].strip().lower(), result.body)
     return mail

@@ -17,7 +17,16 @@ from destinations.signing import Signer, parse_secret
 from pipeline import __version__
 from pipeline.config.secret import Secret
 from pipeline.config.settings import RetrySpec
-from pipeline.model import DeliveryReason, JobState, Message, Outcome, Verdict
+from pipeline.model import (
+    AnyMessage,
+    BatchMessage,
+    BatchState,
+    DeliveryReason,
+    JobState,
+    Message,
+    Outcome,
+    Verdict,
+)
 
 _DEAD_ON = (413, 414, 415, 431, 501, 505)
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]")
@@ -128,13 +137,15 @@ class Webhook:
         headers = {
             "webhook-id": message.id,
             "webhook-timestamp": str(timestamp),
-            "x-sendoff-job-id": message.job_id,
+            _SUBJECTS[type(message)]: message.subject_id,
             "x-sendoff-attempt": str(sending.attempt),
-            "X-Call-Id": message.job_id,
+            "X-Call-Id": message.subject_id,
             "X-Function-Name": message.function,
             "X-Function-Status": str(_function_status(message)),
             "X-Duration-Seconds": f"{_duration_s(message):.6f}",
         }
+        if isinstance(message, Message) and message.traceparent is not None:
+            headers["traceparent"] = message.traceparent
         if not self._has_own_type:
             headers["content-type"] = body.content_type
         if self._signer:
@@ -142,8 +153,11 @@ class Webhook:
         return headers
 
 
+_SUBJECTS: Mapping[type[AnyMessage], str] = MappingProxyType(
+    {Message: "x-sendoff-job-id", BatchMessage: "x-sendoff-batch-id"}
+)
 _VARYING = (
-    *("webhook-id", "webhook-timestamp", "x-sendoff-job-id", "x-sendoff-attempt"),
+    *("webhook-id", "webhook-timestamp", *_SUBJECTS.values(), "x-sendoff-attempt", "traceparent"),
     *("x-call-id", "x-function-name", "x-function-status", "x-duration-seconds"),
 )
 
@@ -165,15 +179,18 @@ def _fixed_headers(name: str, settings: Settings) -> CIMultiDict[str]:
     return headers
 
 
-def _function_status(message: Message) -> int:
+def _function_status(message: AnyMessage) -> int:
     """Return what a caller would have got: OpenFaaS's X-Function-Status."""
+    if isinstance(message, BatchMessage):
+        return 200 if message.batch.state is BatchState.COMPLETED else 500
     if message.result is not None:
         return message.result.status
     return 200 if message.state is JobState.SUCCEEDED else 500
 
 
-def _duration_s(message: Message) -> float:
-    return (message.ended_at - message.started_at).total_seconds() if message.started_at else 0.0
+def _duration_s(message: AnyMessage) -> float:
+    began = message.batch.created_at if isinstance(message, BatchMessage) else message.started_at
+    return (message.ended_at - began).total_seconds() if began else 0.0
 
 
 def _failure(error: Exception) -> Outcome:

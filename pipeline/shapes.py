@@ -26,6 +26,20 @@ def job_links(base_url: str, job_id: str) -> dict[str, str]:
     }
 
 
+def batch_links(base_url: str, batch_id: str) -> dict[str, str]:
+    """Return the absolute links of a batch's pages; `base_url` has no trailing slash."""
+    own = f"{base_url}/v1/batches/{batch_id}"
+    return {
+        "self": own,
+        "results": f"{own}/results",
+        "events": f"{own}/events",
+        "jobs": f"{base_url}/v1/jobs?batch={batch_id}",
+        "deliveries": f"{own}/deliveries",
+        "cancel": f"{own}/cancel",
+        "retry_failed": f"{own}/retry-failed",
+    }
+
+
 def error(value: RunError | None) -> dict[str, Any] | None:
     """Return a function's error in AWS's words, or None where there is none."""
     if value is None:

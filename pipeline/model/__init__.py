@@ -4,7 +4,9 @@ Plain frozen values. How states follow each other stands in `lifecycle`, how the
 Moments (`_at`) are aware datetimes in UTC; spans (`_s`) are seconds as float.
 """
 
+from pipeline.model.batches import Batch, BatchDraft, BatchLine, BatchMessage
 from pipeline.model.deliveries import (
+    AnyMessage,
     Attempt,
     ChildDraft,
     ClaimedDelivery,
@@ -22,6 +24,7 @@ from pipeline.model.jobs import (
     JobDraft,
     Lease,
     LogLine,
+    Origin,
     Output,
     Progress,
     Result,
@@ -32,6 +35,7 @@ from pipeline.model.jobs import (
 from pipeline.model.states import (
     FINAL_JOB_STATES,
     OPEN_DELIVERY_STATES,
+    BatchState,
     DeliveryReason,
     DeliveryState,
     JobReason,
@@ -44,7 +48,13 @@ from pipeline.model.states import (
 __all__ = [
     "FINAL_JOB_STATES",
     "OPEN_DELIVERY_STATES",
+    "AnyMessage",
     "Attempt",
+    "Batch",
+    "BatchDraft",
+    "BatchLine",
+    "BatchMessage",
+    "BatchState",
     "Call",
     "ChildDraft",
     "ClaimedDelivery",
@@ -63,6 +73,7 @@ __all__ = [
     "LogLine",
     "Message",
     "MessageType",
+    "Origin",
     "Outcome",
     "Output",
     "Progress",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.model.batches import BatchMessage
 from pipeline.model.jobs import Result, RunError
 from pipeline.model.states import DeliveryReason, DeliveryState, JobReason, JobState, MessageType, Verdict
 
@@ -27,6 +28,16 @@ class Message:
     depth: int
     error: RunError | None
     result: Result | None
+    traceparent: str | None = None
+
+    @property
+    def subject_id(self) -> str:
+        """Return the id of what the message is about: the job."""
+        return self.job_id
+
+
+AnyMessage = Message | BatchMessage
+"""What a job or a batch owes to the outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +69,8 @@ class Delivery:
     id: str
     message_id: str
     type: MessageType
-    job_id: str
+    subject_id: str
+    """The job's id, or the batch's."""
     destination: str
     kind: str
     recipient: str
@@ -72,6 +84,16 @@ class Delivery:
     delivered_at: datetime | None
     last_error: LastError | None
 
+    @property
+    def job_id(self) -> str | None:
+        """Return the id of the job that owes it; None where a batch does."""
+        return None if self.type is MessageType.BATCH_COMPLETED else self.subject_id
+
+    @property
+    def batch_id(self) -> str | None:
+        """Return the id of the batch that owes it; None where a job does."""
+        return self.subject_id if self.type is MessageType.BATCH_COMPLETED else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
@@ -79,7 +101,7 @@ class ClaimedDelivery:
 
     delivery: Delivery
     token: int
-    message: Message
+    message: AnyMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +111,10 @@ class ChildDraft:
     function: str
     body: bytes
     content_type: str
-    parent_id: str
+    subject_id: str
+    """What the message is about: the job, or the batch."""
+    parent_id: str | None
+    """The job; None where the message is a batch's."""
     depth: int
     """The child's own: one more than its parent's."""
 

@@ -92,6 +92,22 @@ class RunOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a job comes from, as far as only few jobs have anything to say of it."""
+
+    owner: str | None = None
+    """The name of the key that made it; None without keys."""
+    replay_of: str | None = None
+    """The job that it repeats."""
+    key: str | None = None
+    """Its caller's own name for it, within a batch."""
+    digest: str | None = None
+    """Of the batch's item that it was made of: the same item, sent again, has the same."""
+    traceparent: str | None = None
+    """The W3C trace that its caller belongs to, passed on to the function and to webhooks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """The durable record of one invocation, without its bodies."""
 
@@ -112,10 +128,11 @@ class Job:
     timeout_s: float
     tags: tuple[str, ...]
     batch_id: str | None
+    batch_index: int | None
     parent_id: str | None
-    replay_of: str | None
     depth: int
     error: RunError | None
+    origin: Origin = Origin()
     progress: Progress | None = None
     """As stored: what its current run last said, or its last one."""
 
@@ -130,9 +147,14 @@ class JobDraft:
     max_attempts: int
     timeout_s: float
     priority: int = 5
+    run_at: datetime | None = None
+    """Not to be queued before; None: at once."""
     tags: tuple[str, ...] = ()
+    batch_id: str | None = None
+    batch_index: int | None = None
     parent_id: str | None = None
     depth: int = 0
+    origin: Origin = Origin()
     max_age_s: float | None = None
     """Not started so long after it was stored, it expires; None: it waits as long as it takes."""
 

@@ -97,9 +97,23 @@ class DeliveryReason(StrEnum):
     UNCONFIGURED = "unconfigured"
 
 
+class BatchState(StrEnum):
+    RECEIVING = "receiving"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether a batch in this state has ended; only an operator's retry opens it again."""
+        return self not in {BatchState.RECEIVING, BatchState.RUNNING}
+
+
 class MessageType(StrEnum):
     JOB_SUCCEEDED = "job.succeeded"
     JOB_FAILED = "job.failed"
+    BATCH_COMPLETED = "batch.completed"
 
 
 class Verdict(StrEnum):

@@ -72,7 +72,7 @@ class Children:
             path=path,
             raw_query="",
             raw_url=self._base_url + path,
-            headers=[("content-type", child.content_type), ("x-sendoff-parent", child.parent_id)],
+            headers=[("content-type", child.content_type), ("x-sendoff-parent", child.subject_id)],
             body=child.body,
             request_id=job_id,
             client_ip="127.0.0.1",

@@ -16,6 +16,7 @@ from pipeline.clock import Clock
 from pipeline.errors import StoreError
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
 from pipeline.model import (
+    AnyMessage,
     Attempt,
     ClaimedDelivery,
     Delivery,
@@ -24,7 +25,6 @@ from pipeline.model import (
     DeliveryState,
     JobDraft,
     Lease,
-    Message,
     Outcome,
     Verdict,
 )
@@ -138,7 +138,7 @@ class Deliverer:
         self._sending[claimed.delivery.id, claimed.token] = task
         self._ending.add(task)
         task.add_done_callback(self._ended)
-        self._changes.notify(claimed.delivery.job_id)
+        self._changes.notify(claimed.delivery.subject_id)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
@@ -197,7 +197,7 @@ class Deliverer:
             started_at=started_at,
             message=claimed.message,
             base_url=self._base_url,
-            read_event=partial(self._read_event, delivery.job_id),
+            read_event=partial(self._read_event, delivery.subject_id),
         )
 
     async def _read_event(self, job_id: str) -> bytes:
@@ -275,7 +275,7 @@ class Deliverer:
             self._promoter.expect(step.due_at)
         elif step.state is DeliveryState.PENDING:
             self.add({delivery.destination: 1})
-        self._changes.notify(delivery.job_id)
+        self._changes.notify(delivery.subject_id)
         return True
 
     async def _give_back(self, delivery: Delivery, token: int) -> None:
@@ -312,13 +312,13 @@ class Deliverer:
         await self.drained()
 
 
-def _sending(draft: DeliveryDraft, message: Message, now: datetime) -> Delivery:
+def _sending(draft: DeliveryDraft, message: AnyMessage, now: datetime) -> Delivery:
     """Return the delivery as the store holds it where it was claimed as it was inserted."""
     return Delivery(
         id=draft.id,
         message_id=message.id,
         type=message.type,
-        job_id=message.job_id,
+        subject_id=message.subject_id,
         destination=draft.destination,
         kind=draft.kind,
         recipient=draft.recipient,

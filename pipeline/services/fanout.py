@@ -122,6 +122,7 @@ class FanOut:
             depth=job.depth,
             error=step.error,
             result=outcome.result if outcome else None,
+            traceparent=job.origin.traceparent,
         )
 
 

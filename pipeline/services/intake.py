@@ -139,10 +139,11 @@ def _claimed(draft: JobDraft, lease: Lease, now: datetime) -> ClaimedJob:
         ended_at=None,
         timeout_s=draft.timeout_s,
         tags=draft.tags,
-        batch_id=None,
+        batch_id=draft.batch_id,
+        batch_index=draft.batch_index,
         parent_id=draft.parent_id,
-        replay_of=None,
         depth=draft.depth,
         error=None,
+        origin=draft.origin,
     )
     return ClaimedJob(job=job, token=lease.token, event=draft.event)

@@ -9,7 +9,16 @@ from datetime import datetime
 import orjson
 
 from pipeline.lifecycle import DeliveryStep
-from pipeline.model import Attempt, ClaimedDelivery, Delivery, DeliveryDraft, DeliveryReason, JobDraft, Lease, Message
+from pipeline.model import (
+    AnyMessage,
+    Attempt,
+    ClaimedDelivery,
+    Delivery,
+    DeliveryDraft,
+    DeliveryReason,
+    JobDraft,
+    Lease,
+)
 from pipeline.store import bulk, rows
 from pipeline.store.insertions import Insertion, insert_jobs
 from pipeline.store.rows import micros, micros_or_none
@@ -81,9 +90,9 @@ _EXPIRED = f"{_SENDING} WHERE state = 'sending' AND lease_expires_at < ?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """What a job's end owes to the outside: one message and its deliveries, each perhaps claimed in the same breath."""
+    """What the end of a job or a batch owes to the outside: a message and its deliveries, some claimed at once."""
 
-    message: Message
+    message: AnyMessage
     deliveries: tuple[DeliveryDraft, ...]
     leases: tuple[Lease | None, ...]
     """One for each delivery: under this lease the service would send it at once."""
@@ -112,7 +121,7 @@ def insert_messages(db: sqlite3.Connection, endings: Sequence[tuple[Ending, int 
     bulk.execute(
         db,
         _INSERT_MESSAGES,
-        [(message.id, message.job_id, rows.message_facts(message), result_id) for message, result_id in messages],
+        [(message.id, message.subject_id, rows.message_facts(message), result_id) for message, result_id in messages],
     )
     has_waiting: dict[str, bool] = {}
     claims: list[list[bool]] = []
@@ -135,13 +144,13 @@ def _may_claim(db: sqlite3.Connection, destination: str, lease: Lease | None, ha
     return not has_waiting[destination]
 
 
-def _row(message: Message, draft: DeliveryDraft, lease: Lease | None) -> rows.Row:
+def _row(message: AnyMessage, draft: DeliveryDraft, lease: Lease | None) -> rows.Row:
     at = micros(message.ended_at)
     return (
         draft.id,
         message.id,
         message.type,
-        message.job_id,
+        message.subject_id,
         draft.destination,
         draft.kind,
         draft.recipient,
@@ -176,7 +185,7 @@ def claim_deliveries(
 def _claimed(delivery: Delivery, token: int, stored: rows.Row) -> ClaimedDelivery:
     facts, status, headers, content = stored
     result = None if status is None else rows.result(status, headers, content)
-    message = rows.message(delivery.message_id, delivery.job_id, facts, result)
+    message = rows.message(delivery.message_id, delivery.subject_id, facts, result)
     return ClaimedDelivery(delivery=delivery, token=token, message=message)
 
 

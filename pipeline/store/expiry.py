@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pipeline.lifecycle import JobStep
 from pipeline.model import Job
-from pipeline.store import bulk, deliveries, rows
+from pipeline.store import batches, bulk, deliveries, rows
 from pipeline.store.deliveries import Ending
 from pipeline.store.rows import micros
 
@@ -62,5 +62,6 @@ def expire_jobs(db: sqlite3.Connection, items: Sequence[Expiry]) -> list[list[bo
         return [outcome for item in items for outcome in expire_jobs(db, [item])]
     steps = [(item.job.id, item.step.state, micros(item.now)) for item in items]
     written = {row[0] for row in bulk.execute(db, _EXPIRE, steps)}
+    batches.count_ended(db, [(item.job.batch_id, item.step.state) for item in items if item.job.id in written])
     claims = iter(deliveries.insert_messages(db, [(item.ending, None) for item in items if item.job.id in written]))
     return [next(claims) if item.job.id in written else None for item in items]

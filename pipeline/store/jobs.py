@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.lifecycle import JobStep
 from pipeline.model import ClaimedJob, Job, Lease, Progress, RunOutcome
-from pipeline.store import bulk, deliveries, logs, rows
+from pipeline.store import batches, bulk, deliveries, logs, rows
 from pipeline.store.deliveries import Ending
 from pipeline.store.rows import micros
 
@@ -21,8 +21,8 @@ UPDATE job SET state = 'running', run = run + 1, attempt = attempt + 1, started_
                expires_at = NULL, lease_owner = :owner, lease_token = :token, lease_expires_at = :expires
 WHERE id IN (SELECT id FROM job INDEXED BY job_queued
              WHERE state = 'queued' AND function = :function AND (expires_at IS NULL OR expires_at > :now)
-             ORDER BY priority, id LIMIT :most)
-RETURNING {rows.JOB_COLUMNS}, event_id
+             ORDER BY priority, turn, id LIMIT :most)
+RETURNING {rows.JOB_COLUMNS}, turn, event_id
 """
 
 _EVENTS = "SELECT id, content FROM payload WHERE id IN (SELECT value FROM json_each(?))"
@@ -85,8 +85,8 @@ def claim_jobs(db: sqlite3.Connection, function: str, most: int, *, now: datetim
         "function": function,
         "most": most,
     }
-    # RETURNING comes back unordered; the columns hold the order: priority is the fifth, id the first.
-    found = sorted(db.execute(_CLAIM, claim).fetchall(), key=lambda row: (row[4], row[0]))
+    # RETURNING comes back unordered; the columns hold the order: priority is the fifth, turn the last but one.
+    found = sorted(db.execute(_CLAIM, claim).fetchall(), key=lambda row: (row[4], row[-2], row[0]))
     events = dict(db.execute(_EVENTS, (orjson.dumps([row[-1] for row in found]).decode(),)).fetchall())
     return [ClaimedJob(job=rows.job(row), token=lease.token, event=events[row[-1]]) for row in found]
 
@@ -105,6 +105,7 @@ def finish_runs(db: sqlite3.Connection, items: Sequence[RunEnd]) -> list[list[bo
     bulk.execute(db, _INSERT_RUNS, [_run_row(item, result_ids.get(item.job.id)) for item in valid])
     for item in valid:
         logs.append(db, item.job.id, item.job.run, item.outcome.output)
+    batches.count_ended(db, [(item.job.batch_id, item.step.state) for item in valid])
     endings = [(item.ending, result_ids.get(item.job.id)) for item in valid if item.ending is not None]
     claims = iter(deliveries.insert_messages(db, endings))
     return [None if item.job.id not in written else [] if item.ending is None else next(claims) for item in items]

@@ -4,6 +4,8 @@ Moments are INTEGER microseconds since 1970 (UTC). The rows that the hot path to
 `payload`, and the indexes that claims use hold open rows only, so that a million ended jobs cost a claim nothing.
 """
 
+from collections.abc import Callable
+
 from sqlite_utils import Database, Migrations
 
 FIRST = """
@@ -155,7 +157,6 @@ PROGRESS = """
 ALTER TABLE job ADD COLUMN progress TEXT;
 """
 
-
 EXPIRY = """
 -- Until when a job must have been started; only while it waits for its first run, and only where there is a limit.
 ALTER TABLE job ADD COLUMN expires_at INTEGER;
@@ -165,35 +166,81 @@ DROP INDEX job_queued;
 CREATE INDEX job_queued ON job (function, priority, id, expires_at) WHERE state = 'queued';
 """
 
+CALLERS = """
+-- Who made a job and of what: JSON, only where there is anything to say.
+ALTER TABLE job ADD COLUMN origin TEXT;
+ALTER TABLE job ADD COLUMN batch_id TEXT;
+ALTER TABLE job ADD COLUMN batch_index INTEGER;
+-- The place in a function's queue: claims go by (priority, turn, id), see `insertions`.
+ALTER TABLE job ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+DROP INDEX job_queued;
+CREATE INDEX job_queued ON job (function, priority, turn, id, expires_at) WHERE state = 'queued';
+CREATE UNIQUE INDEX job_of_batch ON job (batch_id, batch_index) WHERE batch_id IS NOT NULL;
+
+CREATE TABLE job_tag (
+    tag TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    PRIMARY KEY (tag, job_id)
+) STRICT, WITHOUT ROWID;
+
+-- What a key that a caller chose has led to: a job's id, or a batch's.
+CREATE TABLE idempotency (
+    owner TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    made_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (owner, scope, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (at);
+
+-- A batch counts its ended jobs, so that its progress costs no look at them.
+CREATE TABLE batch (
+    id TEXT PRIMARY KEY,
+    function TEXT NOT NULL,
+    state TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    owner TEXT,
+    first_turn INTEGER NOT NULL,
+    is_cancelled INTEGER NOT NULL,
+    total INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    expired INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    closes_at INTEGER,
+    ended_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batch_receiving ON batch (closes_at) WHERE state = 'receiving';
+CREATE INDEX batch_running ON batch (id) WHERE state = 'running';
+CREATE INDEX batch_by_function ON batch (function, id);
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
     steps = Migrations("sendoff")
 
-    @steps(name="first")
-    def first(db: Database) -> None:
-        for statement in _statements(FIRST):
-            db.execute(statement)
-
-    @steps(name="children")
-    def children(db: Database) -> None:
-        for statement in _statements(CHILDREN):
-            db.execute(statement)
-
-    @steps(name="progress")
-    def progress(db: Database) -> None:
-        for statement in _statements(PROGRESS):
-            db.execute(statement)
-
-    @steps(name="expiry")
-    def expiry(db: Database) -> None:
-        for statement in _statements(EXPIRY):
-            db.execute(statement)
-
+    for name, script in (
+        ("first", FIRST),
+        ("children", CHILDREN),
+        ("progress", PROGRESS),
+        ("expiry", EXPIRY),
+        ("callers", CALLERS),
+    ):
+        steps(name=name)(_running(script))
     return steps
 
 
-def _statements(script: str) -> list[str]:
+def _running(script: str) -> Callable[[Database], None]:
     # Not executescript(): it commits the migration's transaction first.
     without_comments = "\n".join(line for line in script.splitlines() if not line.startswith("--"))
-    return [statement for part in without_comments.split(";") if (statement := part.strip())]
+    statements = [statement for part in without_comments.split(";") if (statement := part.strip())]
+
+    def run(db: Database) -> None:
+        for statement in statements:
+            db.execute(statement)
+
+    return run

@@ -17,15 +17,25 @@ _PAYLOADS = """
 DELETE FROM payload WHERE id IN (SELECT result_id FROM run WHERE job_id = :job UNION ALL
                                  SELECT event_id FROM job WHERE id = :job)
 """
-# In this order: the attempts are found through their deliveries.
-_OF_JOB = (
+# In this order: the attempts are found through their deliveries. A batch's messages have its id for a job's.
+_OF_MESSAGES = (
     "DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE job_id = ?)",
     "DELETE FROM delivery WHERE job_id = ?",
     "DELETE FROM message WHERE job_id = ?",
+)
+_OF_JOB = (
+    *_OF_MESSAGES,
+    "DELETE FROM job_tag WHERE (tag, job_id) IN (SELECT value, job.id FROM job, json_each(job.tags) WHERE job.id = ?)",
     "DELETE FROM run WHERE job_id = ?",
     "DELETE FROM log WHERE job_id = ?",
     "DELETE FROM job WHERE id = ?",
 )
+_BATCHES = """
+SELECT id FROM batch
+WHERE id < ? AND ended_at < ? AND NOT EXISTS (SELECT 1 FROM job WHERE batch_id = batch.id)
+      AND NOT EXISTS (SELECT 1 FROM delivery WHERE job_id = batch.id AND state IN ('pending', 'sending', 'retrying'))
+ORDER BY id LIMIT ?
+"""
 _INVOCATIONS = "DELETE FROM invocation WHERE id IN (SELECT id FROM invocation WHERE id < ? ORDER BY id LIMIT ?)"
 
 
@@ -46,7 +56,7 @@ def prune(db: sqlite3.Connection, after: str, most: int, cutoffs: Cutoffs) -> tu
     found = db.execute(_NEXT, (after, most)).fetchall()
     outlived = [row for row in found if _is_outlived(row, cutoffs)]
     for row in outlived:
-        _delete(db, row[0])
+        delete(db, row[0])
     return (found[-1][0] if len(found) == most else None), len(outlived)
 
 
@@ -59,10 +69,20 @@ def _is_outlived(row: rows.Row, cutoffs: Cutoffs) -> bool:
     return bool(ended_at < micros(cutoffs.succeeded if state == "succeeded" else cutoffs.failed))
 
 
-def _delete(db: sqlite3.Connection, job_id: str) -> None:
+def delete(db: sqlite3.Connection, job_id: str) -> None:
+    """Delete a job with all that belongs to it."""
     db.execute(_PAYLOADS, {"job": job_id})
     for statement in _OF_JOB:
         db.execute(statement, (job_id,))
+
+
+def prune_batches(db: sqlite3.Connection, before: str, most: int, *, ended_before: datetime) -> int:
+    """Delete up to `most` batches with ids below `before` without jobs and open deliveries; return how many."""
+    found = db.execute(_BATCHES, (before, micros(ended_before), most)).fetchall()
+    for (batch_id,) in found:
+        for statement in (*_OF_MESSAGES, "DELETE FROM batch WHERE id = ?"):
+            db.execute(statement, (batch_id,))
+    return len(found)
 
 
 def prune_invocations(db: sqlite3.Connection, before: str, most: int) -> int:

@@ -111,14 +111,21 @@ def list_jobs(
     function: str | None = None,
     state: JobState | None = None,
     parent_id: str | None = None,
+    batch_id: str | None = None,
+    tag: str | None = None,
+    since: str | None = None,
 ) -> list[JobView]:
-    """Return up to `most` jobs, newest first, older than the id `before`."""
+    """Return up to `most` jobs, newest first, older than the id `before`, not older than the id `since`."""
     terms = ["id < :before"] if before else []
+    terms += ["id >= :since"] if since else []
+    terms += ["batch_id = :batch_id"] if batch_id else []
+    terms += ["id IN (SELECT job_id FROM job_tag WHERE tag = :tag)"] if tag else []
     terms += ["function = :function"] if function else []
     terms += [_JOB_STATE_TERMS[state]] if state else []
     terms += ["parent_id = :parent_id"] if parent_id else []
     sql = f"SELECT {rows.JOB_COLUMNS} FROM job {_where(terms)} ORDER BY id DESC LIMIT :most"
-    parameters = {"before": before, "function": function, "parent_id": parent_id, "most": most}
+    parameters: dict[str, Any] = {"before": before, "function": function, "parent_id": parent_id, "most": most}
+    parameters |= {"batch_id": batch_id, "tag": tag, "since": since}
     found = db.execute(sql, parameters).fetchall()
     return [JobView(job=rows.job(row), deliveries=_counts(db.execute(_COUNTS, (row[0],)))) for row in found]
 

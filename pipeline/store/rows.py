@@ -1,12 +1,18 @@
 """Rows to values and back: moments as microseconds, errors and tags as JSON."""
 
 import sqlite3
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
 
 from pipeline.model import (
+    AnyMessage,
+    Batch,
+    BatchLine,
+    BatchMessage,
+    BatchState,
     Delivery,
     DeliveryReason,
     DeliveryState,
@@ -17,6 +23,7 @@ from pipeline.model import (
     Lease,
     Message,
     MessageType,
+    Origin,
     Progress,
     Result,
     RunError,
@@ -53,9 +60,19 @@ def json_or_none(value: object) -> str | None:
     return orjson.dumps(value).decode() if value else None
 
 
+_NO_ORIGIN = Origin()
+
+
+def origin_or_none(value: Origin) -> str | None:
+    """Return what there is to say of a job's origin as JSON, None where that is nothing."""
+    if value == _NO_ORIGIN:
+        return None
+    return orjson.dumps({each.name: said for each in fields(value) if (said := getattr(value, each.name))}).decode()
+
+
 JOB_COLUMNS = (
     "id, function, state, reason, priority, attempt, max_attempts, run, lost, round, created_at, due_at, started_at,"
-    " ended_at, timeout_s, tags, parent_id, depth, error, progress"
+    " ended_at, timeout_s, tags, parent_id, depth, error, progress, batch_id, batch_index, origin"
 )
 
 
@@ -78,11 +95,12 @@ def job(row: Row) -> Job:
         ended_at=moment_or_none(row[13]),
         timeout_s=row[14],
         tags=tuple(orjson.loads(row[15])) if row[15] else (),
-        batch_id=None,
+        batch_id=row[20],
+        batch_index=row[21],
         parent_id=row[16],
-        replay_of=None,
         depth=row[17],
         error=run_error(row[18]),
+        origin=_NO_ORIGIN if row[22] is None else Origin(**orjson.loads(row[22])),
         progress=progress(row[19]),
     )
 
@@ -99,7 +117,7 @@ def delivery(row: Row) -> Delivery:
         id=row[0],
         message_id=row[1],
         type=MessageType(row[2]),
-        job_id=row[3],
+        subject_id=row[3],
         destination=row[4],
         kind=row[5],
         recipient=row[6],
@@ -141,8 +159,12 @@ def result(status: int, headers: str, content: bytes) -> Result:
     return Result(status=status, headers=tuple((name, value) for name, value in orjson.loads(headers)), body=content)
 
 
-def message_facts(value: Message) -> str:
+def message_facts(value: AnyMessage) -> str:
     """Return all of a message but its ids and its result, as JSON."""
+    if isinstance(value, BatchMessage):
+        return orjson.dumps(
+            {"type": value.type, "ended_at": micros(value.ended_at), "batch": value.batch, "failures": value.failures}
+        ).decode()
     return orjson.dumps(
         {
             "type": value.type,
@@ -158,18 +180,21 @@ def message_facts(value: Message) -> str:
             "parent_id": value.parent_id,
             "depth": value.depth,
             "error": value.error,
+            "traceparent": value.traceparent,
         }
     ).decode()
 
 
-def message(message_id: str, job_id: str, facts: str, value: Result | None) -> Message:
+def message(message_id: str, subject_id: str, facts: str, value: Result | None) -> AnyMessage:
     """Return a message from its row and its result."""
     held = orjson.loads(facts)
+    if held["type"] == MessageType.BATCH_COMPLETED:
+        return _batch_message(message_id, held)
     error = held["error"]
     return Message(
         id=message_id,
         type=MessageType(held["type"]),
-        job_id=job_id,
+        job_id=subject_id,
         function=held["function"],
         state=JobState(held["state"]),
         reason=held["reason"] and JobReason(held["reason"]),
@@ -183,6 +208,56 @@ def message(message_id: str, job_id: str, facts: str, value: Result | None) -> M
         depth=held["depth"],
         error=error and RunError(type=error["type"], message=error["message"], stack=tuple(error["stack"])),
         result=value,
+        traceparent=held.get("traceparent"),
+    )
+
+
+def _batch_message(message_id: str, held: dict[str, Any]) -> BatchMessage:
+    facts = held["batch"]
+    of_batch = {
+        **facts,
+        "state": BatchState(facts["state"]),
+        "created_at": datetime.fromisoformat(facts["created_at"]),
+        "ended_at": datetime.fromisoformat(facts["ended_at"]),
+    }
+    failures = [
+        BatchLine(
+            **{
+                **line,
+                "state": JobState(line["state"]),
+                "reason": line["reason"] and JobReason(line["reason"]),
+                "error": line["error"] and RunError(**{**line["error"], "stack": tuple(line["error"]["stack"])}),
+            }
+        )
+        for line in held["failures"]
+    ]
+    return BatchMessage(
+        id=message_id, batch=Batch(**of_batch), ended_at=moment(held["ended_at"]), failures=tuple(failures)
+    )
+
+
+BATCH_COLUMNS = (
+    "id, function, state, round, owner, is_cancelled, total, succeeded, failed, cancelled, expired, created_at,"
+    " ended_at"
+)
+
+
+def batch(row: Row) -> Batch:
+    """Return the batch of a row of BATCH_COLUMNS; further columns are ignored."""
+    return Batch(
+        id=row[0],
+        function=row[1],
+        state=BatchState(row[2]),
+        round=row[3],
+        owner=row[4],
+        is_cancelled=bool(row[5]),
+        total=row[6],
+        succeeded=row[7],
+        failed=row[8],
+        cancelled=row[9],
+        expired=row[10],
+        created_at=moment(row[11]),
+        ended_at=moment_or_none(row[12]),
     )
 
 

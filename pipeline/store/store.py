@@ -33,11 +33,25 @@ from pipeline.model import (
     Run,
     RunOutcome,
 )
-from pipeline.store import deliveries, expiry, insertions, invocations, jobs, logs, pruning, reading
+from pipeline.store import (
+    deliveries,
+    expiry,
+    idempotency,
+    insertions,
+    interventions,
+    invocations,
+    jobs,
+    logs,
+    pruning,
+    reading,
+)
+from pipeline.store.batch_verbs import BatchVerbs
 from pipeline.store.database import FileLock, check_version
 from pipeline.store.deliveries import Ending, Tried
 from pipeline.store.expiry import Expiry
+from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.store.insertions import Insertion
+from pipeline.store.interventions import Deletion
 from pipeline.store.invocations import Invocation
 from pipeline.store.jobs import RunEnd
 from pipeline.store.pruning import Cutoffs
@@ -70,6 +84,7 @@ class Store:
         try:
             self._writer = Writer(path, loop, on_fatal, self._release)
             self._reader = Reader(path, loop)
+            self.batches = BatchVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()
         except BaseException:
@@ -98,6 +113,30 @@ class Store:
         it).
         """
         return await self._writer.write(insertions.insert_jobs, Insertion(draft=draft, now=now, lease=lease))
+
+    async def insert_job_once(self, draft: JobDraft, key: IdempotencyKey, *, now: datetime) -> Earlier | None:
+        """Store a job, which then waits, unless its key has made one already: then return that."""
+
+        def verb(db: sqlite3.Connection) -> Earlier | None:
+            insertion = Insertion(draft=draft, now=now, lease=None)
+            return idempotency.once(db, key, draft.id, lambda: insertions.insert_jobs(db, [insertion]), now=now)
+
+        return await self._alone(verb)
+
+    async def cancel_job(self, job_id: str, *, now: datetime) -> tuple[JobState | None, bool]:
+        """Cancel a job that waits; return the state that it is in now, None for one that is not there, and whether it
+        was cancelled here. One that runs is its service's to cancel.
+        """
+        return await self._alone(partial(interventions.cancel_job, job_id=job_id, now=now))
+
+    async def reopen_job(self, job_id: str, max_attempts: int, *, now: datetime) -> bool:
+        """Queue a job again that failed, was cancelled or expired, in its next round; False for any other."""
+        verb = partial(interventions.reopen_jobs, job_ids=[job_id], max_attempts=max_attempts, now=now)
+        return bool(await self._alone(verb))
+
+    async def delete_job(self, job_id: str) -> Deletion:
+        """Delete an ended job with all that belongs to it, unless it still owes a delivery."""
+        return await self._alone(partial(interventions.delete_job, job_id=job_id))
 
     async def claim_jobs(self, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
         """Claim up to `most` queued jobs of `function` that have not expired, the most urgent and oldest first."""
@@ -219,6 +258,10 @@ class Store:
         """
         return await self._alone(partial(pruning.prune, after=after, most=most, cutoffs=cutoffs))
 
+    async def prune_idempotency(self, most: int, *, now: datetime) -> int:
+        """Forget up to `most` idempotency keys that are too old; return how many."""
+        return await self._alone(partial(idempotency.prune, most=most, now=now))
+
     async def prune_invocations(self, before: str, most: int) -> int:
         """Delete up to `most` notes of synchronous calls with ids below `before`; return how many."""
         return await self._alone(partial(pruning.prune_invocations, before=before, most=most))
@@ -237,11 +280,23 @@ class Store:
         function: str | None = None,
         state: JobState | None = None,
         parent_id: str | None = None,
+        batch_id: str | None = None,
+        tag: str | None = None,
+        since: str | None = None,
     ) -> list[JobView]:
-        """Return up to `most` jobs older than the id `before`, newest first."""
-        return await self._reader.read(
-            partial(reading.list_jobs, before=before, most=most, function=function, state=state, parent_id=parent_id)
+        """Return up to `most` jobs older than the id `before` and not older than the id `since`, newest first."""
+        query = partial(
+            reading.list_jobs,
+            before=before,
+            most=most,
+            function=function,
+            state=state,
+            parent_id=parent_id,
+            batch_id=batch_id,
+            tag=tag,
+            since=since,
         )
+        return await self._reader.read(query)
 
     async def get_event(self, job_id: str) -> bytes | None:
         """Return the event that a job's function is called with, as JSON, or None."""

@@ -59,7 +59,7 @@ def job(view: JobView, base: str, configured: Collection[str]) -> View:
         "next_attempt_at": moment(value.due_at) if is_waiting else None,
         "batch_id": value.batch_id,
         "parent_id": value.parent_id,
-        "replay_of": value.replay_of,
+        "replay_of": value.origin.replay_of,
         "tags": list(value.tags),
         "error": error(value.error),
         "deliveries": delivery_counts(view.deliveries, configured),
@@ -136,7 +136,7 @@ def delivery(value: Delivery, base: str, configured: Collection[str]) -> View:
         "message_id": value.message_id,
         "type": value.type,
         "job_id": value.job_id,
-        "batch_id": None,
+        "batch_id": value.batch_id,
         "destination": value.destination,
         "kind": value.kind,
         "recipient": value.recipient,
@@ -148,8 +148,14 @@ def delivery(value: Delivery, base: str, configured: Collection[str]) -> View:
         "next_attempt_at": moment(value.due_at) if is_waiting else None,
         "delivered_at": moment(value.delivered_at),
         "last_error": last and {"class": last.reason, "message": last.message, "status": last.status},
-        "links": {"self": self, "job": f"{base}/v1/jobs/{value.job_id}"},
+        "links": {"self": self} | _subject_link(value, base),
     }
+
+
+def _subject_link(value: Delivery, base: str) -> View:
+    if value.batch_id is not None:
+        return {"batch": f"{base}/v1/batches/{value.batch_id}"}
+    return {"job": f"{base}/v1/jobs/{value.job_id}"}
 
 
 def attempt(value: Attempt) -> View:

@@ -60,8 +60,8 @@ async def test_an_inserted_delivery_has_all_that_was_given(store: Store) -> None
     job = await ended(store, given)
     found = await the_delivery(store, given.id)
     assert found == samples.delivery(
-        id=given.id, message_id=found.message_id, job_id=job.id, destination="index", kind="function", recipient="x",
-        state=DeliveryState.PENDING, attempt=0, max_attempts=4,
+        id=given.id, message_id=found.message_id, subject_id=job.id, destination="index", kind="function",
+        recipient="x", state=DeliveryState.PENDING, attempt=0, max_attempts=4,
     )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def job(**changes: Any) -> Job:
         tags=(),
         batch_id=None,
         parent_id=None,
-        replay_of=None,
+        batch_index=None,
         depth=0,
         error=None,
     )
@@ -84,7 +84,7 @@ def delivery(**changes: Any) -> Delivery:
         id=new_id(),
         message_id=f"msg_{new_id()}",
         type=MessageType.JOB_SUCCEEDED,
-        job_id=new_id(),
+        subject_id=new_id(),
         destination="archive",
         kind="webhook",
         recipient="",
