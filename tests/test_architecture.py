@@ -23,6 +23,7 @@ EDGES = {
     "pipeline/web",
     "pipeline/app.py",
     "pipeline/cli",
+    "pipeline/doctor/software.py",
     "destinations/webhook.py",
     "destinations/dial.py",
     "destinations/exchange.py",

@@ -72,7 +72,7 @@ def test_every_document_with_commands_is_run() -> None:
 
 def test_every_option_of_the_command_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     for each in DOCUMENTS:
-        for command, rest in re.findall(r"sendoff (serve|check|backup)\b([^`\n|]*)", each.text):
+        for command, rest in re.findall(r"sendoff (serve|check|doctor|backup)\b([^`\n|]*)", each.text):
             with pytest.raises(SystemExit):
                 command_line.main([command, "--help"])
             known = capsys.readouterr().out

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigurationError, StoreError
 EXIT_STORE = 70
 EXIT_CONFIGURATION = 78
 
-COMMANDS = ("pipeline.cli.serve", "pipeline.cli.check", "pipeline.cli.backup")
+COMMANDS = ("pipeline.cli.serve", "pipeline.cli.check", "pipeline.cli.doctor", "pipeline.cli.backup")
 """The modules of the commands, in the order of the help."""
 
 
@@ -51,5 +51,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sendoff {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in COMMANDS:
-        cast(Command, importlib.import_module(name)).register(subparsers)
+        _command(name).register(subparsers)
     return parser
+
+
+def _command(module: str) -> Command:
+    try:
+        return cast(Command, importlib.import_module(module))
+    except ImportError as error:
+        # A library is missing or broken: the other commands work on, and `doctor` says what helps.
+        return _Broken(module.rpartition(".")[2], error)
+
+
+class _Broken:
+    """Stands for a command that cannot be imported."""
+
+    def __init__(self, name: str, error: ImportError) -> None:
+        self._name = name
+        self._error = error
+
+    def register(self, subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        # No character begins an option, so that whatever follows is taken.
+        parser = subparsers.add_parser(self._name, help="cannot be run", add_help=False, prefix_chars="\0")
+        parser.add_argument("rest", nargs="*")
+        parser.set_defaults(run=self.run)
+
+    def run(self, _: argparse.Namespace) -> int:
+        print(f"sendoff: {self._name} cannot be run: {self._error}; ask `sendoff doctor`", file=sys.stderr)
+        return 1

@@ -33,12 +33,11 @@ class FileLock:
 
     def __init__(self, database: Path) -> None:
         """Take the lock, or raise StoreError naming the process that has it."""
-        self._path = database.with_name(database.name + ".lock")
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(_lock_of(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(self._fd, 32).decode(errors="replace").strip() or "unknown"
+            owner = _named_in(self._fd)
             os.close(self._fd)
             raise StoreError(f"{database}: database is in use by pid {owner}") from None
         os.ftruncate(self._fd, 0)
@@ -47,6 +46,32 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back; the kernel does so too when the process dies."""
         os.close(self._fd)
+
+
+def owner_of(database: Path) -> str | None:
+    """Return the process id of the service that has the lock of `database`, or None where none has; OSError where that
+    cannot be told. Nothing is made or changed.
+    """
+    try:
+        fd = os.open(_lock_of(database), os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        # Not read from /proc/locks, which hides what other PID namespaces (containers) hold.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _named_in(fd)
+    finally:
+        os.close(fd)
+    return None
+
+
+def _lock_of(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
+def _named_in(lock: int) -> str:
+    return os.read(lock, 32).decode(errors="replace").strip() or "unknown"
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
@@ -65,7 +90,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
-        _refuse_newer(connection, path)
+        refuse_foreign(connection, path)
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StoreError(f"{path}: the database cannot use a write-ahead log (journal_mode is {mode})")
@@ -81,7 +106,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise store_error(error, path) from error
 
 
-def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+def refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError where the database is not one of Sendoff's, or of a newer one; an empty file is right."""
     # sqlite-utils does not tell a database that is newer than the program from one that is up to date.
     steps = migrations()
     (version,) = connection.execute("PRAGMA schema_version").fetchone()

@@ -5,6 +5,7 @@ work that was accepted while there was room.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.clock import Clock
@@ -17,13 +18,37 @@ _SHARE = 10
 _LOOK_S = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """What a disk has, and what must be free on it for new work to be taken; in bytes."""
+
+    free: int
+    needed: int
+    ballast: int
+    """The size of the ballast on this disk."""
+
+
+def space_at(folder: Path, floor: int, *, has_ballast: bool) -> Space:
+    """Look at the disk of `folder`. On a small one the floor and the ballast are a tenth of it each."""
+    disk = os.statvfs(folder)
+    share = disk.f_blocks * disk.f_frsize // _SHARE
+    ballast = min(BALLAST, share)
+    needed = min(floor, share) + (0 if has_ballast else ballast)
+    return Space(free=disk.f_bavail * disk.f_frsize, needed=needed, ballast=ballast)
+
+
+def ballast_of(database: Path) -> Path:
+    """Return where the ballast of a database lies."""
+    return database.with_name(database.name + ".ballast")
+
+
 class Room:
     """What is free where the database lies."""
 
     def __init__(self, database: Path, floor: int, clock: Clock) -> None:
-        """`floor` is in bytes. On a small disk it and the ballast are a tenth of the disk each; nothing is made yet."""
+        """`floor` is in bytes; nothing is made yet."""
         self._database = database
-        self._ballast = database.with_name(database.name + ".ballast")
+        self._ballast = ballast_of(database)
         self._floor = floor
         self._clock = clock
         self._looked_at: float | None = None
@@ -40,13 +65,11 @@ class Room:
 
     def look(self) -> None:
         """Find out what is free, and make the ballast where it is missing and there is room for it."""
-        disk = os.statvfs(self._database.parent)
-        share = disk.f_blocks * disk.f_frsize // _SHARE
-        size = min(BALLAST, share)
-        needed = min(self._floor, share) + (0 if self._ballast.exists() else size)
-        self._is_low = disk.f_bavail * disk.f_frsize < needed
-        if not self._is_low and not self._ballast.exists():
-            self._is_low = not self._load(size)
+        has_ballast = self._ballast.exists()
+        space = space_at(self._database.parent, self._floor, has_ballast=has_ballast)
+        self._is_low = space.free < space.needed
+        if not self._is_low and not has_ballast:
+            self._is_low = not self._load(space.ballast)
 
     def _load(self, size: int) -> bool:
         # Whole or not at all: under its own name only once it is allocated.

@@ -1,0 +1,1 @@
+"""The functions that `sendoff doctor` has a worker run."""
