@@ -197,10 +197,13 @@ class App:
         task.add_done_callback(self._on_service_end)
 
     def _on_service_end(self, task: "asyncio.Future[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A service that ended in error cannot be trusted to have left no gap: a restart rescues everything.
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        # A service that ended in error cannot be trusted to have left no gap: a restart rescues everything.
+        failure = _of_store(error)
+        if failure is None:
             self._telemetry.failed("task.failed", error)
-            self._fail(error if isinstance(error, StoreError) else StoreError(f"a service ended: {error!r}"))
+        self._fail(failure or StoreError(f"a service ended: {error!r}"))
 
     async def drain(self, grace_s: float, hurry: asyncio.Event) -> None:
         """Take no new work; give what runs up to `grace_s`, or until `hurry` is set, and give back the rest."""
@@ -230,6 +233,14 @@ class App:
         for destination in self._destinations.values():
             await destination.close()
         await self.store.close()
+
+
+def _of_store(error: BaseException) -> StoreError | None:
+    """Return the store's error where there is nothing else behind `error`; it is told by the one line at the end."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_of_store(each) for each in error.exceptions]
+        return None if None in found else found[0]
+    return error if isinstance(error, StoreError) else None
 
 
 async def _first(*awaitables: Awaitable[None]) -> None:

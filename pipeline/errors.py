@@ -34,6 +34,10 @@ class StoreError(SendoffError):
     """The store cannot be used at all: locked, read-only, corrupt, newer than this program, or failing."""
 
 
+class StoreUnsureError(StoreError):
+    """The store failed while it wrote: whether the change was made is known after the next start only."""
+
+
 class StoreWaitError(SendoffError):
     """The store takes no write now, but will: what is stored stays readable, and what has happened is kept in hand."""
 

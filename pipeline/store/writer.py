@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from pipeline.errors import StoreError, StoreFullError
+from pipeline.errors import SendoffError, StoreError, StoreFullError, StoreUnsureError
 from pipeline.store.database import open_writer, store_error
 
 Item = TypeVar("Item")
@@ -71,6 +71,7 @@ class Writer:
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._connection = open_writer(path)
         self._failed: StoreError | None = None
+        self._is_broken = False
         self._closing = threading.Event()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
@@ -130,14 +131,24 @@ class Writer:
         return group, False
 
     def _commit(self, group: list[_Write]) -> None:
+        if self._is_broken:
+            for write in group:
+                write.error = self._failed
+            return
         try:
             self._transact(group)
         except Exception as error:  # whatever a verb raised belongs to that verb's caller alone
-            if len(group) == 1:
+            if _is_fatal(error):
+                # Not tried again: a flush that failed may succeed the second time without having written a thing. And
+                # not known: what is in the log already may be found there by the next start.
+                said = f"{self._mapped(error)}; whether this was written shows after the next start"
+                for write in group:
+                    write.error = StoreUnsureError(said)
+            elif len(group) == 1:
                 group[0].error = self._mapped(error)
-                return
-            for write in group:
-                self._commit([write])
+            else:
+                for write in group:
+                    self._commit([write])
 
     def _transact(self, group: list[_Write]) -> None:
         connection = self._connection
@@ -158,7 +169,10 @@ class Writer:
         except sqlite3.Error:
             # A connection that cannot roll back is in an unknown state: a new one sees only what was committed.
             self._connection.close()
-            self._connection = open_writer(self._path)
+            try:
+                self._connection = open_writer(self._path)
+            except SendoffError as error:
+                self._break(StoreError(str(error)))
 
     def _mapped(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
@@ -166,17 +180,25 @@ class Writer:
         mapped = store_error(error, self._path)
         if isinstance(mapped, StoreFullError):
             self._on_full()
-        code = getattr(error, "sqlite_errorcode", 0)
-        if isinstance(mapped, StoreError) and code & 0xFF in _FATAL and self._failed is None:
-            self._failed = mapped
-            self._loop.call_soon_threadsafe(self._on_fatal, mapped)
+        if isinstance(mapped, StoreError) and _is_fatal(error):
+            self._break(mapped)
         return mapped
+
+    def _break(self, error: StoreError) -> None:
+        if not self._is_broken:
+            self._is_broken = True
+            self._failed = error
+            self._loop.call_soon_threadsafe(self._on_fatal, error)
 
     def _checkpoint(self) -> None:
         try:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
             self._mapped(error)
+
+
+def _is_fatal(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FATAL
 
 
 def _by_verb(group: list[_Write]) -> dict[Verb[Any, Any], list[_Write]]:

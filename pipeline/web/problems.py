@@ -34,6 +34,8 @@ STATUS: Mapping[type[Exception], tuple[int, str, Mapping[str, str]]] = MappingPr
         errors.StoreFullError: (503, "Disk full", _BUSY),
         errors.StoreBusyError: (503, "Store locked", _BUSY),
         errors.StoreWaitError: (503, "Store unavailable", _BUSY),
+        # Not 503, which says that nothing was stored.
+        errors.StoreUnsureError: (500, "Store failed", _NONE),
         errors.StoreError: (503, "Store unavailable", _BUSY),
     }
 )
