@@ -1,5 +1,6 @@
 """The store's place: its file system, its room, whether a write-ahead log works there, and the store that is there."""
 
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,8 +86,13 @@ def store(database: Path) -> Iterator[Finding]:
     except OSError as error:
         yield fault("store", f"{database}: {error.strerror or error}", "run this as the service's user")
     else:
-        used = f": database is in use by pid {owner}" if owner else ""
-        yield ok("store", f"{database}, {_mib(database.stat().st_size)}{used}")
+        found = f"{database}, {_mib(database.stat().st_size)}"
+        if owner:
+            found += f": database is in use by pid {owner}"
+        if database.parent.stat().st_mode & stat.S_IXOTH and database.stat().st_mode & stat.S_IROTH:
+            yield warning("store", f"{found}; every user may read it", f"chmod 0700 {database.parent}")
+        else:
+            yield ok("store", found)
 
 
 def place_of(database: Path) -> Path:

@@ -188,6 +188,20 @@ def test_a_store_that_is_none_or_newer_is_a_fault_and_left_as_it_is(tmp_path: Pa
     assert "not one of Sendoff's" in world.ask().of("store")["found"]
 
 
+def test_a_store_that_everybody_may_read_is_a_warning(tmp_path: Path) -> None:
+    with Service(tmp_path / "service", {"f-background.py": GOOD}) as service:
+        service.stop()
+    (tmp_path / "world").mkdir()
+    store = f"sqlite:///{service.database}"
+    world = World(tmp_path / "world")
+    assert world.ask("--store", store).of("store")["level"] == "ok"
+    service.database.parent.chmod(0o755)
+    service.database.chmod(0o644)
+    said = world.ask("--store", store)
+    assert (said.code, said.of("store")["level"]) == (0, "warning")
+    assert said.of("store")["remedy"] == f"chmod 0700 {service.database.parent}"
+
+
 def test_libraries_without_their_fast_parts_are_told(tmp_path: Path) -> None:
     world = World(tmp_path)
     said = world.ask(AIOHTTP_NO_EXTENSIONS="1")
