@@ -12,7 +12,7 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
     {
         name: (level, frozenset(fields.split()))
         for name, level, fields in (
-            ("service.started", _I, "url functions destinations store"),
+            ("service.started", _I, "url functions destinations store sqlite"),
             ("service.warning", _W, "detail"),
             ("service.draining", _I, "grace_s"),
             ("service.stopped", _I, ""),

@@ -20,6 +20,7 @@ from pipeline.clock import SystemClock
 from pipeline.config import Overrides, load_config
 from pipeline.config.settings import Config
 from pipeline.errors import StoreError
+from pipeline.store.probe import sqlite_version
 from pipeline.telemetry import Telemetry
 from pipeline.web import routes
 
@@ -111,4 +112,5 @@ def _started(config: Config, app: App, listener: socket.socket, telemetry: Telem
         functions=len(app.catalog),
         destinations=len(config.destinations),
         store=config.store,
+        sqlite=".".join(map(str, sqlite_version())),
     )

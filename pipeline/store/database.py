@@ -5,6 +5,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from sqlite_utils import Database
 
@@ -13,6 +14,8 @@ from pipeline.store.migrations import migrations
 
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables and UPDATE ... RETURNING."""
+
+_BROKEN: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
@@ -140,6 +143,11 @@ def check_version() -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: Sendoff needs {oldest} or newer")
+
+
+def is_broken(error: Exception) -> bool:
+    """Tell whether an error means that the database cannot be trusted any more (reliability, finding 5)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError | StoreWaitError:

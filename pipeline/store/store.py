@@ -83,7 +83,7 @@ class Store:
             raise StoreError(f"{path}: {error.strerror or error}") from error
         try:
             self._writer = Writer(path, loop, on_fatal, self._release)
-            self._reader = Reader(path, loop)
+            self._reader = Reader(path, loop, on_fatal)
             self.batches = BatchVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.errors import SendoffError, StoreError, StoreFullError, StoreUnsureError
-from pipeline.store.database import open_writer, store_error
+from pipeline.store.database import is_broken, open_writer, store_error
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -25,9 +25,6 @@ _GROUP_MOST = 256
 _SIBLINGS = 5
 _DELAY_S = 0.003
 _IDLE_S = 0.5
-_FATAL: Final = frozenset(
-    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
-)
 
 
 class _Write:
@@ -198,7 +195,8 @@ class Writer:
 
 
 def _is_fatal(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FATAL
+    # Who may not write is no use here, either.
+    return is_broken(error) or getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
 def _by_verb(group: list[_Write]) -> dict[Verb[Any, Any], list[_Write]]:

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from pipeline.errors import StoreError, StoreUnsureError
+from pipeline.errors import StoreError
 from pipeline.model import JobState
 from pipeline.store import Store, deliveries, expiry, insertions, jobs, logs, pruning, reading
 from pipeline.store.migrations import migrations
 from tests.support.samples import NOW, draft, later, lease
-from tests.support.stores import Rig, all_of, ended, opened, stored
+from tests.support.stores import Rig, ended, opened, stored
 
 
 async def refused(path: Path) -> str:
@@ -125,7 +125,7 @@ if os.geteuid() == 0 and len(sys.argv) == 2:
         sys.exit("cannot give up root's power")
     os.execv(sys.executable, [*sys.orig_argv, "powerless"])
 
-from pipeline.errors import StoreError, StoreUnsureError
+from pipeline.errors import StoreError
 from pipeline.store import Store
 
 async def main():
@@ -195,45 +195,10 @@ async def test_the_database_is_durable_and_guarded(rig: Rig, store: Store) -> No
     assert rig.fatal == []
 
 
-async def test_after_an_io_error_nothing_is_tried_again_or_taken(rig: Rig, store: Store) -> None:
-    tries = 0
-
-    def broken_once(_: sqlite3.Connection) -> None:
-        nonlocal tries
-        tries += 1
-        if tries == 1:
-            error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-            raise error
-
-    blocked, go_on = threading.Event(), threading.Event()
-
-    def hold(_: sqlite3.Connection) -> None:
-        blocked.set()
-        go_on.wait(5)
-
-    holding = store._alone(hold)
-    while not blocked.is_set():
-        await asyncio.sleep(0.001)
-    # These come into one group behind it.
-    neighbour = asyncio.ensure_future(store.insert_job(draft(), now=NOW, lease=None))
-    await asyncio.sleep(0)
-    broken = store._alone(broken_once)
-    go_on.set()
-    await holding
-    for answer in await all_of(neighbour, broken):
-        assert isinstance(answer, StoreUnsureError)
-        assert str(answer).startswith(f"{rig.path}: disk I/O error; ")
-    with pytest.raises(StoreError, match=r"disk I/O error$"):
-        await store.insert_job(draft(), now=NOW, lease=None)
-    assert tries == 1
-    assert await store.list_jobs(before=None, most=9) == []
-    assert [str(error) for error in rig.fatal] == [f"{rig.path}: disk I/O error"]
-
-
-async def test_a_reader_cannot_write(store: Store) -> None:
+async def test_a_reader_cannot_write(rig: Rig, store: Store) -> None:
     with pytest.raises(StoreError, match="readonly"):
         await store._reader.read(lambda db: db.execute("DELETE FROM job"))
+    assert rig.fatal == []
 
 
 async def test_a_reader_sees_only_what_is_committed_and_waits_for_no_writer(store: Store) -> None:
