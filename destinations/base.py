@@ -3,13 +3,13 @@
 The service decides about retry, records, masks and wakes up; a destination never sees the store, and asks no clock.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from pipeline.config.settings import RetrySpec
-from pipeline.model import AnyMessage, Outcome
+from pipeline.model import AnyMessage, JobState, Outcome
 
 
 async def _no_event() -> bytes:
@@ -69,6 +69,14 @@ class Destination(Protocol):
         ...
 
 
+Concern = tuple[str, str]
+"""The option that it speaks of, and a sentence."""
+
+
+def _no_concerns(_settings: Any, _ends: frozenset[JobState]) -> Iterable[Concern]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A kind of destination, as the registry holds it."""
@@ -81,3 +89,5 @@ class Kind:
     """Turns validated, unit-free options into the kind's frozen settings; ValueError for what no schema can say."""
     make: Callable[[str, Any], Destination]
     """Makes one destination from its name and settings; does no I/O."""
+    warn: Callable[[Any, frozenset[JobState]], Iterable[Concern]] = _no_concerns
+    """Tells what of settings is allowed, and cannot work, given the ends of jobs that messages tell of there."""

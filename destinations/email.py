@@ -5,7 +5,7 @@ What the mail says stands in `mail`. A connection serves one mail: mails are few
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 import aiosmtplib
 from jinja2 import Template
 
-from destinations import mail
+from destinations import mail, rehearsal
 from destinations.answers import PATIENCE_S
-from destinations.base import Sending
+from destinations.base import Concern, Sending
 from destinations.dial import connect, reason_of, sentence_of
-from destinations.egress import OPERATOR, Trust, fault_of_url
-from destinations.templates import TemplateFaultError, compile_template
+from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
+from destinations.templates import TemplateFaultError, compile_template, uses
 from pipeline.config.secret import Secret
 from pipeline.config.settings import RetrySpec
-from pipeline.model import DeliveryReason, Outcome, Verdict
+from pipeline.model import DeliveryReason, JobState, Outcome, Verdict
 
 _PORTS = {"smtp": 25, "smtps": 465}
 
@@ -73,7 +73,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
 
 
 def _fault_of(settings: Settings) -> str | None:
-    if fault := fault_of_url(settings.smtp.replace("smtp", "http", 1)):
+    if fault := fault_of_url(_as_http(settings.smtp)):
         return f"smtp: {fault}"
     if (settings.username is None) != (settings.password is None):
         missing = "password" if settings.password is None else "username"
@@ -84,6 +84,23 @@ def _fault_of(settings: Settings) -> str | None:
         if getattr(settings, kind) is not None and getattr(settings, f"{kind}_file") is not None:
             return f"{kind}_file: expected only one of {kind} and {kind}_file"
     return None
+
+
+def _as_http(url: str) -> str:
+    return url.replace("smtp", "http", 1)
+
+
+def warn(settings: Settings, ends: frozenset[JobState]) -> Iterator[Concern]:
+    """Yield what cannot work: an address that no connection is made to, templates that some message does not fill."""
+    if refusal := refusal_of_url(_as_http(settings.smtp), OPERATOR):
+        yield "smtp", f"every attempt will be refused, as {refusal}"
+    templates = _templates_of(settings)
+    for key in ("subject", "text", "html"):
+        template = getattr(templates, key)
+        for end in rehearsal.ENDS:
+            if template is not None and end in ends and (fault := rehearsal.fault_of(template, end)):
+                option = key if getattr(settings, key) is not None else f"{key}_file"
+                yield option, f"cannot be filled in for {rehearsal.ENDS[end]}: {fault}"
 
 
 def _templates_of(settings: Settings) -> mail.Templates:
@@ -109,9 +126,14 @@ def _template(settings: Settings, key: str, *, is_html: bool = False) -> Templat
 
 def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:
     try:
-        return compile_template(source, is_html=is_html)
+        template = compile_template(source, is_html=is_html)
     except TemplateFaultError as fault:
         raise ValueError(f"{key}: {fault}") from None
+    faults = [rehearsal.fault_of(template, end) for end in rehearsal.ENDS]
+    # What depends on results or batches may fit those that come.
+    if all(faults) and not uses(source, frozenset({"result", "batch", "failures"})):
+        raise ValueError(f"{key}: expected a template that can be filled in, got {faults[0]}")
+    return template
 
 
 class Email:

@@ -13,9 +13,15 @@ from pipeline.config.settings import DestinationSettings
 def builtin_kinds() -> dict[str, Kind]:
     """Return the kinds that come with Sendoff, by the `type` that names them; reads their schemas."""
     kinds = (
-        Kind(kind="email", schema=_schema("email"), settings=email.settings_of, make=email.Email),
+        Kind(kind="email", schema=_schema("email"), settings=email.settings_of, make=email.Email, warn=email.warn),
         Kind(kind="function", schema=_schema("function"), settings=function.settings_of, make=function.Function),
-        Kind(kind="webhook", schema=_schema("webhook"), settings=webhook.settings_of, make=webhook.Webhook),
+        Kind(
+            kind="webhook",
+            schema=_schema("webhook"),
+            settings=webhook.settings_of,
+            make=webhook.Webhook,
+            warn=webhook.warn,
+        ),
     )
     return {kind.kind: kind for kind in kinds}
 

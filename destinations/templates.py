@@ -17,6 +17,11 @@ class TemplateFaultError(Exception):
     """A template cannot be read, or not be filled in; the message is for its author."""
 
 
+def uses(source: str, names: frozenset[str]) -> bool:
+    """Tell whether a template, which must compile, uses one of these names."""
+    return not names.isdisjoint(find_undeclared_variables(ImmutableSandboxedEnvironment().parse(source)))
+
+
 def compile_template(source: str, *, is_html: bool = False) -> Template:
     """Return a template; TemplateFaultError for bad syntax and for names that no template sees."""
     environment = ImmutableSandboxedEnvironment(

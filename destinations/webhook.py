@@ -1,7 +1,7 @@
 """The kind `webhook`: one signed HTTP request for each message, once. What an answer means stands in `answers`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from multidict import CIMultiDict
 
 from destinations import answers, egress
-from destinations.base import Sending
+from destinations.base import Concern, Sending
 from destinations.body import Body, Form, make_body
 from destinations.dial import ERRORS, make_exchange, reason_of, sentence_of
 from destinations.exchange import Exchange
@@ -69,6 +69,12 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         if _FORBIDDEN.search(value.reveal()):
             raise ValueError(f"headers.{name}: a header holds no line breaks or other control characters")
     return settings
+
+
+def warn(settings: Settings, _: frozenset[JobState]) -> Iterator[Concern]:
+    """Yield what cannot work: an address that no connection is made to."""
+    if refusal := egress.refusal_of_url(settings.url, egress.OPERATOR):
+        yield "url", f"every attempt will be refused, as {refusal}"
 
 
 def _check_secret(number: int, secret: Secret) -> None:

@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from errno import EACCES, EADDRINUSE
 from types import MappingProxyType
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from destinations.base import Destination, Kind
 from destinations.registry import make_destinations
 from pipeline.clock import Clock
 from pipeline.config.settings import Config, DestinationSettings
-from pipeline.errors import ConfigurationError, Fault, StoreError
+from pipeline.errors import ConfigurationError, StoreError
 from pipeline.functions import interpreter
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
@@ -282,12 +283,8 @@ def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
 
     Raises ConfigurationError for an address that may not, or cannot, be bound.
     """
+    check_address(config, is_insecure=is_insecure)
     service = config.service
-    if not (is_insecure or is_loopback(service.host)):
-        raise _address_fault(
-            config,
-            "without keys only a loopback address is served; use 127.0.0.1, or serve --insecure to let anyone in",
-        )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             service.host, service.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -297,9 +294,22 @@ def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
-        raise _address_fault(config, f"cannot listen on {service.host}:{service.port}: {error.strerror}") from error
+        path = "service.port" if error.errno in (EADDRINUSE, EACCES) else "service.host"
+        message = f"cannot listen on {service.host}:{service.port}: {error.strerror}"
+        raise ConfigurationError([config.fault(path, message)]) from error
     port = listener.getsockname()[1]
     return replace(config, service=replace(service, port=port)), listener
+
+
+def check_address(config: Config, *, is_insecure: bool) -> None:
+    """Raise ConfigurationError for an address that may not be bound."""
+    host = config.service.host
+    if not (is_insecure or is_loopback(host)):
+        message = (
+            f"expected a loopback address such as 127.0.0.1, as there are no keys, got {host}; "
+            "serve --insecure lets anyone in"
+        )
+        raise ConfigurationError([config.fault("service.host", message)])
 
 
 def check_functions(config: Config, catalog: Catalog) -> None:
@@ -313,22 +323,13 @@ def check_functions(config: Config, catalog: Catalog) -> None:
         if settings.kind == "function" and settings.options.function not in names
     }
     faults = [
-        _fault(
-            config,
+        config.fault(
             f"destinations.{name}.function",
             f"expected a function in {config.functions.directory}, got {function!r}, which is not there",
         )
         for name, function in wanted.items()
     ]
     if config.functions.python is not None and (wrong := interpreter.fault_of(config.functions.python)):
-        faults.append(_fault(config, "functions.python", wrong))
+        faults.append(config.fault("functions.python", wrong))
     if faults:
         raise ConfigurationError(faults)
-
-
-def _address_fault(config: Config, message: str) -> ConfigurationError:
-    return ConfigurationError([_fault(config, "service.host", message)])
-
-
-def _fault(config: Config, path: str, message: str) -> Fault:
-    return Fault(file=str(config.path or "command line"), line=1, column=1, path=path, message=message)

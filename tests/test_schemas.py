@@ -114,7 +114,7 @@ def _plain(default: Any) -> Any:
 
 
 def test_the_configuration_mirrors_its_schema() -> None:
-    assert {field.name for field in fields(Config)} - {"path", "secrets"} == set(CONFIG["properties"])
+    assert {field.name for field in fields(Config)} - {"path", "secrets", "places"} == set(CONFIG["properties"])
 
 
 @pytest.mark.parametrize("name", schema_names())

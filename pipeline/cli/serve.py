@@ -16,6 +16,7 @@ from aiohttp import web
 
 from destinations.registry import builtin_kinds
 from pipeline.app import BACKLOG, App, bind
+from pipeline.cli.advice import advice
 from pipeline.clock import SystemClock
 from pipeline.config import Overrides, load_config
 from pipeline.config.settings import Config
@@ -62,7 +63,7 @@ def _telemetry(*, is_verbose: bool) -> Telemetry:
 async def _serve(config: Config, listener: socket.socket, telemetry: Telemetry, *, is_insecure: bool) -> None:
     stop, hurry = _signals()
     app = App(config, builtin_kinds(), clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
-    for warning in app.catalog.warnings:
+    for warning in (*app.catalog.warnings, *advice(config, app.catalog, builtin_kinds())):
         telemetry.emit("service.warning", detail=warning)
     runner = routes.runner(app.application(is_insecure=is_insecure), config.service)
     try:

@@ -13,6 +13,7 @@ from pipeline.config.convert import Conversion, type_from_environment
 from pipeline.config.environment import substitute
 from pipeline.config.explain import all_faults, in_order
 from pipeline.config.options import OptionsKind, destinations_of, names_of
+from pipeline.config.places import Places
 from pipeline.config.settings import Config
 from pipeline.config.shape import Shape, join
 from pipeline.config.source import Source
@@ -65,6 +66,7 @@ def load_config(
         functions=functions_settings({**defaults["functions"], **tree.get("functions", {})}),
         destinations=destinations,
         secrets=frozenset(conversion.secrets),
+        places=Places.of(source, command_line),
     )
 
 

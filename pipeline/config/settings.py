@@ -10,7 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.config.places import Places
 from pipeline.config.secret import Secret
+from pipeline.errors import Fault
 
 SYNCHRONOUS_S, BACKGROUND_S = 10.0, 900.0
 """The time limits of the two kinds of functions, unless settings say otherwise."""
@@ -142,3 +144,8 @@ class Config:
     destinations: Mapping[str, DestinationSettings] = field(default_factory=lambda: MappingProxyType({}))
     secrets: frozenset[str] = frozenset()
     """Every value that came from an environment variable into a key marked secret: to be masked wherever shown."""
+    places: Places = field(default_factory=Places, repr=False, compare=False)
+
+    def fault(self, path: str, message: str) -> Fault:
+        """Make a fault of the setting at `path`, such as `destinations.next.function`, where it is written."""
+        return self.places.fault(path, message)

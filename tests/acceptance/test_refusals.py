@@ -114,7 +114,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     service = Service(tmp_path, FUNCTIONS)
     with socket.create_server(("127.0.0.1", service.port)):
         ended = service.run()
-    assert_refused(ended, 78, f"127.0.0.1:{service.port}", "in use")
+    assert_refused(ended, 78, f"127.0.0.1:{service.port}", "in use", "service.port: ")
 
 
 @pytest.mark.parametrize("arguments", [["--nonsense"], ["--port", "many"], ["--port"]])

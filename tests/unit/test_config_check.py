@@ -1,5 +1,6 @@
 """`sendoff check` and the command line around it, from outside."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,10 +64,13 @@ def test_what_is_allowed_but_hardly_meant_is_a_warning(tmp_path: Path) -> None:
     done = sendoff(tmp_path, "check", SECRET=SENT)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
-        "warning: functions.settings.a.on_success: serves only calls made jobs by Prefer, as a is synchronous",
         (
-            "warning: functions.settings.a.on_success: the filter for hook has neither type nor required, "
-            "so that it may match everything"
+            "warning: sendoff.yaml:2:40: functions.settings.a.on_success: "
+            "serves only calls made jobs by Prefer, as a is synchronous"
+        ),
+        (
+            "warning: sendoff.yaml:2:58: functions.settings.a.on_success[0].when: "
+            "the filter for hook has neither type nor required, so that it may match everything"
         ),
     ]
 
@@ -82,8 +86,8 @@ def test_a_destination_whose_function_is_not_there_is_a_fault(tmp_path: Path) ->
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         0,
         (
-            "warning: functions.settings.indx-background: there is no such function in the folder "
-            "(nearest: index-background)"
+            "warning: sendoff.yaml:1:41: functions.settings.indx-background: "
+            "there is no such function in the folder (nearest: index-background)"
         ),
     )
     (tmp_path / "functions" / "index-background.py").rename(tmp_path / "functions" / "other.py")
@@ -91,9 +95,105 @@ def test_a_destination_whose_function_is_not_there_is_a_fault(tmp_path: Path) ->
         done = sendoff(tmp_path, command)
         assert done.returncode == 78
         assert done.stderr == (
-            f"{tmp_path}/sendoff.yaml:1:1: destinations.next.function: "
+            "sendoff.yaml:2:49: destinations.next.function: "
             f"expected a function in {tmp_path}/functions, got 'index-background', which is not there\n"
         )
+
+
+def warnings_of(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the warnings that `check` shows or `serve` logs."""
+    lines = (done.stdout + done.stderr).splitlines()
+    said = (re.fullmatch(r"warning: (.*)|.* WARNING service.warning detail=(.*)", line) for line in lines)
+    return [found[1] or found[2] for found in said if found]
+
+
+def served(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Serve until all is started, and not longer."""
+    with subprocess.Popen(
+        [SENDOFF, "serve", "--port", "0"], cwd=folder, env={}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        while "service.started" not in said and (line := process.stderr.readline()):
+            said += line
+        process.terminate()
+        said += process.communicate(timeout=30)[1]
+    return subprocess.CompletedProcess(process.args, process.returncode, "", said)
+
+
+MAILS = """\
+functions:
+  settings:
+    a-background: {on_success: [good, bad, late], on_failure: [good, late], max_age: 1m}
+    b-background: {on_failure: [alarm]}
+    c: {on_failure: [alarm]}
+destinations:
+  good: {type: email, smtp: smtp://h, from: &a a@b.c, to: [*a], text: "{% if error %}{{ error.errorType }}{% endif %}"}
+  bad: {type: email, smtp: smtp://h, from: *a, to: [*a], subject: "{{ result.title }}: {{ error.errorMessage }}"}
+  late: {type: email, smtp: smtp://h, from: *a, to: [*a], html: "{{ error.errorType if type == 'job.failed' else 1 }}"}
+  alarm: {type: email, smtp: "smtp://169.254.1.1:25", from: *a, to: [*a], text: "{{ error.errorMessage }}"}
+  cloud: {type: webhook, url: "http://[fd00:ec2::254]/latest"}
+"""
+FOUND = [
+    ("sendoff.yaml:5:21: functions.settings.c.on_failure: serves only calls made jobs by Prefer, as c is synchronous"),
+    (
+        "sendoff.yaml:8:67: destinations.bad.subject: cannot be filled in for a job that succeeded: "
+        "UndefinedError: 'None' has no attribute 'errorMessage'"
+    ),
+    (
+        "sendoff.yaml:9:65: destinations.late.html: cannot be filled in for a job that expired, which has no error: "
+        "UndefinedError: 'None' has no attribute 'errorType'"
+    ),
+    (
+        "sendoff.yaml:10:30: destinations.alarm.smtp: every attempt will be refused, "
+        "as 169.254.1.1 is a link-local or metadata address, where no destination may lead"
+    ),
+    (
+        "sendoff.yaml:11:31: destinations.cloud.url: every attempt will be refused, "
+        "as fd00:ec2::254 is a link-local or metadata address, where no destination may lead"
+    ),
+]
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_what_cannot_work_is_told_by_check_and_serve_alike(tmp_path: Path, command: str) -> None:
+    (tmp_path / "sendoff.yaml").write_text(MAILS)
+    (tmp_path / "functions").mkdir()
+    for name in ("a-background", "b-background", "c"):
+        (tmp_path / "functions" / f"{name}.py").touch()
+    (tmp_path / "functions" / "broken.py").write_text("def handler(:")
+    done = served(tmp_path) if command == "serve" else sendoff(tmp_path, "check")
+    assert done.returncode == 0
+    assert warnings_of(done) == [f"{tmp_path}/functions/broken.py:1:13: invalid syntax", *FOUND]
+
+
+def test_a_function_is_synchronous_as_its_file_says(tmp_path: Path) -> None:
+    (tmp_path / "sendoff.yaml").write_text(HOOK + "functions: {settings: {a: {on_success: [hook]}}}")
+    assert "is synchronous" in sendoff(tmp_path, "check", SECRET=SENT).stdout
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "a.py").write_text('CONFIG = {"background": True}\n')
+    assert "is synchronous" not in sendoff(tmp_path, "check", SECRET=SENT).stdout
+
+
+ADDRESS = (
+    "expected a loopback address such as 127.0.0.1, as there are no keys, got 0.0.0.0; serve --insecure lets anyone in"
+)
+
+
+def test_an_address_that_may_not_be_bound_is_told_by_check_and_serve_alike(tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "sendoff.yaml").write_text("service:\n  host: 0.0.0.0\n")
+    for command in ("check", "serve"):
+        done = sendoff(tmp_path, command)
+        assert (done.returncode, done.stderr) == (78, f"sendoff.yaml:2:9: service.host: {ADDRESS}\n")
+    assert sendoff(tmp_path, "check", "--insecure").returncode == 0
+
+
+def test_a_fault_of_the_command_line_is_not_the_file_s(tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "sendoff.yaml").write_text("service: {host: 127.0.0.1}\n")
+    done = sendoff(tmp_path, "serve", "--host", "0.0.0.0")
+    assert done.stderr == f"command line:1:1: service.host: {ADDRESS}\n"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +216,7 @@ def test_an_interpreter_that_cannot_run_functions_is_a_fault(tmp_path: Path, pyt
         done = sendoff(tmp_path, command)
         assert done.returncode == 78
         expected = message.format(there=tmp_path / python)
-        assert done.stderr.partition("functions.python: ")[2] == f"{expected}\n"
+        assert done.stderr == f"sendoff.yaml:1:21: functions.python: {expected}\n"
 
 
 def test_async_concurrency_of_what_is_not_async_is_warned_of(tmp_path: Path) -> None:
@@ -127,8 +227,8 @@ def test_async_concurrency_of_what_is_not_async_is_warned_of(tmp_path: Path) -> 
     (tmp_path / "sendoff.yaml").write_text(f"functions: {{settings: {{a: {several}, b: {several}}}}}\n")
     assert [line for line in sendoff(tmp_path, "check").stdout.splitlines() if "warning" in line] == [
         (
-            "warning: functions.settings.a.async_concurrency: serves only an async def handler, "
-            "which a.py does not define"
+            "warning: sendoff.yaml:1:47: functions.settings.a.async_concurrency: "
+            "serves only an async def handler, which a.py does not define"
         )
     ]
 

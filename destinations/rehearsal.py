@@ -1,0 +1,131 @@
+"""Rehearses templates: fills each in once, before there is any message (reliability, finding 23).
+
+What results look like nobody knows before there are some: in their place stands a value that can be used as anything.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, SupportsIndex
+
+from jinja2 import Template
+
+from destinations.base import Sending
+from destinations.mail import seen_by_templates
+from destinations.templates import TemplateFaultError, render
+from pipeline.model import JobReason, JobState, Message, MessageType, RunError
+
+_AT = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+_ID = "019b8e07-4600-7000-8000-000000000001"
+_ERROR = RunError(type="ValueError", message="no words", stack=("line 1",))
+
+ENDS: Mapping[JobState, str] = MappingProxyType(
+    {
+        JobState.SUCCEEDED: "a job that succeeded",
+        JobState.FAILED: "a job that failed",
+        JobState.EXPIRED: "a job that expired, which has no error",
+    }
+)
+"""The ends of jobs that messages tell of, in words."""
+
+
+def fault_of(template: Template, end: JobState) -> str | None:
+    """Return why a template cannot be filled in for a message of this end, or None."""
+    try:
+        render(template, _seen(end))
+    except TemplateFaultError as fault:
+        return str(fault)
+    return None
+
+
+def _seen(end: JobState) -> dict[str, Any]:
+    message = Message(
+        id=f"msg_{_ID}",
+        type=MessageType.JOB_SUCCEEDED if end is JobState.SUCCEEDED else MessageType.JOB_FAILED,
+        job_id=_ID,
+        function="a-background",
+        state=end,
+        reason=JobReason.ERROR if end is JobState.FAILED else None,
+        attempt=1,
+        created_at=_AT,
+        started_at=_AT,
+        ended_at=_AT,
+        # What is there sometimes is there: a template that needs it is not wrong.
+        tags=("a", "b"),
+        batch_id=_ID,
+        parent_id=_ID,
+        depth=1,
+        error=_ERROR if end is JobState.FAILED else None,
+        result=None,
+    )
+    sending = Sending(
+        delivery_id=_ID,
+        destination="a",
+        recipient="a@example.com",
+        attempt=1,
+        max_attempts=1,
+        message=message,
+        base_url="http://127.0.0.1",
+        started_at=_AT,
+    )
+    return seen_by_templates(sending) | ({"result": _Anything()} if end is JobState.SUCCEEDED else {})
+
+
+class _Anything(dict[str, Any]):
+    """A result of which nothing is known: an empty mapping that has every key, is every number, and lists itself."""
+
+    def __getattr__(self, name: str) -> "_Anything":
+        # Python asks for the first to see what kind of value it is, the sandbox for the others.
+        if name.startswith("__") or name in ("unsafe_callable", "alters_data"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, key: object) -> "_Anything":
+        return self
+
+    def get(self, key: object, default: object = None) -> "_Anything":
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self])
+
+    def __reversed__(self) -> Iterator[Any]:
+        return iter([self])
+
+    def __call__(self, *_: object, **__: object) -> "_Anything":
+        return self
+
+    def __str__(self) -> str:
+        return ""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a key of a mapping, for `groupby` and `unique`
+        return 0
+
+    def __int__(self) -> int:
+        return 1
+
+    def __float__(self) -> float:
+        return 1.0
+
+    def __index__(self) -> SupportsIndex:
+        return 1
+
+    def __round__(self, digits: int = 0) -> float:
+        return 1.0
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def _combined(self, *_: object) -> "_Anything":
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _combined
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _combined
+    __neg__ = __pos__ = __abs__ = _combined
+    __le__ = __gt__ = __ge__ = __lt__

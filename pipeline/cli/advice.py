@@ -1,0 +1,73 @@
+"""What a configuration allows, and hardly means: `check` shows it, and `serve` logs it. All but the look of it."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+from destinations.base import Kind
+from pipeline.config.settings import Config, FunctionSettings, Target
+from pipeline.errors import Fault
+from pipeline.functions.catalog import Catalog
+from pipeline.model import JobState
+
+
+def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -> Iterator[Fault]:
+    """Yield what there is to say, with its place; None where the functions are not there to be looked at."""
+    for name, settings in config.functions.settings.items():
+        place = f"functions.settings.{name}"
+        if not _is_background(name, settings, catalog):
+            yield from _of_synchronous(config, name, settings)
+        for key, targets in (("on_success", settings.on_success), ("on_failure", settings.on_failure)):
+            for index, target in enumerate(targets):
+                if matches_everything(target):
+                    message = (
+                        f"the filter for {target.to} has neither type nor required, so that it may match everything"
+                    )
+                    yield config.fault(f"{place}.{key}[{index}].when", message)
+    if catalog is not None:
+        yield from _of_functions(config, catalog)
+    for name, destination in config.destinations.items():
+        for option, sentence in kinds[destination.kind].warn(destination.options, _ends(config, name)):
+            yield config.fault(f"destinations.{name}.{option}", sentence)
+
+
+def matches_everything(target: Target) -> bool:
+    """Tell whether a filter lets everything pass that is not what it was written for."""
+    return target.when is not None and not {"type", "required"} & target.when.keys()
+
+
+def _is_background(name: str, settings: FunctionSettings, catalog: Catalog | None) -> bool:
+    if catalog is not None and name in catalog.functions:
+        return catalog.functions[name].is_background
+    return name.endswith("-background") if settings.background is None else settings.background
+
+
+def _of_synchronous(config: Config, name: str, settings: FunctionSettings) -> Iterator[Fault]:
+    for key in ("on_success", "on_failure"):
+        if getattr(settings, key):
+            message = f"serves only calls made jobs by Prefer, as {name} is synchronous"
+            yield config.fault(f"functions.settings.{name}.{key}", message)
+
+
+def _of_functions(config: Config, catalog: Catalog) -> Iterator[Fault]:
+    names = list(catalog.functions)
+    for name in config.functions.settings:
+        if name not in catalog.functions:
+            near = get_close_matches(name, names, 1)
+            hint = f" (nearest: {near[0]})" if near else ""
+            yield config.fault(f"functions.settings.{name}", f"there is no such function in the folder{hint}")
+    for function in catalog:
+        if config.functions.of(function.name).async_concurrency > 1 and not function.is_async:
+            place = f"functions.settings.{function.name}.async_concurrency"
+            message = f"serves only an async def handler, which {function.path.name} does not define"
+            yield config.fault(place, message)
+
+
+def _ends(config: Config, destination: str) -> frozenset[JobState]:
+    """Return the ends of jobs that the messages to a destination tell of."""
+    ends: set[JobState] = set()
+    for settings in config.functions.settings.values():
+        if any(target.to == destination for target in settings.on_success):
+            ends.add(JobState.SUCCEEDED)
+        if any(target.to == destination for target in settings.on_failure):
+            ends |= {JobState.FAILED} if settings.max_age is None else {JobState.FAILED, JobState.EXPIRED}
+    return frozenset(ends)

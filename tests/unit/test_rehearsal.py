@@ -1,0 +1,76 @@
+"""The rehearsal of templates: what cannot be filled in is told, and what depends on a result is given the benefit."""
+
+import pytest
+
+from destinations import mail
+from destinations.email import settings_of, warn
+from destinations.rehearsal import ENDS, fault_of
+from destinations.templates import compile_template
+from pipeline.model import JobState
+
+OPTIONS = {"smtp": "smtp://localhost", "from": "sendoff@example.com", "to": ["ops@example.com"]}
+SUCCEEDED, FAILED, EXPIRED = JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("template", [mail.SUBJECT, mail.TEXT, mail.HTML])
+def test_our_own_templates_can_be_filled_in_for_every_end(template: str, end: JobState) -> None:
+    assert fault_of(compile_template(template, is_html=template is mail.HTML), end) is None
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ result }}",
+        "{{ result.words }}",
+        "{{ result['a']['b'][0].c }}",
+        "{{ result.words + 1 }} {{ 100 * result.done / result.total }} {{ -result.x }} {{ result.n // 2 % 3 }}",
+        "{{ (result.done / result.total * 100) | round(1) }}",
+        "{{ '%d of %.2f' | format(result.done, result.total) }} {{ '%05.1f' % result.share }}",
+        "{{ result | tojson(indent=2) | truncate(100) }} {{ result.part | tojson }}",
+        "{% for row in result.rows %}{{ row.name | upper }}{{ loop.index }}{% else %}none{% endfor %}",
+        "{% for key, value in result.items() %}{{ key }}{{ value }}{% endfor %}",
+        "{{ result.rows | first }} {{ result.rows | last }} {{ result.rows | map(attribute='n') | sum }}",
+        "{{ result.rows | sort(attribute='n') | length }} {{ result.rows | join(', ') }}",
+        "{{ result.rows | groupby('kind') | list | length }} {{ result.rows | map(attribute='n') | max }}",
+        "{{ result.rows[:3] }} {{ result.text[:80] }} {{ result.text.strip().splitlines()[0] }}",
+        "{% if result.words > 10 and result.ok %}many{% elif result.words <= 2 %}few{% endif %}",
+        "{{ result.get('a', 5) }} {{ result.missing | default('-') }} {{ result.a in ('x', 'y') }}",
+        "{{ result.bytes | filesizeformat }} {{ result.name | replace('a', 'b') | title }} {{ result.when[11:16] }}",
+        "{% for n in range(result.count) %}{{ n }}{% endfor %}{{ result.a ~ result.b }}",
+    ],
+)
+def test_what_depends_on_a_result_is_not_held_against_its_template(template: str) -> None:
+    assert fault_of(compile_template(template), SUCCEEDED) is None
+    assert fault_of(compile_template(template, is_html=True), SUCCEEDED) is None
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "fault"),
+    [
+        ("{{ job.id }} {{ job.tags[0] }} {{ job.parent_id[:8] }} {{ job.links.self }}", EXPIRED, None),
+        ("{{ job.funtion }}", SUCCEEDED, "UndefinedError: 'dict object' has no attribute 'funtion'"),
+        ("{{ error.errorMessage }}", FAILED, None),
+        ("{{ error.errorMessage }}", SUCCEEDED, "UndefinedError: 'None' has no attribute 'errorMessage'"),
+        ("{{ error.errorMessage }}", EXPIRED, "UndefinedError: 'None' has no attribute 'errorMessage'"),
+        ("{{ result.words }}", FAILED, "UndefinedError: 'None' has no attribute 'words'"),
+        ("{{ 1 / 0 }}", FAILED, "ZeroDivisionError: division by zero"),
+        ("{% for n in range(90000) %}12345{% endfor %}", FAILED, "makes more than 262144 characters"),
+    ],
+)
+def test_what_cannot_be_filled_in_says_why(template: str, end: JobState, fault: str | None) -> None:
+    assert fault_of(compile_template(template), end) == fault
+
+
+@pytest.mark.parametrize("key", ["subject", "text", "html"])
+def test_a_template_that_no_message_fills_is_a_fault(key: str) -> None:
+    with pytest.raises(ValueError, match=f"^{key}: expected a template that can be filled in, got UndefinedError: "):
+        settings_of(OPTIONS | {key: "{{ job.funtion }}"})
+    settings_of(OPTIONS | {key: "{{ error.errorMessage }}"})  # some messages fill it
+    settings_of(OPTIONS | {key: "{{ dict(result)['a'] }}{{ job.funtion }}"})  # nobody can say
+
+
+def test_only_the_ends_that_come_are_warned_of() -> None:
+    settings = settings_of(OPTIONS | {"text": "{{ error.errorMessage }}"})
+    for ends, expected in (({FAILED}, 0), ({FAILED, EXPIRED}, 1), ({SUCCEEDED, FAILED, EXPIRED}, 2), (set(), 0)):
+        assert len(list(warn(settings, frozenset(ends)))) == expected
