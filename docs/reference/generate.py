@@ -30,7 +30,9 @@ Every setting has a default; without any file the service runs on defaults alone
   `0o777`), and `12:30` is a text. A key that stands twice, a tag, a merge key (`<<`), more than 64 levels and more
   than 100,000 values (aliases count in full) are faults.
 - `${NAME}` within a value is replaced with the environment variable NAME; one that is not set is a fault. `$${` is a
-  literal `${`. Where a number or a boolean is wanted, the text from the environment becomes one.
+  literal `${`. Where a number or a boolean is wanted, the text from the environment becomes one. `--env-file FILE`
+  adds the variables of a file with lines `NAME=value`; those of the environment win. They serve the configuration
+  alone: a function sees none of them, unless its `env` names it.
 - Relative paths start at the folder of the YAML file; those of the command line at the current folder. The command
   line wins.
 - A key that is not known is a fault, so that no typing error passes for a default.

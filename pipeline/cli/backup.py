@@ -1,9 +1,10 @@
 """`sendoff backup`: writes a copy of the store, whether a service runs on it or not."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from pipeline.cli.files import add_files, variables
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -11,7 +12,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = subparsers.add_parser("backup", help="write a copy of the store", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="where to write the copy; must not be there yet")
     parser.add_argument("--store", metavar="URL", help="the store, such as sqlite:///data/sendoff.db")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the YAML file (default: sendoff.yaml, if there)")
+    add_files(parser)
     parser.set_defaults(run=run)
 
 
@@ -22,7 +23,9 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.store.backup import back_up  # noqa: PLC0415
 
     overrides = Overrides(host=None, port=None, store=args.store)
-    config = load_config(args.config, environ=os.environ, kinds=builtin_kinds(), cwd=Path.cwd(), overrides=overrides)
+    config = load_config(
+        args.config, environ=variables(args), kinds=builtin_kinds(), cwd=Path.cwd(), overrides=overrides
+    )
     try:
         back_up(config.store, args.file)
     except FileExistsError as error:

@@ -1,10 +1,10 @@
 """`sendoff check`: tells whether the configuration can be used, with every fault, or what it says in short."""
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.cli.files import add_files, variables
 from pipeline.config.settings import Config
 from pipeline.functions.catalog import Catalog
 
@@ -12,7 +12,7 @@ from pipeline.functions.catalog import Catalog
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `check` to the command line."""
     parser = subparsers.add_parser("check", help="say whether the configuration is right", description=__doc__)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the YAML file (default: sendoff.yaml, if there)")
+    add_files(parser)
     parser.add_argument("--insecure", action="store_true", help="as for serve: any address may be bound")
     parser.set_defaults(run=run)
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.config.load import load_config  # noqa: PLC0415 - jsonschema is not for every command either
 
     kinds = builtin_kinds()
-    config = load_config(args.config, environ=os.environ, kinds=kinds, cwd=Path.cwd())
+    config = load_config(args.config, environ=variables(args), kinds=kinds, cwd=Path.cwd())
     check_address(config, is_insecure=args.insecure)
     # A configuration may be checked where its functions are not.
     catalog = Catalog.load(config.functions) if config.functions.directory.is_dir() else None

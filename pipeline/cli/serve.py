@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import os
 import random
 import signal
 import socket
@@ -17,6 +16,7 @@ from aiohttp import web
 from destinations.registry import builtin_kinds
 from pipeline.app import BACKLOG, App, bind
 from pipeline.cli.advice import advice
+from pipeline.cli.files import add_files, variables
 from pipeline.clock import SystemClock
 from pipeline.config import Overrides, load_config
 from pipeline.config.settings import Config
@@ -29,9 +29,7 @@ from pipeline.web import routes
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `serve` to the command line."""
     parser = subparsers.add_parser("serve", help="run the service", description=__doc__)
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="the YAML file (default: sendoff.yaml, if it is there)"
-    )
+    add_files(parser)
     parser.add_argument("--host", help="the address to bind")
     parser.add_argument("--port", type=int, help="the port to bind (0: a free one)")
     parser.add_argument("--store", metavar="URL", help="the store, such as sqlite:///data/sendoff.db")
@@ -44,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; raises ConfigurationError and StoreError."""
     kinds = builtin_kinds()
     overrides = Overrides(host=args.host, port=args.port, store=args.store)
-    config = load_config(args.config, environ=os.environ, kinds=kinds, cwd=Path.cwd(), overrides=overrides)
+    config = load_config(args.config, environ=variables(args), kinds=kinds, cwd=Path.cwd(), overrides=overrides)
     config, listener = bind(config, is_insecure=args.insecure)
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config, listener, _telemetry(is_verbose=args.verbose), is_insecure=args.insecure))

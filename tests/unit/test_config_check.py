@@ -2,22 +2,15 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline import __version__
+from tests.support.command import SENDOFF, sendoff
 
 SENT = "raw:any"
-SENDOFF = Path(sys.executable).parent / "sendoff"
 HOOK = "destinations: {hook: {type: webhook, url: 'https://example.com/hook', secrets: ['${SECRET}']}}\n"
-
-
-def sendoff(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SENDOFF, *arguments], cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def test_a_good_file_is_ok_and_summed_up(tmp_path: Path) -> None:
