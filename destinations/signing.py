@@ -33,7 +33,7 @@ def parse_secret(text: str) -> bytes:
     if text.startswith(_RAW_PREFIX):
         key = text.removeprefix(_RAW_PREFIX).encode()
         if not key:
-            raise ValueError("nothing follows raw:")
+            raise ValueError("expected a secret behind raw:, got nothing")
         return key
     encoded = text.removeprefix(_PREFIX).rstrip("=")
     if not encoded:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -33,8 +33,9 @@ def compile_template(source: str, *, is_html: bool = False) -> Template:
             known = ", ".join(sorted(NAMES))
             raise TemplateFaultError(f"knows only {known}, not {', '.join(sorted(unknown))}")
         return environment.from_string(source)
-    except TemplateError as error:
-        raise TemplateFaultError(f"{type(error).__name__}: {error}") from error
+    except TemplateSyntaxError as error:
+        message = f"expected a Jinja2 template, got an error in its line {error.lineno}: {error.message}"
+        raise TemplateFaultError(message) from error
 
 
 def render(template: Template, seen: Mapping[str, Any]) -> str:

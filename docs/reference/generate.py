@@ -27,8 +27,8 @@ HOW_IT_IS_WRITTEN = """
 Every setting has a default; without any file the service runs on defaults alone.
 
 - The file is YAML 1.2: `true` and `false` are the only booleans (`yes` and `on` are texts), `0777` is 777 (octal is
-  `0o777`), and `12:30` is a text. A key that stands twice, a tag, a merge key (`<<`), more than 64 levels and more
-  than 100,000 values (aliases count in full) are faults.
+  `0o777`), and `12:30` is a text. A key that stands twice, a tag, a merge key (`<<`), `%YAML 1.1`, more than 64
+  levels and more than 100,000 values (aliases count in full) are faults.
 - `${NAME}` within a value is replaced with the environment variable NAME; one that is not set is a fault. `$${` is a
   literal `${`. Where a number or a boolean is wanted, the text from the environment becomes one. `--env-file FILE`
   adds the variables of a file with lines `NAME=value`; those of the environment win. They serve the configuration

@@ -2,6 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from typing import Any
+
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from destinations.base import Kind
 from pipeline.config.settings import Config, FunctionSettings, Target
@@ -23,6 +28,9 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -
                         f"the filter for {target.to} has neither type nor required, so that it may match everything"
                     )
                     yield config.fault(f"{place}.{key}[{index}].when", message)
+                for reference in unresolvable(target):
+                    message = f"leads nowhere, and nothing is fetched, so that everything is sent: {reference}"
+                    yield config.fault(f"{place}.{key}[{index}].when", message)
     if catalog is not None:
         yield from _of_functions(config, catalog)
     for name, destination in config.destinations.items():
@@ -33,6 +41,31 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -
 def matches_everything(target: Target) -> bool:
     """Tell whether a filter lets everything pass that is not what it was written for."""
     return target.when is not None and not {"type", "required"} & target.when.keys()
+
+
+def unresolvable(target: Target) -> list[str]:
+    """Return the references of a filter that lead nowhere: what cannot be evaluated is sent."""
+    schema = dict(target.when or {})
+    if "$id" in schema:  # references may be meant by that address
+        return []
+    resolver = Registry[Any]().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    broken = []
+    for reference in _references(schema):
+        try:
+            resolver.lookup(reference)
+        except (Unresolvable, ValueError):
+            broken.append(reference)
+    return broken
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _references(part)
 
 
 def _is_background(name: str, settings: FunctionSettings, catalog: Catalog | None) -> bool:

@@ -1,5 +1,7 @@
 """Turns what jsonschema finds into faults to act on: `expected X, got Y`, at the line and column of the value."""
 
+import difflib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -39,7 +41,7 @@ class _Explanation:
             case "required":
                 yield from self._missing_keys(error, place)
             case "uniqueItems":
-                yield self._source.fault(place, "expected each item once, got one twice")
+                yield self._repeated(error, place)
             case "anyOf" | "oneOf" if branch := _branch_meant(error):
                 for inner in branch:
                     yield from self.of(inner)
@@ -50,7 +52,26 @@ class _Explanation:
         required: Any = error.validator_value
         instance: Any = error.instance
         missing = [key for key in required if key not in instance]
-        yield from (self._source.fault(place, f"expected the key {key}, got none") for key in missing)
+        for key in missing:
+            yield self._source.fault(place, f"expected the key {key}, got none{self._near(error, key)}")
+
+    def _near(self, error: ValidationError, key: str) -> str:
+        """Name a key that may be meant, where nothing else will tell that it is not known."""
+        schema: Any = error.schema
+        instance: Any = error.instance
+        is_closed = schema.get("additionalProperties") is False
+        near = [] if is_closed else difflib.get_close_matches(key, set(instance) - set(schema["properties"]), 1)
+        return f" (nearest: {near[0]})" if near else ""
+
+    def _repeated(self, error: ValidationError, place: Place) -> Fault:
+        items: Any = error.instance
+        # Equal as JSON has it: 1 is not true.
+        texts = [json.dumps(item, sort_keys=True) for item in items]
+        index = next((at for at, text in enumerate(texts) if text in texts[:at]), None)
+        if index is None:  # such as 1 and 1.0
+            return self._source.fault(place, "expected each item once, got one twice")
+        shown = self._got(items[index], (*place, index), secret=self._may_be_secret(error, place))
+        return self._source.fault((*place, index), f"expected each item once, got {shown} again")
 
     def _unknown_keys(self, error: ValidationError, place: Place) -> Iterator[Fault]:
         schema: Any = error.schema
@@ -73,8 +94,9 @@ class _Explanation:
     def _got(self, value: Any, place: Place, *, secret: bool) -> str:
         if value is None or isinstance(value, dict | list):
             return show(value)
-        if secret:
-            return "***"
+        if secret and value != "":
+            # Only what kind of value it is: a number that was to be in quotes, for one.
+            return "***" if isinstance(value, str) else "a number" if type(value) in (int, float) else "true or false"
         # What came from outside may hold a secret wherever it was put: it is shown as it is written.
         environment = self._source.environment.get(place)
         return f"the value of {show(environment.written)}" if environment else show(value)

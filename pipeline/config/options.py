@@ -1,6 +1,7 @@
 """The options of destinations: their kinds turn them into settings, and may refuse what no schema can tell."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -43,7 +44,7 @@ def destinations_of(
         try:
             found[name] = DestinationSettings(name=name, kind=kind, options=kinds[kind].settings(entry))
         except ValueError as error:
-            refused.append(_located(str(error), place, source))
+            refused.append(_located(str(error), place, source, kinds[kind].schema))
     return MappingProxyType(found), refused
 
 
@@ -58,9 +59,13 @@ def _is_within(path: str, place: Place) -> bool:
     return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
-def _located(message: str, place: Place, source: Source) -> Fault:
+def _located(message: str, place: Place, source: Source, schema: Mapping[str, Any]) -> Fault:
     """Give what a kind says of its options (`secrets[0]: ...`) its place in the file."""
     option, _, rest = message.partition(": ")
     known = (other for other in source.values if other[: len(place)] == place != other)
     within = {path_text(other[len(place) :]): other for other in known}
-    return source.fault(within[option], rest) if option in within else source.fault(place, message)
+    if option in within:
+        return source.fault(within[option], rest)
+    if option in schema["properties"]:  # one that is missing
+        return replace(source.fault(place, rest), path=path_text((*place, option)))
+    return source.fault(place, message)

@@ -38,7 +38,7 @@ def expectation(schema: Any, target: Callable[[Any], Any], got: Any = None) -> s
 
 def one_of(what: str, choices: Sequence[Any], got: Any) -> str:
     """Name the choice nearest to `got`, or all of them where none is near."""
-    names = [str(choice) for choice in choices]
+    names = [str(choice) for choice in choices if choice is not None]  # null is only the long way to leave it out
     near = difflib.get_close_matches(got, names, n=1) if isinstance(got, str) else []
     if near:
         return f"{what} (nearest: {near[0]})"
@@ -75,6 +75,21 @@ def _typed(name: str, schema: dict[str, Any]) -> str:
         return f"{_TYPES[name]}, {low} or more"
     if high is not None:
         return f"{_TYPES[name]}, {high} or less"
-    if schema.get("format") == "regex":
-        return "a regular expression"
-    return f"text like {schema['pattern']}" if "pattern" in schema else _TYPES[name]
+    if name == "array" and "minItems" in schema:
+        return f"a list of at least {schema['minItems']}"
+    return _text(schema) if name == "string" else _TYPES[name]
+
+
+def _text(schema: dict[str, Any]) -> str:
+    match schema:
+        case {"format": "regex"}:
+            return "a regular expression"
+        case {"pattern": pattern}:
+            return f"text like {pattern}"
+        case {"minLength": least, "maxLength": most}:
+            return f"text of {least} to {most} characters"
+        case {"maxLength": most}:
+            return f"text of at most {most} characters"
+        case {"minLength": _}:
+            return "text that is not empty"
+    return _TYPES["string"]

@@ -4,6 +4,7 @@ Only the core tags are known, and a timestamp stays the text it is: no object is
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from pipeline.errors import ConfigurationError, Fault
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000
+# In YAML 1.1 `yes` is true, 0777 is 511 and 12:30 is 750: nobody is to wonder which it is.
+_OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2[ \t]*$)[^\n]*", re.MULTILINE)
 _TAG = "tag:yaml.org,2002:"
 # YAML 1.2 has neither timestamps nor `=` nor `<<`; the resolver finds them all the same.
 _TEXT_TAGS = frozenset({f"{_TAG}{name}" for name in ("str", "timestamp", "value", "merge")})
@@ -29,6 +32,9 @@ def read_yaml(text: str, file: str) -> Source:
 
     Raises ConfigurationError where the text cannot be read at all; single bad values become faults of the source.
     """
+    if (directive := _OTHER_VERSION.search(text)) is not None:
+        mark = _mark_of_index(text, directive.start())
+        raise _unreadable(file, mark, f"expected YAML 1.2, got {directive[0]}")
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = MAX_DEPTH
     yaml.composer.warn_double_anchors = False  # an anchor may be defined again, and warnings are not ours to print

@@ -160,6 +160,27 @@ def test_what_cannot_work_is_told_by_check_and_serve_alike(tmp_path: Path, comma
     assert warnings_of(done) == [f"{tmp_path}/functions/broken.py:1:13: invalid syntax", *FOUND]
 
 
+@pytest.mark.parametrize(
+    ("when", "references"),
+    [
+        ("{$ref: 'https://example.com/s.json'}", ["https://example.com/s.json"]),
+        ("{type: object, properties: {a: {$ref: '#/$defs/x'}, b: {anyOf: [{$ref: '#/no'}]}}}", ["#/$defs/x", "#/no"]),
+        ("{type: object, properties: {a: {$ref: '#/$defs/x'}, b: {$ref: '#'}}, $defs: {x: {type: string}}}", []),
+        ("{type: object, properties: {a: {$ref: '#here'}}, $defs: {x: {$anchor: here}}}", []),
+        ("{$id: 'https://example.com/s.json', type: object, properties: {a: {$ref: 't.json'}}}", []),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_warned_of(tmp_path: Path, when: str, references: list[str]) -> None:
+    settings = f"functions: {{settings: {{a-background: {{on_success: [{{to: hook, when: {when}}}]}}}}}}\n"
+    (tmp_path / "sendoff.yaml").write_text(HOOK + settings)
+    said = [line for line in warnings_of(sendoff(tmp_path, "check", SECRET=SENT)) if "leads nowhere" in line]
+    assert said == [
+        "sendoff.yaml:2:69: functions.settings.a-background.on_success[0].when: "
+        f"leads nowhere, and nothing is fetched, so that everything is sent: {reference}"
+        for reference in references
+    ]
+
+
 def test_a_function_is_synchronous_as_its_file_says(tmp_path: Path) -> None:
     (tmp_path / "sendoff.yaml").write_text(HOOK + "functions: {settings: {a: {on_success: [hook]}}}")
     assert "is synchronous" in sendoff(tmp_path, "check", SECRET=SENT).stdout

@@ -63,7 +63,7 @@ SERVICE = [
         "service: {port: '${PORT}'}",
         ['1:17: service.port: expected an integer from 0 to 65535, got the value of "${PORT}"'],
     ),
-    ("service: {host: ''}", ['1:17: service.host: expected text, got ""']),
+    ("service: {host: ''}", ['1:17: service.host: expected text that is not empty, got ""']),
     ("service: {keepalive: 15}", [f"1:22: service.keepalive: expected {DURATION}, got 15"]),
     ('service: {keepalive: "15s\\n"}', [f'1:22: service.keepalive: expected {DURATION}, got "15s\\n"']),
     ("service: {keepalive: 0s}", [f'1:22: service.keepalive: expected {DURATION}, got "0s"']),
@@ -130,7 +130,7 @@ FUNCTIONS = [
     ),
     (
         function("{on_failure: [hook, hook]}"),
-        ["1:40: functions.settings.f.on_failure: expected each item once, got one twice"],
+        ['1:47: functions.settings.f.on_failure[1]: expected each item once, got "hook" again'],
     ),
     (
         function("{on_failure: [{to: nobody}, 5]}"),
@@ -174,7 +174,10 @@ DESTINATIONS = [
     (hook("secrets: [hunter1]"), ["2:50: destinations.hook.secrets[0]: expected a secret, got ***"]),
     (hook("secrets: hunter1"), ["2:49: destinations.hook.secrets: expected a list, got ***"]),
     (hook("secrets: ['${KEY}']"), ["2:50: destinations.hook.secrets[0]: expected a secret, got ***"]),
-    (hook("headers: {X: longer than 8}"), ["2:53: destinations.hook.headers.X: expected text, got ***"]),
+    (
+        hook("headers: {X: longer than 8}"),
+        ["2:53: destinations.hook.headers.X: expected text of at most 8 characters, got ***"],
+    ),
     (
         hook("secrets: ['${GONE}', whsec_]"),
         ["2:50: destinations.hook.secrets[0]: expected the environment variable GONE to be set, got nothing"],

@@ -90,7 +90,7 @@ def test_a_raw_secret_is_the_text_itself() -> None:
         ("", "the secret is empty"),
         ("whsec_", "the secret is empty"),
         ("whsec_====", "the secret is empty"),
-        ("raw:", "nothing follows raw:"),
+        ("raw:", "expected a secret behind raw:, got nothing"),
         ("hunter2!", "this is not base64"),
         ("whsec_hunter2é", "this is not base64"),
         ("whsec_" + "A" * 31 + "\n", "this is not base64"),
