@@ -150,7 +150,7 @@ def handler(event, context):
     kept.append(open(os.devnull))
     if len(kept) % 20 == 0:
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
-    if len(kept) % 200 == 0:
+    if event["body"].endswith("00"):
         kept.append(subprocess.Popen(["sleep", "600"], start_new_session=True))
         with open("children", "a") as children:
             children.write(f"{kept[-1].pid} ")
@@ -162,10 +162,10 @@ def handler(event, context):
         assert service.get("/functions/calm").status == 200
         eventually(lambda: processes.children(service.guard.pid) == [], what="the idle worker has ended")
         before = Footprint.of(service)
-        jobs = [service.submit("leaks-background") for _ in range(1000)]
+        jobs = [service.submit("leaks-background", number) for number in range(1000)]
         assert {service.ended(job_id, 60.0)["state"] for job_id in jobs} == {"succeeded"}
         children = [int(pid) for pid in (tmp_path / "functions" / "children").read_text().split()]
-        assert len(children) >= 8
+        assert len(children) == 9
         eventually(lambda: processes.children(service.guard.pid) == [], what="all workers have ended")
         eventually(lambda: not any(map(processes.find, children)), what="no leaked child is left")
         eventually(lambda: is_back_at(before, service), what=f"{Footprint.of(service)} is back at {before}")
