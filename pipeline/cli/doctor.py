@@ -5,14 +5,15 @@ of the configuration or the address, 1 with other faults.
 """
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
 
+from pipeline.cli.files import add_files, variables
 from pipeline.doctor.findings import Finding, Level, fault
+from pipeline.errors import ConfigurationError
 
 EXIT_FAULT = 1
 EXIT_CONFIGURATION = 78
@@ -26,7 +27,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the YAML file (default: sendoff.yaml, if there)")
+    add_files(parser)
     parser.add_argument("--host", help="the address to bind")
     parser.add_argument("--port", type=int, help="the port to bind")
     parser.add_argument("--store", metavar="URL", help="the store, such as sqlite:///data/sendoff.db")
@@ -61,9 +62,15 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         remedy = "install the locked dependencies again (requirements.lock)"
         yield fault("libraries", f"what nothing works without cannot be imported: {error}", remedy)
         return
+    try:
+        environ = variables(args)
+    except ConfigurationError as error:
+        for one in error.faults:
+            yield fault("configuration", str(one), "mend the file that --env-file names", is_configuration=True)
+        return
     patient = Patient(
         path=args.config,
-        environ=os.environ,
+        environ=environ,
         cwd=Path.cwd(),
         overrides=Overrides(host=args.host, port=args.port, store=args.store),
         is_insecure=args.insecure,

@@ -69,3 +69,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert "http://localhost:1234" in sendoff(tmp_path, "check", "--env-file", ".env").stdout
     assert "http://localhost:99" in sendoff(tmp_path, "check", "--env-file", ".env", PORT="99").stdout
     assert sendoff(tmp_path, "check").returncode == 78
+
+
+def test_the_doctor_takes_the_file_too(tmp_path: Path) -> None:
+    (tmp_path / "sendoff.yaml").write_text("functions: {directory: '${FOLDER}'}\n")
+    (tmp_path / ".env").write_text("FOLDER=elsewhere\n")
+    seen = sendoff(tmp_path, "doctor", "--env-file", ".env").stdout
+    assert f"{tmp_path}/elsewhere:1:1: expected a folder of functions" in seen
+    (tmp_path / ".env").write_text("FOLDER")
+    done = sendoff(tmp_path, "doctor", "--env-file", ".env")
+    assert (done.returncode, done.stderr) == (78, "")
+    assert f".env:1:1: {BAD}" in done.stdout
