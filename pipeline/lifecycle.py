@@ -14,6 +14,11 @@ have no clock: `now` comes in, a step comes out, and a store verb writes it unde
                        ├──> failed                   └──> dead
                        └──> cancelled                skipped and cancelled: never sent
                      (expired: not started in time)
+
+    batch
+
+    receiving ──all has come──> running ──its last job has ended──> completed | completed_with_failures | cancelled
+                                   ^──────────a job is tried again────────────────────┘
 """
 
 from collections.abc import Mapping
@@ -22,6 +27,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from pipeline.model import (
+    Batch,
+    BatchState,
     Delivery,
     DeliveryReason,
     DeliveryState,
@@ -69,6 +76,18 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyT
     }
 )
 """Every move a delivery may make; `held` is shown, never stored, so nothing moves from or to it."""
+
+BATCH_MOVES: Mapping[BatchState, frozenset[BatchState]] = MappingProxyType(
+    {
+        BatchState.RECEIVING: frozenset({BatchState.RUNNING}),
+        BatchState.RUNNING: frozenset({BatchState.COMPLETED, BatchState.COMPLETED_WITH_FAILURES, BatchState.CANCELLED}),
+        # A retry of any of its jobs opens an ended batch again, in a new round.
+        BatchState.COMPLETED: frozenset(),
+        BatchState.COMPLETED_WITH_FAILURES: frozenset({BatchState.RUNNING}),
+        BatchState.CANCELLED: frozenset({BatchState.RUNNING}),
+    }
+)
+"""Every move a batch may make."""
 
 LOST_CAP = 10
 """So many runs (or sendings) of one row may be lost with their service before the row is given up."""
@@ -217,6 +236,15 @@ def after_expiry(job: Job) -> JobStep:
         message=MessageType.JOB_FAILED,
         why="it was not started within max_age",
     )
+
+
+def end_of_batch(batch: Batch) -> BatchState | None:
+    """Decide how a batch ends, None where it does not: it is still received, or has jobs that have not ended."""
+    if batch.state is not BatchState.RUNNING or batch.ended < batch.total:
+        return None
+    if batch.is_cancelled and batch.cancelled:
+        return BatchState.CANCELLED
+    return BatchState.COMPLETED if batch.succeeded == batch.total else BatchState.COMPLETED_WITH_FAILURES
 
 
 def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datetime, jitter: float) -> DeliveryStep:

@@ -9,6 +9,8 @@ from pipeline.ids import IdSource
 from pipeline.lifecycle import DeliveryStep, JobStep
 from pipeline.model import (
     Attempt,
+    Batch,
+    BatchState,
     Delivery,
     DeliveryDraft,
     DeliveryReason,
@@ -76,6 +78,13 @@ def job(**changes: Any) -> Job:
         error=None,
     )
     return replace(running, **changes)
+
+
+def batch(**changes: Any) -> Batch:
+    """Return a running batch, all of whose jobs are open."""
+    facts: dict[str, Any] = {"id": new_id(), "function": "extract-background", "state": BatchState.RUNNING, "round": 1}
+    facts |= {"owner": None, "is_cancelled": False, "total": 3, "created_at": NOW, "ended_at": None}
+    return Batch(**(facts | dict.fromkeys(("succeeded", "failed", "cancelled", "expired"), 0) | changes))
 
 
 def delivery(**changes: Any) -> Delivery:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.settings import Exponential, RetrySpec
 from pipeline.lifecycle import (
+    BATCH_MOVES,
     DELIVERY_MOVES,
     JOB_MOVES,
     LOST_CAP,
@@ -22,9 +23,11 @@ from pipeline.lifecycle import (
     after_run,
     after_sending_lost,
     after_sending_returned,
+    end_of_batch,
     lost_wait_s,
 )
 from pipeline.model import (
+    BatchState,
     Delivery,
     DeliveryReason,
     DeliveryState,
@@ -343,6 +346,30 @@ def test_every_step_of_a_delivery_is_an_allowed_move_with_true_counters(
         assert (first.due_at - now).total_seconds() >= max(wait_s, outcome.retry_after_s or 0.0) - 1e-6
         if rule.max_age_s is not None:
             assert (first.due_at - sent.created_at).total_seconds() <= rule.max_age_s
+
+
+# Batches
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"total": 3, "succeeded": 3}, BatchState.COMPLETED),
+        ({"total": 0}, BatchState.COMPLETED),
+        ({"total": 3, "succeeded": 2}, None),
+        ({"total": 3, "succeeded": 2, "failed": 1}, BatchState.COMPLETED_WITH_FAILURES),
+        ({"total": 3, "succeeded": 2, "expired": 1}, BatchState.COMPLETED_WITH_FAILURES),
+        ({"total": 3, "succeeded": 2, "cancelled": 1}, BatchState.COMPLETED_WITH_FAILURES),
+        ({"total": 3, "succeeded": 2, "cancelled": 1, "is_cancelled": True}, BatchState.CANCELLED),
+        ({"total": 3, "succeeded": 3, "is_cancelled": True}, BatchState.COMPLETED),  # the results came first
+        ({"total": 3, "succeeded": 3, "state": BatchState.RECEIVING}, None),
+        ({"total": 3, "succeeded": 3, "state": BatchState.COMPLETED}, None),
+    ],
+)
+def test_how_a_batch_ends(changes: dict[str, Any], state: BatchState | None) -> None:
+    batch = samples.batch(**changes)
+    assert end_of_batch(batch) is state
+    assert state is None or state in BATCH_MOVES[batch.state]
 
 
 sendings = st.one_of(delivery_outcomes, st.sampled_from(["returned", "lost"]))
