@@ -21,7 +21,7 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -
         place = f"functions.settings.{name}"
         if not _is_background(name, settings, catalog):
             yield from _of_synchronous(config, name, settings)
-        for key, targets in (("on_success", settings.on_success), ("on_failure", settings.on_failure)):
+        for key, targets in settings.targets:
             for index, target in enumerate(targets):
                 if matches_everything(target):
                     message = (
@@ -75,7 +75,7 @@ def _is_background(name: str, settings: FunctionSettings, catalog: Catalog | Non
 
 
 def _of_synchronous(config: Config, name: str, settings: FunctionSettings) -> Iterator[Fault]:
-    for key in ("on_success", "on_failure"):
+    for key in ("on_success", "on_failure"):  # the jobs of a batch are jobs, whatever the function is
         if getattr(settings, key):
             message = f"serves only calls made jobs by Prefer, as {name} is synchronous"
             yield config.fault(f"functions.settings.{name}.{key}", message)

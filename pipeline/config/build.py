@@ -23,7 +23,7 @@ def functions_settings(tree: Mapping[str, Any]) -> FunctionsSettings:
 
 def _function_settings(tree: Mapping[str, Any]) -> FunctionSettings:
     fields = dict(tree)
-    for key in ("on_success", "on_failure"):
+    for key in ("on_success", "on_failure", "on_batch"):
         fields[key] = tuple(map(_target, fields.get(key, ())))
     return FunctionSettings(**fields)
 

@@ -4,7 +4,7 @@ Each dataclass mirrors one object of `schemas/config.schema.json`: the same fiel
 them together. Durations are seconds as float, sizes bytes, paths absolute.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -102,6 +102,13 @@ class FunctionSettings:
     """A job that has not started by then is expired; default: it waits as long as it takes."""
     on_success: tuple[Target, ...] = ()
     on_failure: tuple[Target, ...] = ()
+    on_batch: tuple[Target, ...] = ()
+
+    @property
+    def targets(self) -> Iterator[tuple[str, tuple[Target, ...]]]:
+        """Yield the settings that name destinations, each with its key."""
+        for key in ("on_success", "on_failure", "on_batch"):
+            yield key, getattr(self, key)
 
     def limit_s(self, *, is_background: bool) -> float:
         """Return how long a run may take."""

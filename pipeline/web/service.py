@@ -33,9 +33,8 @@ async def functions(request: web.Request) -> web.StreamResponse:
         {
             "name": function.name,
             "background": function.is_background,
-            "on_success": [target.to for target in parts.config.functions.of(function.name).on_success],
-            "on_failure": [target.to for target in parts.config.functions.of(function.name).on_failure],
         }
+        | {key: [target.to for target in targets] for key, targets in parts.config.functions.of(function.name).targets}
         for function in sorted(parts.catalog, key=lambda function: function.name)
     ]
     return json_answer({"items": items, "next_cursor": None})

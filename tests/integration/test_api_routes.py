@@ -131,8 +131,14 @@ async def test_the_service_tells_that_it_lives_and_what_it_has(tmp_path: Path) -
         assert (await service.get("/healthz")).json == {"status": "ok"}
         assert (await service.get("/readyz")).json == {"status": "ready", "missing_functions": {}}
         assert (await service.get("/v1/functions")).json["items"] == [
-            {"name": "echo", "background": False, "on_success": [], "on_failure": []},
-            {"name": "quick-background", "background": True, "on_success": ["archive"], "on_failure": ["archive"]},
+            {"name": "echo", "background": False, "on_success": [], "on_failure": [], "on_batch": []},
+            {
+                "name": "quick-background",
+                "background": True,
+                "on_success": ["archive"],
+                "on_failure": ["archive"],
+                "on_batch": [],
+            },
         ]
 
 

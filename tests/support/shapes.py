@@ -42,13 +42,14 @@ _ACCEPTED = ("id", "function", "state", "attempt", "max_attempts", "created_at",
 _WAITING = ("id", "state")
 _FUNCTION = {
     "type": "object",
-    "required": ["name", "background", "on_success", "on_failure"],
+    "required": ["name", "background", "on_success", "on_failure", "on_batch"],
     "additionalProperties": False,
     "properties": {
         "name": {"type": "string"},
         "background": {"type": "boolean"},
         "on_success": {"type": "array", "items": {"type": "string"}},
         "on_failure": {"type": "array", "items": {"type": "string"}},
+        "on_batch": {"type": "array", "items": {"type": "string"}},
     },
 }
 _HEALTH = {"const": {"status": "ok"}}
