@@ -66,6 +66,7 @@ class App:
         self.failure: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         self._clock = clock
         self._telemetry = telemetry
+        telemetry.mask.learn(config.secrets)
         self.catalog = Catalog.load(config.functions)
         check_functions(config, self.catalog)
         self._destinations = make_destinations(config.destinations, kinds)
@@ -73,7 +74,10 @@ class App:
         room = Room(config.store, config.service.disk_floor, clock)
         self.store = Store(config.store, self._fail, room)
         self.pool = Pool(
-            catalog=self.catalog, settings=config.functions, result_limit=config.service.result_limit, clock=clock
+            catalog=self.catalog,
+            settings=config.functions,
+            result_limit=config.service.result_limit,
+            clock=clock,
         )
         ids = IdSource(clock, seed)
         leases = Leases(NODE, clock, ids)

@@ -21,6 +21,8 @@ from pipeline.clock import SystemClock
 from pipeline.config import Overrides, load_config
 from pipeline.config.settings import Config
 from pipeline.errors import StoreError
+from pipeline.mask import Masker
+from pipeline.service_log import make_handler
 from pipeline.store.probe import sqlite_version
 from pipeline.telemetry import Telemetry
 from pipeline.web import routes
@@ -34,6 +36,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--port", type=int, help="the port to bind (0: a free one)")
     parser.add_argument("--store", metavar="URL", help="the store, such as sqlite:///data/sendoff.db")
     parser.add_argument("--insecure", action="store_true", help="bind any address, and let anyone in")
+    parser.add_argument("--log-format", choices=("text", "json"), help="how the log is written (service.log_format)")
     parser.add_argument("--verbose", action="store_true", help="log every run and every delivery")
     parser.set_defaults(run=run)
 
@@ -44,18 +47,22 @@ def run(args: argparse.Namespace) -> int:
     overrides = Overrides(host=args.host, port=args.port, store=args.store)
     config = load_config(args.config, environ=variables(args), kinds=kinds, cwd=Path.cwd(), overrides=overrides)
     config, listener = bind(config, is_insecure=args.insecure)
+    telemetry = _telemetry(
+        args.log_format or config.service.log_format, Masker(config.secrets), is_verbose=args.verbose
+    )
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, listener, _telemetry(is_verbose=args.verbose), is_insecure=args.insecure))
+        runner.run(_serve(config, listener, telemetry, is_insecure=args.insecure))
     return 0
 
 
-def _telemetry(*, is_verbose: bool) -> Telemetry:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+def _telemetry(form: str, mask: Masker, *, is_verbose: bool) -> Telemetry:
+    # On the root: what libraries log goes through the same mask.
+    logging.getLogger().addHandler(make_handler(sys.stderr, form, mask))
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # it would print the arguments of a record that cannot be formatted
     logger = logging.getLogger("sendoff")
-    logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if is_verbose else logging.INFO)
-    return Telemetry(logger)
+    return Telemetry(logger, mask)
 
 
 async def _serve(config: Config, listener: socket.socket, telemetry: Telemetry, *, is_insecure: bool) -> None:

@@ -1,13 +1,15 @@
 """Turns a valid document into values without units, as the schema's own annotations say.
 
 `x-unit` makes seconds, bytes or a rate of a text, `x-path` an absolute path, `x-secret` a `Secret`, `x-retry` a
-`RetrySpec`; what the schema calls an integer becomes an int.
+`RetrySpec`; what the schema calls an integer becomes an int. A text marked `x-secret-url` stays one; what of it came
+from the environment is a secret all the same.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pipeline.config.retry import parse_retry
 from pipeline.config.secret import Secret
@@ -96,12 +98,32 @@ class Conversion:
             environment = self._source.environment.get(place)
             self.secrets.update(filter(None, (text, *(environment.values if environment else ()))))
             return Secret(text)
+        if keywords.get("x-secret-url") and (environment := self._source.environment.get(place)):
+            self.secrets.update(_secrets_of_url(text, environment.values))
         if unit := keywords.get("x-unit"):
             return UNITS[unit](text)
         if kind := keywords.get("x-path"):
             # After `sqlite:///` comes a relative path, or the slash of an absolute one.
             return self._base / (text.removeprefix("sqlite:///") if kind == "sqlite" else text)
         return text
+
+
+def _secrets_of_url(url: str, values: Iterable[str]) -> Iterator[str]:
+    """Yield what must not be shown of a URL that `values` of the environment are part of.
+
+    Scheme, host and port are no secrets: they would be masked in every error that names the receiver.
+    """
+    yield url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    target = urlunsplit(("", "", parts.path, parts.query, parts.fragment))
+    for value in values:
+        # A value may be all of the URL, or begin with its host: then what is behind that is the secret.
+        for part in (value, "/" + value.rpartition("://")[2].partition("/")[2]):
+            if part.strip("/") and (part in target or part in unquote(target)):
+                yield part
 
 
 def _keywords(parts: Iterable[Schema]) -> dict[str, Any]:

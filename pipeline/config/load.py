@@ -4,7 +4,7 @@ The environment, the current folder and the kinds of destinations come in throug
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pipeline.config.shape import Shape, join
 from pipeline.config.source import Source
 from pipeline.config.yaml_file import read_yaml
 from pipeline.errors import ConfigurationError, Fault
+from pipeline.mask import Masker
 from schemas import load_schema
 
 DEFAULT_FILE = "sendoff.yaml"
@@ -55,7 +56,7 @@ def load_config(
     faults = _faults(shape, source)
     destinations, refused = destinations_of(conversion, kinds, source, faults)
     if found := [*in_order([*faults, *refused]), *_faults(shape, command_line)]:
-        raise ConfigurationError(found)
+        raise ConfigurationError(_masked(found, conversion.secrets, source))
     defaults = Conversion(shape, _defaults(shape), base).at(())
     tree = conversion.at(())
     given = Conversion(shape, command_line, cwd).at(())
@@ -68,6 +69,12 @@ def load_config(
         secrets=frozenset(conversion.secrets),
         places=Places.of(source, command_line),
     )
+
+
+def _masked(faults: Iterable[Fault], secrets: Iterable[str], source: Source) -> list[Fault]:
+    """Return faults that quote no secret, and nothing that came from the environment: a kind may quote its options."""
+    mask = Masker((*secrets, *(value for found in source.environment.values() for value in found.values)))
+    return [replace(fault, message=mask.text(fault.message)) for fault in faults]
 
 
 def _find(path: Path | None, cwd: Path) -> Path | None:

@@ -74,6 +74,8 @@ class ServiceSettings:
     body_timeout: float = 30.0
     """The longest that a request's body may take to arrive."""
     drain_grace: float = 30.0
+    log_format: str = "text"
+    """`text` or `json`."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
@@ -150,7 +152,7 @@ class Config:
     functions: FunctionsSettings
     destinations: Mapping[str, DestinationSettings] = field(default_factory=lambda: MappingProxyType({}))
     secrets: frozenset[str] = frozenset()
-    """Every value that came from an environment variable into a key marked secret: to be masked wherever shown."""
+    """Every text under a key marked secret, and what of it came from the environment: to be masked wherever shown."""
     places: Places = field(default_factory=Places, repr=False, compare=False)
 
     def fault(self, path: str, message: str) -> Fault:

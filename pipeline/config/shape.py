@@ -1,6 +1,6 @@
 """The configuration's schema, joined with the schemas of the kinds of destinations, and what the loader asks of it.
 
-The keywords of Sendoff's own (`x-unit`, `x-path`, `x-secret`, `x-expected`) are found here; others read them.
+The keywords of Sendoff's own (`x-unit`, `x-path`, `x-secret`, `x-expected` and so on) are found here; others read them.
 """
 
 import re

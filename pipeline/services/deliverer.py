@@ -164,12 +164,13 @@ class Deliverer:
         started_at, began = self._clock.now(), self._clock.monotonic()
         try:
             outcome, child = await self._try(claimed, started_at)
+            outcome = self._telemetry.mask.outcome(outcome)
         except asyncio.CancelledError:
             # A drain, which gives the row back, or a lost lease, under which this changes nothing.
             await asyncio.shield(self._give_back(delivery, claimed.token))
             raise
         except Exception as error:  # a destination raises nothing: a bug, which must not hold the row for ever
-            self._telemetry.failed("task.failed", error, job_id=delivery.job_id)
+            self._telemetry.failed("task.failed", error, job_id=delivery.job_id, delivery_id=delivery.id)
             message = f"the destination raised {type(error).__name__}"
             outcome, child = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message=message), None
         finally:
@@ -269,7 +270,9 @@ class Deliverer:
             child=child,
         )
         if not await when_there_is_room(verb, self._clock):
-            self._telemetry.emit("delivery.stale", delivery_id=delivery.id, job_id=delivery.job_id)
+            self._telemetry.emit(
+                "delivery.stale", delivery_id=delivery.id, job_id=delivery.job_id, destination=delivery.destination
+            )
             return False
         if step.state is DeliveryState.RETRYING:
             self._promoter.expect(step.due_at)

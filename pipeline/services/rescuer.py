@@ -45,12 +45,17 @@ class Rescuer:
         for job, token in jobs:
             if not is_lost((job.id, token)):
                 continue
-            self._telemetry.emit("run.rescued", job_id=job.id, run=job.run)
+            self._telemetry.emit("run.rescued", job_id=job.id, run=job.run, function=job.function)
             await self._worker.finish(job, token, RunOutcome(state=RunState.LOST))
         for delivery, token in deliveries:
             if not is_lost((delivery.id, token)):
                 continue
-            self._telemetry.emit("delivery.rescued", delivery_id=delivery.id, job_id=delivery.job_id)
+            self._telemetry.emit(
+                "delivery.rescued",
+                delivery_id=delivery.id,
+                job_id=delivery.job_id,
+                destination=delivery.destination,
+            )
             await self._deliverer.lost(delivery, token)
 
     async def serve(self) -> None:

@@ -60,7 +60,7 @@ class Worker:
         self._clock = clock
         self._telemetry = telemetry
         self._policies: dict[str, Policy] = {}
-        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._running: dict[tuple[str, int], tuple[asyncio.Task[None], Job]] = {}
         self._writing: set[tuple[str, int]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self.lanes: Mapping[str, Lane[ClaimedJob]] = {
@@ -90,7 +90,7 @@ class Worker:
     def start(self, claimed: ClaimedJob) -> None:
         """Begin a run; the slot in its lane is taken already, and given back when the run has ended."""
         task = asyncio.create_task(self._run(claimed))
-        self._running[claimed.job.id, claimed.token] = task
+        self._running[claimed.job.id, claimed.token] = task, claimed.job
         self._ending.add(task)
         task.add_done_callback(self._ended)
         self._changes.notify(claimed.job.id)
@@ -108,8 +108,9 @@ class Worker:
     def drop(self, gone: frozenset[tuple[str, int]]) -> None:
         """Kill runs whose lease is gone; their results are not written."""
         for key in gone:
-            if (task := self._running.get(key)) is not None:
-                self._telemetry.emit("run.dropped", job_id=key[0])
+            if (found := self._running.get(key)) is not None:
+                task, job = found
+                self._telemetry.emit("run.dropped", job_id=job.id, run=job.run, function=job.function)
                 task.cancel()
 
     # One run
@@ -121,7 +122,7 @@ class Worker:
             on_progress = partial(self._progress.note, job.id, claimed.token)
             outcome = await self._pool.run(self._call(claimed), on_progress=on_progress)
         except Exception as error:  # no worker can be had, or a bug: left alone the row would be renewed for ever
-            self._telemetry.failed("task.failed", error, job_id=job.id)
+            self._telemetry.failed("task.failed", error, job_id=job.id, run=job.run)
             outcome = RunOutcome(state=RunState.LOST)
         finally:
             self._running.pop(key, None)
@@ -163,10 +164,15 @@ class Worker:
             raise
         if claimed is None:
             self._deliverer.withdraw(ending)
-            self._telemetry.emit("run.stale", job_id=job.id, run=job.run)
+            self._telemetry.emit("run.stale", job_id=job.id, run=job.run, function=job.function)
             return
         self._telemetry.emit(
-            f"run.{step.run_state}", job_id=job.id, run=job.run, reason=outcome.reason, next=step.state
+            f"run.{step.run_state}",
+            job_id=job.id,
+            run=job.run,
+            function=job.function,
+            reason=outcome.reason,
+            next=step.state,
         )
         if ending is not None:
             self._deliverer.begin(ending, claimed, now)

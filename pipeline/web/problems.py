@@ -67,8 +67,9 @@ def problem(
         "detail": detail,
         "instance": request.rel_url.raw_path,
     } | members
+    masked = request.app[PARTS].telemetry.mask.value(body)
     return web.Response(
-        status=status, body=orjson.dumps(body), headers={"Content-Type": TYPE, "Cache-Control": "no-store", **headers}
+        status=status, body=orjson.dumps(masked), headers={"Content-Type": TYPE, "Cache-Control": "no-store", **headers}
     )
 
 

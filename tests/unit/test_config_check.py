@@ -1,5 +1,6 @@
 """`sendoff check` and the command line around it, from outside."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -96,8 +97,8 @@ def test_a_destination_whose_function_is_not_there_is_a_fault(tmp_path: Path) ->
 def warnings_of(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Return the warnings that `check` shows or `serve` logs."""
     lines = (done.stdout + done.stderr).splitlines()
-    said = (re.fullmatch(r"warning: (.*)|.* WARNING service.warning detail=(.*)", line) for line in lines)
-    return [found[1] or found[2] for found in said if found]
+    said = (re.fullmatch(r'warning: (.*)|.* WARNING service.warning detail=(".*")', line) for line in lines)
+    return [found[1] or json.loads(found[2]) for found in said if found]
 
 
 def served(folder: Path) -> subprocess.CompletedProcess[str]:

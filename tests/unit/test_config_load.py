@@ -1,5 +1,6 @@
 """Good documents: what the frozen configuration holds."""
 
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.config.settings import (
     Target,
 )
 from pipeline.config.shape import join
+from pipeline.errors import ConfigurationError
 from schemas import load_schema
 
 BENCH = """service: {host: 127.0.0.1, port: 8899}
@@ -172,6 +174,45 @@ def test_secrets_are_wrapped_and_collected(tmp_path: Path) -> None:
     assert config.destinations["d"].options["token"] == Secret("Bearer hunter2")
     assert config.secrets == {"Bearer hunter2", "hunter2", "literal"}
     assert "hunter2" not in repr(config.destinations)
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("https://example.com/hooks/plain", set()),
+        ("https://${HOST}:${PORT}/hooks", {"https://example.com:8443/hooks"}),
+        ("https://${HOST}/h/${TOKEN}?k=${TOKEN}", {"https://example.com/h/t0ken%20?k=t0ken%20", "t0ken%20"}),
+        ("${WHOLE}", {"https://hooks.example.com/services/T0/s3cret", "/services/T0/s3cret"}),
+        ("${WHOLE}/more", {"https://hooks.example.com/services/T0/s3cret/more", "/services/T0/s3cret"}),
+        ("https://${PLACE}", {"https://example.com/s3cret", "/s3cret"}),
+    ],
+)
+def test_what_the_environment_puts_into_a_url_is_secret_but_for_its_host(
+    tmp_path: Path, url: str, secrets: set[str]
+) -> None:
+    environ = {
+        "HOST": "example.com",
+        "PORT": "8443",
+        "PLACE": "example.com/s3cret",
+        "TOKEN": "t0ken%20",
+        "WHOLE": "https://hooks.example.com/services/T0/s3cret",
+    }
+    config = load(
+        tmp_path, f'destinations: {{a: {{type: webhook, url: "{url}"}}}}', environ=environ, kinds=builtin_kinds()
+    )
+    assert config.secrets == secrets
+
+
+def test_a_fault_that_a_kind_finds_quotes_no_secret(tmp_path: Path) -> None:
+    text = """
+        destinations:
+          a: {type: webhook, url: "https://user:${TOKEN}@example.com/${TOKEN}", secrets: ["${TOKEN}"]}
+          b: {type: email, smtp: "smtp://h", from: a@b.c, to: [a@b.c], text: "{{ '${TOKEN}' + }}"}
+        """
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, textwrap.dedent(text), environ={"TOKEN": "tok-en-1234"}, kinds=builtin_kinds())
+    assert len(raised.value.faults) >= 2
+    assert "tok-en-1234" not in str(raised.value)
 
 
 def test_a_secret_shows_itself_to_nobody_but_on_request() -> None:
