@@ -78,6 +78,7 @@ class App:
             settings=config.functions,
             result_limit=config.service.result_limit,
             clock=clock,
+            mask=telemetry.mask,
         )
         ids = IdSource(clock, seed)
         leases = Leases(NODE, clock, ids)
@@ -162,6 +163,7 @@ class App:
             catalog=self.catalog,
             store=self.store,
             intake=self.intake,
+            pool=self.pool,
             worker=self.worker,
             deliverer=self.deliverer,
             routes=self._routes,

@@ -19,6 +19,7 @@ from pipeline.errors import GuardError
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.functions.trial import load
+from pipeline.mask import Masker
 from pipeline.model import Call
 
 LIMIT_S = 30.0
@@ -116,7 +117,8 @@ def _is_alive(pid: int) -> bool:
 def functions(config: Config, catalog: Catalog, clock: Clock) -> Iterator[Finding]:
     """Load every function in a worker, which runs what its module does when it is imported."""
     limit = config.service.result_limit
-    broken = asyncio.run(load(catalog, config.functions, result_limit=limit, clock=clock))
+    mask = Masker(config.secrets)
+    broken = asyncio.run(load(catalog, config.functions, result_limit=limit, clock=clock, mask=mask))
     for name, why in broken.items():
         remedy = "mend the file, or install what it imports into the environment of the service"
         yield fault("functions", f"{name} does not load: {why}", remedy)

@@ -14,6 +14,7 @@ from pipeline import strictjson
 from pipeline.errors import BadJsonError
 from pipeline.functions.output import RawOutput, lines_of
 from pipeline.functions.wire import check_head
+from pipeline.mask import Masker
 from pipeline.model import Call, JobReason, Output, Progress, Result, RunError, RunOutcome, RunState
 from pipeline.retry_after import retry_after_s
 
@@ -137,16 +138,15 @@ def broken_off(failure: Failure | None, started_at: datetime | None, ended_at: d
     return RunOutcome(state=RunState.CANCELLED, started_at=started_at, ended_at=ended_at)
 
 
-def progress_of(head: bytes) -> Progress:
-    """Read how far a worker says that its run is; what it cannot mean is left out."""
+def progress_of(head: bytes, mask: Masker) -> Progress:
+    """Read how far a worker says that its run is; what it cannot mean is left out, and secrets are masked."""
     try:
         said = orjson.loads(head)
         done, total, note = said["done"], said["total"], said["note"]
     except (ValueError, TypeError, KeyError):
         return Progress()
-    return Progress(
-        done=_number_or_none(done), total=_number_or_none(total), note=None if note is None else str(note)[:NOTE_LIMIT]
-    )
+    text = None if note is None else mask.text(str(note))[:NOTE_LIMIT]
+    return Progress(done=_number_or_none(done), total=_number_or_none(total), note=text)
 
 
 def _number_or_none(value: object) -> float | None:
@@ -155,8 +155,8 @@ def _number_or_none(value: object) -> float | None:
     return None
 
 
-async def settle(ended: Ended, call: Call, *, is_5xx_failure: bool) -> RunOutcome:
-    """Do the rest: check the value, split the output, judge the status; large ones in a thread."""
+async def settle(ended: Ended, call: Call, mask: Masker, *, is_5xx_failure: bool) -> RunOutcome:
+    """Do the rest: check the value, split the output, judge the status, mask the error; large ones in a thread."""
     outcome = ended.outcome
     if ended.is_value and outcome.result is not None:
         outcome = await _checked(outcome, outcome.result.body)
@@ -170,6 +170,8 @@ async def settle(ended: Ended, call: Call, *, is_5xx_failure: bool) -> RunOutcom
             error=error,
             retry_after_s=_wait_asked_for(result, outcome.ended_at),
         )
+    if outcome.error is not None:
+        outcome = replace(outcome, error=mask.run_error(outcome.error))
     if ended.raw is None:
         return outcome
     raw = ended.raw

@@ -5,50 +5,64 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 from pipeline.clock import Clock
+from pipeline.functions.lines import Chunk, Line, Splitter
+from pipeline.mask import Masker
 from pipeline.model import Output
 
 LIMIT = 8 * 1024 * 1024
-LINE_LIMIT = 64 * 1024
 MOST_LINES = 100_000
 LARGE = 256 * 1024
 _READ_SIZE = 64 * 1024
 _CHUNK_COST = 256  # what a chunk costs besides its bytes, so that many tiny writes are bounded too
 
-Line = tuple[datetime, str, str]
-Chunk = tuple[datetime, str, bytes]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RawOutput:
-    """The output of one run as it was read, oldest first."""
+    """The output of one run as it is read, oldest first; those who read it meanwhile are woken up."""
 
-    chunks: tuple[Chunk, ...]
-    dropped: int
-    size: int
+    __slots__ = ("chunks", "dropped", "readers", "size", "start")
+
+    def __init__(self, mask: Masker) -> None:
+        self.chunks: deque[Chunk] = deque()
+        self.dropped = 0
+        """How many chunks older than those were dropped."""
+        self.start = Splitter(mask)
+        """Where the first chunk goes on: it has made the lines that were dropped."""
+        self.size = 0
+        self.readers: set[asyncio.Event] = set()
 
     @property
     def is_large(self) -> bool:
         """Tell whether splitting it into lines belongs in a thread."""
         return self.size > LARGE
 
+    def add(self, chunk: Chunk) -> None:
+        """Keep a chunk; the oldest go once all have more than 8 MB."""
+        self.chunks.append(chunk)
+        self.size += len(chunk[2]) + _CHUNK_COST
+        while self.size > LIMIT:
+            oldest = self.chunks.popleft()
+            self.size -= len(oldest[2]) + _CHUNK_COST
+            self.dropped += 1
+            self.start.skip(oldest)
+        for reader in self.readers:
+            reader.set()
+
 
 class OutputPipes:
     """The read ends of a worker's stdout and stderr."""
 
-    def __init__(self, stdout: int, stderr: int, *, clock: Clock, on_end: Callable[[], None]) -> None:
+    def __init__(self, stdout: int, stderr: int, *, clock: Clock, mask: Masker, on_end: Callable[[], None]) -> None:
         """Take over both descriptors and begin to read; `on_end` is called once nobody can write to either any more."""
         self._loop = asyncio.get_running_loop()
         self._clock = clock
+        self._mask = mask
         self._on_end = on_end
         self._open = {stdout: "stdout", stderr: "stderr"}
         self._poll = select.poll()
-        self._chunks: deque[Chunk] = deque()
-        self._size = 0
-        self._dropped = 0
+        self.raw = RawOutput(mask)
+        """What was written since the last `take`."""
         for fd in self._open:
             os.set_blocking(fd, False)
             self._poll.register(fd, select.POLLIN)
@@ -64,12 +78,11 @@ class OutputPipes:
         if self._open:
             for fd, _ in self._poll.poll(0):
                 self._read(fd)
-        if not self._chunks:
+        raw = self.raw
+        if not raw.chunks and not raw.readers:
             return None
-        raw = RawOutput(chunks=tuple(self._chunks), dropped=self._dropped, size=self._size)
-        self._chunks.clear()
-        self._size = self._dropped = 0
-        return raw
+        self.raw = RawOutput(self._mask)
+        return raw if raw.chunks else None
 
     def close(self) -> None:
         """Close both, whoever still writes to them; what was read can be taken afterwards. Idempotent."""
@@ -82,19 +95,11 @@ class OutputPipes:
         except BlockingIOError:
             return
         if data:
-            self._keep(self._open[fd], data)
+            self.raw.add((self._clock.now(), self._open[fd], data))
             return
         self._forget(fd)
         if not self._open:
             self._on_end()
-
-    def _keep(self, stream: str, data: bytes) -> None:
-        self._chunks.append((self._clock.now(), stream, data))
-        self._size += len(data) + _CHUNK_COST
-        while self._size > LIMIT:
-            _, _, oldest = self._chunks.popleft()
-            self._size -= len(oldest) + _CHUNK_COST
-            self._dropped += oldest.count(b"\n")
 
     def _forget(self, fd: int) -> None:
         del self._open[fd]
@@ -104,41 +109,11 @@ class OutputPipes:
 
 
 def lines_of(raw: RawOutput) -> Output:
-    """Split into lines; a line has the time of its end. Longer ones than 64 KiB become several, none is lost.
-
-    Only the newest 100,000 lines are kept: a line costs more memory than its text.
-    """
+    """Split into lines. Only the newest 100,000 are kept: a line costs more memory than its text."""
+    splitter = raw.start.copy()
     lines: deque[Line] = deque(maxlen=MOST_LINES)
-    begun = {"stdout": b"", "stderr": b""}
-    made = 0
-    for at, stream, data in raw.chunks:
-        *whole, begun[stream] = (begun[stream] + data).split(b"\n")
-        for text in whole:
-            made += _add(lines, at, stream, text)
-    for stream, text in begun.items():
-        if text:
-            made += _add(lines, raw.chunks[-1][0], stream, text)
-    return Output(lines=tuple(lines), dropped=raw.dropped + made - len(lines))
-
-
-def _add(lines: deque[Line], at: datetime, stream: str, text: bytes) -> int:
-    if len(text) <= LINE_LIMIT:
-        lines.append((at, stream, text.decode(errors="replace")))
-        return 1
-    pieces = _cut(text)
-    lines.extend((at, stream, piece.decode(errors="replace")) for piece in pieces)
-    return len(pieces)
-
-
-def _cut(text: bytes) -> list[bytes]:
-    """Cut into pieces of at most LINE_LIMIT bytes, not within a character of UTF-8."""
-    pieces = []
-    at = 0
-    while len(text) - at > LINE_LIMIT:
-        end = at + LINE_LIMIT
-        while text[end] & 0xC0 == 0x80 and end > at + LINE_LIMIT - 3:
-            end -= 1
-        pieces.append(text[at:end])
-        at = end
-    pieces.append(text[at:])
-    return pieces
+    for chunk in raw.chunks:
+        lines.extend(splitter.feed(chunk))
+    if raw.chunks:
+        lines.extend(splitter.end(raw.chunks[-1][0]))
+    return Output(lines=tuple(lines), dropped=splitter.made - len(lines))

@@ -14,7 +14,9 @@ from pipeline.functions.lane import Lane
 from pipeline.functions.launch import Launch
 from pipeline.functions.outcomes import settle
 from pipeline.functions.process import Owner, Process
+from pipeline.functions.tail import Tail, Watches
 from pipeline.functions.turn import OnProgress, Turn
+from pipeline.mask import Masker
 from pipeline.model import Call, RunOutcome
 
 
@@ -30,10 +32,21 @@ class ProcessView:
 class Pool:
     """All worker processes of the service. Made and used within one running event loop."""
 
-    def __init__(self, *, catalog: Catalog, settings: FunctionsSettings, result_limit: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        settings: FunctionsSettings,
+        result_limit: int,
+        clock: Clock,
+        mask: Masker | None = None,
+    ) -> None:
         self._catalog = catalog
         self._settings = settings
         self._result_limit = result_limit
+        self._mask = mask or Masker()
+        self.watches = Watches(self._mask)
+        """Who follows the runs of which job."""
         self._alarms = Alarms(clock)
         self._guardian = Guardian()
         self._lanes: dict[str, Lane] = {}
@@ -77,6 +90,12 @@ class Pool:
             for process in lane.processes
         )
 
+    def tail_of(self, function_name: str, call_id: str) -> Tail | None:
+        """Return the tail of the run that a job has in a process now, or None where it has none."""
+        lane = self._lanes.get(function_name)
+        tails = (process.tail_of(call_id) for process in lane.processes) if lane is not None else ()
+        return next((tail for tail in tails if tail is not None), None)
+
     @property
     def guard_pid(self) -> int | None:
         """Return the guard's process id, or None where there is no guard."""
@@ -106,7 +125,7 @@ class Pool:
         finally:
             if alarm is not None:
                 alarm.remove()
-        return await settle(ended, call, is_5xx_failure=lane.launch.settings.retry_on_5xx)
+        return await settle(ended, call, self._mask, is_5xx_failure=lane.launch.settings.retry_on_5xx)
 
     def _add_lane(self, name: str) -> Lane:
         launch = Launch.of(self._catalog.get(name), self._settings, self._result_limit, os.environ)
@@ -117,4 +136,6 @@ class Pool:
         return lane
 
     def _make(self, launch: Launch, owner: Owner) -> Process:
-        return Process(next(self._numbers), launch, owner, guardian=self._guardian, alarms=self._alarms)
+        return Process(
+            next(self._numbers), launch, owner, guardian=self._guardian, alarms=self._alarms, watches=self.watches
+        )

@@ -22,6 +22,7 @@ from pipeline.functions.guardian import Guardian
 from pipeline.functions.launch import Launch
 from pipeline.functions.outcomes import Failure
 from pipeline.functions.output import OutputPipes, RawOutput
+from pipeline.functions.tail import Tail, Watches
 from pipeline.functions.turn import Turn
 from pipeline.functions.wear import Wear
 
@@ -66,7 +67,9 @@ class Owner(Protocol):
 class Process:
     """One worker process of one function."""
 
-    def __init__(self, number: int, launch: Launch, owner: Owner, *, guardian: Guardian, alarms: Alarms) -> None:
+    def __init__(
+        self, number: int, launch: Launch, owner: Owner, *, guardian: Guardian, alarms: Alarms, watches: Watches
+    ) -> None:
         self.number = number
         self.launch = launch
         self.state = _STARTING
@@ -79,6 +82,7 @@ class Process:
         self._guardian = guardian
         self._clock = alarms.clock
         self._alarms = alarms
+        self._watches = watches
         self._turns: dict[int, Turn] = {}
         self._capacity = 1
         self._spare: list[Alarm] = []
@@ -123,6 +127,11 @@ class Process:
         """Tell whether the process ended, by its own fault, before it could take a turn."""
         return self.state is _ENDED and not (self._was_ready or self._is_dropped or self.is_retired)
 
+    def tail_of(self, call_id: str) -> Tail | None:
+        """Return the tail of a run that is here; None also where several share the process, and with it the output."""
+        runs = [turn.call.run for turn in self._turns.values() if turn.call.id == call_id]
+        return Tail(runs[0], self._pipes.raw) if runs and self._capacity == 1 else None
+
     def take_output(self) -> RawOutput | None:
         """Return what the process wrote outside of a run."""
         return self._pipes.take()
@@ -130,7 +139,9 @@ class Process:
     def start(self) -> None:
         """Have the process started; raises GuardError or OSError, and leaves nothing behind, where that cannot be."""
         ends = Ends()
-        self._pipes = OutputPipes(ends.stdout, ends.stderr, clock=self._clock, on_end=self._on_pipes_end)
+        self._pipes = OutputPipes(
+            ends.stdout, ends.stderr, clock=self._clock, mask=self._watches.mask, on_end=self._on_pipes_end
+        )
         self._channel = Channel(
             ends.channel,
             body_limit=self.launch.result_limit,
@@ -158,6 +169,8 @@ class Process:
         turn.started_at = None
         turn.alarm = self._spare.pop() if self._spare else self._alarms.new()
         turn.alarm.set(START_LIMIT_S, self._on_start_limit)
+        if turn.call.id in self._watches and self._capacity == 1:
+            self._watches.begin(turn.call.id, turn.call.run, self._pipes.raw)
         return True
 
     def break_off(self, turn: Turn, failure: Failure | None) -> None:
@@ -236,7 +249,7 @@ class Process:
                     turn.alarm.set(turn.call.timeout_s, partial(self._on_limit, turn))
             elif kind == _PROGRESS:
                 if turn.on_progress is not None:
-                    turn.on_progress(outcomes.progress_of(head))
+                    turn.on_progress(outcomes.progress_of(head, self._watches.mask))
             elif not self._end_turn(turn, kind, head, body):
                 self._on_rubbish()
         elif self.state is _STARTING and kind == _READY:

@@ -13,7 +13,9 @@ from pipeline.functions.catalog import Function
 from pipeline.functions.guardian import Guardian
 from pipeline.functions.launch import Launch
 from pipeline.functions.process import Process
+from pipeline.functions.tail import Watches
 from pipeline.functions.turn import Turn
+from pipeline.mask import Masker
 
 AT_ONCE = 4
 
@@ -43,7 +45,7 @@ class Trial:
 
 
 async def load(
-    functions: Iterable[Function], settings: FunctionsSettings, *, result_limit: int, clock: Clock
+    functions: Iterable[Function], settings: FunctionsSettings, *, result_limit: int, clock: Clock, mask: Masker
 ) -> dict[str, str]:
     """Load each function in a worker of its own and end it again; return why, for those that do not load.
 
@@ -56,7 +58,7 @@ async def load(
         async with room:
             trial = Trial()
             launch = Launch.of(function, settings, result_limit, os.environ)
-            process = Process(next(numbers), launch, trial, guardian=guardian, alarms=alarms)
+            process = Process(next(numbers), launch, trial, guardian=guardian, alarms=alarms, watches=Watches(mask))
             try:
                 process.start()
             except (GuardError, OSError) as error:
@@ -64,7 +66,7 @@ async def load(
             why = await trial.ended
             guardian.kill(process.number)
             process.drop()
-            return function.name, why
+            return function.name, why and mask.text(why)
 
     alarms.open()
     try:

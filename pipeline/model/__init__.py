@@ -18,6 +18,7 @@ from pipeline.model.deliveries import (
     Outcome,
 )
 from pipeline.model.jobs import (
+    LEVELS,
     Call,
     ClaimedJob,
     Job,
@@ -47,6 +48,7 @@ from pipeline.model.states import (
 
 __all__ = [
     "FINAL_JOB_STATES",
+    "LEVELS",
     "OPEN_DELIVERY_STATES",
     "AnyMessage",
     "Attempt",

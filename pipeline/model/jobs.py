@@ -29,6 +29,10 @@ class RunError:
     stack: tuple[str, ...] = ()
 
 
+LEVELS = ("debug", "info", "warning", "error", "critical")
+"""The levels that a log line may have, where its level is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One line that a run wrote; `number` counts from 1 within the job, dropped lines included."""
@@ -45,8 +49,8 @@ class LogLine:
 class Output:
     """What a run wrote: the newest lines that fit, and how many older ones were dropped."""
 
-    lines: tuple[tuple[datetime, str, str], ...] = ()
-    """(at, stream, text), oldest first; stream is `stdout` or `stderr`."""
+    lines: tuple[tuple[datetime, str, str | None, str], ...] = ()
+    """(at, stream, level, text), oldest first; stream is `stdout` or `stderr`, level one of LEVELS or not known."""
     dropped: int = 0
 
 
@@ -68,6 +72,8 @@ class Call:
     event: bytes
     timeout_s: float
     is_background: bool
+    run: int = 0
+    """The job's run; 0 for a synchronous call, which is no job."""
     attempt: int = 1
     max_attempts: int = 1
     batch_id: str | None = None

@@ -42,6 +42,11 @@ class Subscription:
         if not others:
             del self._waiting[self._job_id]
 
+    @property
+    def event(self) -> asyncio.Event:
+        """What `next` waits for; others may set it, too."""
+        return self._event
+
     async def next(self, seconds: float) -> bool:
         """Wait up to `seconds` for a change since the last call; tell whether there was one."""
         await self._clock.sleep(seconds, self._event)

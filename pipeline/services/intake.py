@@ -96,7 +96,7 @@ class Intake:
             reason=outcome.reason,
             at=at,
             duration_s=self._clock.monotonic() - began,
-            output="\n".join(text for _, _, text in outcome.output.lines)[-_OUTPUT_KEPT:],
+            output="\n".join(text for _, _, _, text in outcome.output.lines)[-_OUTPUT_KEPT:],
         )
         task = asyncio.ensure_future(self._store.insert_invocation(note))
         self._notes.add(task)

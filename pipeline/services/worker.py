@@ -141,6 +141,7 @@ class Worker:
         job = claimed.job
         return Call(
             id=job.id,
+            run=job.run,
             function=job.function,
             event=claimed.event,
             timeout_s=job.timeout_s,

@@ -15,6 +15,7 @@ _CHUNK_BYTES = 64 * 1024
 
 _LAST = "SELECT max(first_number + count) FROM log WHERE job_id = ?"
 _INSERT = "INSERT INTO log (job_id, first_number, run, count, bytes, lines) VALUES (?, ?, ?, ?, ?, ?)"
+_END = "SELECT first_number + count, run FROM log WHERE job_id = ? ORDER BY first_number DESC LIMIT 1"
 _NEWEST_FIRST = "SELECT first_number, bytes FROM log WHERE job_id = ? ORDER BY first_number DESC"
 _DROP = "DELETE FROM log WHERE job_id = ? AND first_number <= ?"
 _FROM = "SELECT first_number, run, lines FROM log WHERE job_id = ? AND first_number + count > ? ORDER BY first_number"
@@ -33,11 +34,11 @@ def append(db: sqlite3.Connection, job_id: str, run: int, output: Output) -> Non
     _drop_oldest(db, job_id)
 
 
-def _chunks(output: Output) -> Iterator[list[tuple[int, str, str]]]:
-    chunk: list[tuple[int, str, str]] = []
+def _chunks(output: Output) -> Iterator[list[tuple[int, str, str | None, str]]]:
+    chunk: list[tuple[int, str, str | None, str]] = []
     size = 0
-    for at, stream, text in output.lines:
-        chunk.append((micros(at), stream, text))
+    for at, stream, level, text in output.lines:
+        chunk.append((micros(at), stream, level, text))
         size += len(text)
         if size >= _CHUNK_BYTES:
             yield chunk
@@ -55,13 +56,28 @@ def _drop_oldest(db: sqlite3.Connection, job_id: str) -> None:
             return
 
 
+def log_end(db: sqlite3.Connection, job_id: str) -> tuple[int, int]:
+    """Return the number that the job's next line will have, and the run that the last stored one was of (0: none)."""
+    found = rows.only(db, _END, (job_id,))
+    return (found[0], found[1]) if found else (1, 0)
+
+
 def list_log(db: sqlite3.Connection, job_id: str, after: int, most: int) -> list[LogLine]:
     """Return up to `most` log lines numbered above `after`, oldest first."""
     found: list[LogLine] = []
     for first_number, run, text in db.execute(_FROM, (job_id, after + 1)):
-        for number, (at, stream, line) in enumerate(orjson.loads(text), start=first_number):
-            if number > after:
-                found.append(LogLine(number=number, run=run, at=rows.moment(at), stream=stream, level=None, text=line))
+        for number, (at, stream, *level, line) in enumerate(orjson.loads(text), start=first_number):
+            if number > after:  # lines from before there were levels have none
+                found.append(
+                    LogLine(
+                        number=number,
+                        run=run,
+                        at=rows.moment(at),
+                        stream=stream,
+                        level=level[0] if level else None,
+                        text=line,
+                    )
+                )
         if len(found) >= most:
             break
     return found[:most]

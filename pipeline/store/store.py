@@ -314,6 +314,12 @@ class Store:
         """Return up to `most` log lines of a job numbered above `after`, oldest first."""
         return await self._reader.read(partial(logs.list_log, job_id=job_id, after=after, most=most))
 
+    async def log_end(self, job_id: str) -> tuple[int, int]:
+        """Return the number that a job's next log line will have, and the run that the last stored one was of (0:
+        none).
+        """
+        return await self._reader.read(partial(logs.log_end, job_id=job_id))
+
     async def get_delivery(self, delivery_id: str) -> Delivery | None:
         """Return a delivery, or None."""
         return await self._reader.read(partial(reading.get_delivery, delivery_id=delivery_id))

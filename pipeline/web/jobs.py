@@ -8,7 +8,7 @@ from aiohttp import web
 from pipeline.model import Job, JobState
 from pipeline.shapes import error
 from pipeline.store.reading import JobView
-from pipeline.web import views
+from pipeline.web import follow, views
 from pipeline.web.answers import (
     DEFAULT_LIMIT,
     MOST,
@@ -27,6 +27,7 @@ from pipeline.web.parts import PARTS, base_url
 from pipeline.web.problems import ProblemError
 
 _LONGEST_WAIT_S = 60
+_LAST_NUMBER = 999_999_999
 _STATES = [str(state) for state in JobState]
 
 
@@ -130,10 +131,17 @@ async def runs(request: web.Request) -> web.StreamResponse:
 
 
 async def logs(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/jobs/{id}/logs: the lines that its runs wrote, oldest first."""
+    """Answer GET /v1/jobs/{id}/logs: the lines that its runs wrote, oldest first, those of the running run included;
+    `?follow=1` streams them until the job ends.
+    """
+    parts = request.app[PARTS]
     job = (await _view(request, request.match_info["id"])).job
+    after = max(number_cursor(request), whole_number(request, "after", 0, 0, _LAST_NUMBER))
+    if choice(request, "follow", ["0", "1"]) == "1":
+        return await follow.stream(request, job.id, after)
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
-    found = await request.app[PARTS].store.list_log(job.id, after=number_cursor(request), most=limit + 1)
+    found = await parts.store.list_log(job.id, after=after, most=limit + 1)
+    found += await follow.running_lines(parts, job, found[-1].number if found else after, limit + 1 - len(found))
     last = str(found[limit - 1].number) if len(found) > limit else ""
     return page(request, [views.log_line(line) for line in found], limit, last)
 

@@ -8,6 +8,7 @@ from aiohttp import web
 from pipeline.clock import Clock
 from pipeline.config.settings import Config
 from pipeline.functions.catalog import Catalog
+from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
@@ -27,6 +28,7 @@ class Parts:
     catalog: Catalog
     store: Store
     intake: Intake
+    pool: Pool
     worker: Worker
     deliverer: Deliverer
     routes: Mapping[str, Route]

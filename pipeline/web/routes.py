@@ -42,6 +42,7 @@ def application(parts: Parts) -> web.Application:
         else:
             app.router.add_route(method, path, handler)
     app.on_response_prepare.append(_tidy)
+    app.on_shutdown.append(_end_streams)
     return app
 
 
@@ -54,6 +55,10 @@ def runner(app: web.Application, service: ServiceSettings) -> web.AppRunner:
         shutdown_timeout=1.0,
         auto_decompress=False,  # gzip is undone where events are made, which bounds what comes out of it
     )
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[PARTS].pool.watches.close()
 
 
 async def _tidy(_: web.Request, response: web.StreamResponse) -> None:

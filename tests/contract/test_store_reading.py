@@ -175,7 +175,7 @@ async def test_the_newest_8_mb_of_a_job_s_lines_are_kept(store: Store, letter: s
 async def test_a_job_s_lines_do_not_drop_another_s(store: Store) -> None:
     first = await write(store, output("kept"))
     second = await running(store, token=50, function="other-background")
-    lines = tuple((NOW, "stderr", "x" * 60_000) for _ in range(150))
+    lines = tuple((NOW, "stderr", None, "x" * 60_000) for _ in range(150))
     await store.finish_run(second, 50, SUCCEEDED, replace(succeeded(), output=Output(lines=lines)), now=NOW)
     assert [line.text for line in await store.list_log(first, after=0, most=9)] == ["kept"]
     assert (await stored(store, second.id)).state is JobState.SUCCEEDED

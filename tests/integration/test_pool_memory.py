@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config.settings import FunctionSettings
 from pipeline.model import JobReason, RunOutcome, RunState
-from tests.support.pools import call, is_alive, pid_in, pool_of, until
+from tests.support.pools import call, is_alive, lines, pid_in, pool_of, until
 
 MB = 1_000_000
 HOG = """
@@ -47,7 +47,7 @@ async def test_what_uses_too_much_memory_is_ended_and_its_slot_is_free_again(tmp
         if source is HOG:
             assert outcome.error is not None
             assert outcome.error.message.endswith("more than the 100 MB allowed")
-            assert [text for _, _, text in outcome.output.lines] == ["last words"]
+            assert lines(outcome) == ["last words"]
             await until(lambda: len(pool.processes()) == 1)
 
 

@@ -26,10 +26,10 @@ async def test_lines_belong_to_their_run_and_their_stream(tmp_path: Path) -> Non
         first = await pool.run(call("f-background", b'{"n": 1}'))
         second = await pool.run(call("f-background", b'{"n": 2}'))
     assert first.output.dropped == 0
-    out = [text for _, stream, text in first.output.lines if stream == "stdout"]
+    out = [text for _, stream, _, text in first.output.lines if stream == "stdout"]
     assert out[:2] == ["at import", "run 1"]
     assert "�" in "".join(out)
-    assert [text for _, stream, text in first.output.lines if stream == "stderr"] == [
+    assert [text for _, stream, _, text in first.output.lines if stream == "stderr"] == [
         "to stderr", "WARNING:root:logged"
     ]  # fmt: skip
     assert lines(second)[0] == "run 2"

@@ -102,7 +102,7 @@ async def run_one(folder: Path, source: str, *, name: str = "f-background", time
 
 def lines(outcome: RunOutcome) -> list[str]:
     """Return the text of the lines that a run wrote."""
-    return [text for _, _, text in outcome.output.lines]
+    return [text for _, _, _, text in outcome.output.lines]
 
 
 def is_alive(pid: int) -> bool:

@@ -141,7 +141,7 @@ def failed(reason: JobReason = JobReason.ERROR, **changes: Any) -> RunOutcome:
 
 def output(*texts: str, dropped: int = 0) -> Output:
     """Return what a run wrote to stdout."""
-    return Output(lines=tuple((NOW, "stdout", text) for text in texts), dropped=dropped)
+    return Output(lines=tuple((NOW, "stdout", None, text) for text in texts), dropped=dropped)
 
 
 def job_step(state: JobState, run_state: RunState, **changes: Any) -> JobStep:

@@ -11,6 +11,7 @@ from typing import Any, Callable
 from .channel import CANCEL, FAILED, PROGRESS, READY, STARTED, UNLOADED, Channel
 from .context import Context
 from .errors import FailedError, describe
+from .levels import watch
 from .loading import is_async, load
 from .progress import Progress
 from .results import encode
@@ -113,6 +114,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # By line, so that a killed run's output is there up to its last whole line.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    watch()
     sys.path[0] = os.path.dirname(path)  # in the place of this file's own folder
     sys.argv = [path]
     Worker(Channel(), name, path, int(result_limit), memory_mb).serve()
