@@ -5,6 +5,7 @@ import asyncio
 import base64
 import configparser
 import json
+import logging
 import re
 import time
 from dataclasses import fields
@@ -20,6 +21,8 @@ from pipeline import __version__
 from pipeline.cli import main as command_line
 from pipeline.config.settings import ServiceSettings
 from pipeline.model import DeliveryReason, DeliveryState, JobReason, JobState, RunState
+from pipeline.service_log import Fields
+from pipeline.telemetry import FACTS
 from pipeline.web.routes import ROUTES
 from tests.support.documents import Block, Document, document, documents, project_files
 from tests.support.pools import call, lines, pool_of
@@ -138,14 +141,15 @@ def test_every_piece_of_json_is_json(block: Block) -> None:
 async def test_the_functions_of_the_how_to_work(tmp_path: Path) -> None:
     blocks = document("docs/how-to/write-a-function.md").blocks("python")
     files = {re.match(r"# functions/(\S+)\n", block.text)[1]: block.text for block in blocks}  # type: ignore[index]
-    assert files.keys() == {"greet.py", "count-background.py", "wait-background.py"}
+    assert files.keys() == {"greet.py", "count-background.py", "log-background.py", "wait-background.py"}
     event = {"queryStringParameters": {"name": "Ada"}, "body": json.dumps({"text": "two words"})}
     async with pool_of(tmp_path, files) as pool:
-        greeted, counted, waited, refused = await asyncio.gather(
+        greeted, counted, waited, refused, logged = await asyncio.gather(
             pool.run(call("greet", json.dumps(event).encode())),
             pool.run(call("count-background", json.dumps(event).encode())),
             pool.run(call("wait-background")),
             pool.run(call("count-background", json.dumps({"body": None}).encode())),
+            pool.run(call("log-background", json.dumps({"body": None}).encode())),
         )
     assert greeted.result is not None
     assert greeted.result.body == b'{"greeting": "Hello, Ada!"}'
@@ -154,6 +158,20 @@ async def test_the_functions_of_the_how_to_work(tmp_path: Path) -> None:
     assert lines(counted)[0].endswith("attempt 1 of 3")
     assert waited.state is RunState.SUCCEEDED
     assert refused.reason is JobReason.REJECTED
+    levels = [level for _, _, level, _ in logged.output.lines]
+    assert levels[:2] == ["info", "error"]
+    assert set(levels[1:]) == {"error"}
+
+
+def test_the_lines_of_the_log_that_are_shown_are_those_of_facts() -> None:
+    page = document("docs/how-to/run-in-production.md")
+    (shown,) = [line for block in page.blocks("text") for line in block.text.splitlines() if "job_id=" in line]
+    (as_json,) = [json.loads(block.text) for block in page.blocks("json") if "fact" in block.text]
+    fields = {name: value for name, value in as_json.items() if name not in ("at", "level", "fact")}
+    level, known = FACTS[as_json["fact"]]
+    assert fields.keys() == known
+    assert as_json["level"] == logging.getLevelName(level).lower()
+    assert shown == f"{as_json['at']} {logging.getLevelName(level)} {as_json['fact']}{Fields(fields)}"
 
 
 def test_the_verifiers_of_the_how_to_verify() -> None:
