@@ -20,9 +20,9 @@ TALKING = """
     def handler(event, context):
         print(f"begin {context.attempt}")
         for number in range(1000):
-            if os.path.exists(f"say-{number}"):
-                print(open(f"say-{number}").read())
-                os.unlink(f"say-{number}")
+            if os.path.exists("say"):
+                print(open("say").read())
+                os.unlink("say")
             if os.path.exists("go"):
                 os.unlink("go")
                 break
@@ -44,11 +44,11 @@ async def talking(tmp_path: Path, **options: Any) -> AsyncIterator[Service]:
         yield service
 
 
-def say(tmp_path: Path, number: int, text: str) -> None:
+def say(tmp_path: Path, text: str) -> None:
     """Have the run print a text."""
     folder = tmp_path / "functions"
     (folder / "new").write_text(text)
-    (folder / "new").rename(folder / f"say-{number}")
+    (folder / "new").rename(folder / "say")
 
 
 @asynccontextmanager
@@ -88,7 +88,7 @@ async def test_lines_come_as_they_are_written_and_are_the_ones_that_are_stored(t
         async with following(service, job_id) as stream:
             first = await next_line(stream)
             assert (first["number"], first["run"], first["stream"], first["text"]) == (1, 1, "stdout", "begin 1")
-            say(tmp_path, 900, "now")
+            say(tmp_path, "now")
             second = await next_line(stream)
             assert (second["number"], second["text"]) == (2, "now")
             service.go()
@@ -119,7 +119,7 @@ async def test_it_goes_on_over_the_runs_with_no_gap_and_no_line_twice(tmp_path: 
 async def test_a_run_s_lines_are_listed_while_it_runs(tmp_path: Path) -> None:
     async with talking(tmp_path) as service:
         job_id = await service.start_job("talking-background")
-        say(tmp_path, 0, "one\ntwo\nthree")
+        say(tmp_path, "one\ntwo\nthree")
 
         async def look() -> list[dict[str, Any]] | None:
             found = await listed(service, job_id)
@@ -169,7 +169,7 @@ async def test_many_lines_at_once_all_come(tmp_path: Path) -> None:
         job_id = await service.start_job("talking-background")
         async with following(service, job_id) as stream:
             await next_line(stream)
-            say(tmp_path, 900, "\n".join(f"{number} {'x' * 90}" for number in range(20_000)))
+            say(tmp_path, "\n".join(f"{number} {'x' * 90}" for number in range(20_000)))
             for number in range(20_000):
                 line = await next_line(stream)
                 assert (line["number"], line["text"].partition(" ")[0]) == (number + 2, str(number))
@@ -218,7 +218,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off(tmp_path: Path, monkeypatc
         host = f"127.0.0.1:{service.app.config.service.port}"
         writer.write(f"GET /v1/jobs/{job_id}/logs?follow=1 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         await reader.readuntil(b"begin 1")
-        say(tmp_path, 900, "x" * 1_000_000 + "\n" + "y" * 7_000_000)
+        say(tmp_path, "x" * 1_000_000 + "\n" + "y" * 7_000_000)
         await holds(lambda: job_id not in service.app.pool.watches)
         service.go()
         await service.until(job_id, "succeeded")
@@ -233,3 +233,24 @@ async def test_a_stop_of_the_service_ends_the_stream_in_order(tmp_path: Path) ->
             await service.app.drain(0.0, asyncio.Event())
             service.app.pool.watches.close()
             assert [line["text"] for line in await rest(stream)] == []
+
+
+async def test_lines_of_runs_that_share_a_process_come_as_they_are_stored(tmp_path: Path) -> None:
+    source = """
+        import asyncio, os
+        async def handler(event, context):
+            print("begun")
+            while not os.path.exists(f"go-{context.job_id}"):
+                await asyncio.sleep(0.01)
+            print("ended")
+        """
+    shared = FunctionSettings(concurrency=1, async_concurrency=2)
+    async with serving(tmp_path, {"f-background.py": source}, functions={"f-background": shared}) as service:
+        first, second = [await service.start_job("f-background") for _ in range(2)]
+        async with following(service, first) as one, following(service, second) as other:
+            for job_id in (second, first):
+                service.go(job_id)
+                await service.until(job_id, "succeeded")
+            assert await rest(one) == await listed(service, first)
+            assert await rest(other) == await listed(service, second)
+        assert "ended" in [line["text"] for line in await listed(service, second)]
