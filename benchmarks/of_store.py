@@ -16,7 +16,8 @@ from pipeline.config.settings import FunctionSettings, FunctionsSettings, Target
 from pipeline.lifecycle import after_attempt, after_run
 from pipeline.model import Attempt, Delivery, Job, JobDraft, Lease
 from pipeline.retry import policy
-from pipeline.services.fanout import FanOut, Route
+from pipeline.services.fanout import FanOut
+from pipeline.services.routes import Route, goals_of
 from pipeline.store import Store
 
 NOBODY = "http://127.0.0.1:9"
@@ -79,7 +80,8 @@ class Life:
         self._rule = policy(settings.retry)
         hook = webhook(NOBODY)
         route = Route(name="hook", kind="webhook", destination=hook, concurrency=10, policy=self._rule)
-        self._fan_out = FanOut(functions, MappingProxyType({"hook": route}), IDS)
+        self._goals = goals_of(functions, {"hook": route})
+        self._fan_out = FanOut(IDS)
         self._job: Job
         self._delivery: Delivery
 
@@ -116,7 +118,7 @@ class Life:
     async def _finish(self, job: Job, lease: Lease) -> tuple[str, int]:
         now = CLOCK.now()
         step = after_run(job, SUCCEEDED, self._rule, now)
-        ending = self._fan_out.ending(job, step, SUCCEEDED, now, _lease)
+        ending = self._fan_out.ending(self._goals, job, step, SUCCEEDED, now, _lease)
         assert ending is not None
         if await self._store.finish_run(job, lease.token, step, SUCCEEDED, now=now, ending=ending) is None:
             raise RuntimeError("the job was not claimed as it was inserted")

@@ -1,13 +1,11 @@
-"""Which kinds of destinations there are, and the destinations of a configuration."""
+"""Which kinds of destinations there are."""
 
 import json
-from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 from destinations import email, function, webhook
-from destinations.base import Destination, Kind
-from pipeline.config.settings import DestinationSettings
+from destinations.base import Kind
 
 
 def builtin_kinds() -> dict[str, Kind]:
@@ -24,13 +22,6 @@ def builtin_kinds() -> dict[str, Kind]:
         ),
     )
     return {kind.kind: kind for kind in kinds}
-
-
-def make_destinations(
-    configured: Mapping[str, DestinationSettings], kinds: Mapping[str, Kind]
-) -> dict[str, Destination]:
-    """Return the configured destinations by name, not opened yet."""
-    return {name: kinds[settings.kind].make(name, settings.options) for name, settings in configured.items()}
 
 
 def _schema(kind: str) -> dict[str, Any]:

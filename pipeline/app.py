@@ -3,29 +3,24 @@
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from errno import EACCES, EADDRINUSE
-from types import MappingProxyType
 
 from aiohttp import web
 
-from destinations.base import Destination, Kind
-from destinations.registry import make_destinations
+from destinations.base import Kind
 from pipeline.clock import Clock
-from pipeline.config.settings import Config, DestinationSettings
+from pipeline.config.settings import Config
 from pipeline.errors import ConfigurationError, StoreError
-from pipeline.functions import interpreter
-from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.model import DeliveryState
-from pipeline.retry import policy
 from pipeline.services.changes import Changes
 from pipeline.services.children import Children
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.expirer import Expirer
-from pipeline.services.fanout import FanOut, Route
+from pipeline.services.fanout import FanOut
 from pipeline.services.intake import Intake
 from pipeline.services.leases import Leases
 from pipeline.services.moments import NextMoment
@@ -33,11 +28,13 @@ from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
 from pipeline.services.rescuer import Rescuer
+from pipeline.services.routes import Route, close_routes, open_routes
+from pipeline.services.setup import Current, Setup
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.room import Room
 from pipeline.telemetry import Telemetry
-from pipeline.web.access import allowed_hosts, is_loopback
+from pipeline.web.access import is_loopback
 from pipeline.web.parts import Parts
 from pipeline.web.routes import application
 
@@ -62,56 +59,45 @@ class App:
         """Put the parts together; StoreError where the store cannot be used. Needs a running loop; starts nothing
         yet.
         """
-        self.config = config
         self.failure: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         self._clock = clock
         self._telemetry = telemetry
         telemetry.mask.learn(config.secrets)
-        self.catalog = Catalog.load(config.functions)
-        check_functions(config, self.catalog)
-        self._destinations = make_destinations(config.destinations, kinds)
-        routes = _routes(config.destinations, self._destinations)
-        room = Room(config.store, config.service.disk_floor, clock)
-        self.store = Store(config.store, self._fail, room)
+        self._current = current = Current(Setup.make(config, kinds))
+        self._room = Room(config.store, config.service.disk_floor, clock)
+        self.store = Store(config.store, self._fail, self._room)
         self.pool = Pool(
-            catalog=self.catalog,
+            catalog=self.setup.catalog,
             settings=config.functions,
             result_limit=config.service.result_limit,
             clock=clock,
             mask=telemetry.mask,
         )
-        ids = IdSource(clock, seed)
+        self._ids = ids = IdSource(clock, seed)
+        self._changes = changes = Changes(clock)
         leases = Leases(NODE, clock, ids)
-        changes = Changes(clock)
         self._progress = ProgressNotes(self.store, changes, clock)
         self._promoter = Promoter(self.store, clock)
         next_expiry = NextMoment(clock)
         self.deliverer = Deliverer(
             leases=leases,
-            base_url=_base_url(config),
             store=self.store,
-            routes=routes,
+            current=current,
             promoter=self._promoter,
             changes=changes,
             children=Children(
-                worker=lambda: self.worker,
-                next_expiry=next_expiry,
-                clock=clock,
-                ids=ids,
-                base_url=_base_url(config),
-                queue_limit=config.service.queue_limit,
+                worker=lambda: self.worker, next_expiry=next_expiry, clock=clock, ids=ids, current=current
             ),
             clock=clock,
             random=seed,
             telemetry=telemetry,
         )
-        fan_out = FanOut(config.functions, routes, ids)
+        fan_out = FanOut(ids)
         self.worker = Worker(
             leases=leases,
             store=self.store,
             pool=self.pool,
-            catalog=self.catalog,
-            functions=config.functions,
+            current=current,
             fan_out=fan_out,
             deliverer=self.deliverer,
             promoter=self._promoter,
@@ -126,6 +112,7 @@ class App:
             fan_out=fan_out,
             deliverer=self.deliverer,
             lanes=self.worker.lanes,
+            current=current,
             changes=changes,
             clock=clock,
             telemetry=telemetry,
@@ -138,19 +125,29 @@ class App:
             clock=clock,
             telemetry=telemetry,
         )
-        self.pruner = Pruner(store=self.store, retention=config.service.retention, clock=clock, telemetry=telemetry)
+        self.pruner = Pruner(store=self.store, current=current, clock=clock, telemetry=telemetry)
         self.intake = Intake(
             store=self.store,
-            room=room,
+            room=self._room,
             pool=self.pool,
             worker=self.worker,
             leases=leases,
             next_expiry=next_expiry,
             clock=clock,
-            queue_limit=config.service.queue_limit,
+            current=current,
         )
-        self._routes, self._changes, self._ids = routes, changes, ids
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def setup(self) -> Setup:
+        """Return what the service is set up to do now."""
+        return self._current.setup
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration that counts now."""
+        return self._current.setup.config
 
     def _fail(self, error: StoreError) -> None:
         if not self.failure.done():
@@ -159,46 +156,74 @@ class App:
     def application(self, *, is_insecure: bool = False) -> web.Application:
         """Return the HTTP side, not bound to anything yet."""
         parts = Parts(
-            config=self.config,
-            catalog=self.catalog,
+            current=self._current,
             store=self.store,
             intake=self.intake,
             pool=self.pool,
             worker=self.worker,
             deliverer=self.deliverer,
-            routes=self._routes,
             changes=self._changes,
             progress=self._progress,
             clock=self._clock,
             ids=self._ids,
             telemetry=self._telemetry,
-            allowed_hosts=allowed_hosts(self.config.service, is_insecure=is_insecure),
+            is_insecure=is_insecure,
         )
         return application(parts)
 
     async def start(self) -> None:
         """Take back what a dead service left, then let work flow."""
         await self.pool.open()
-        for destination in self._destinations.values():
-            await destination.open()
+        await open_routes(self.setup.routes.values(), self.config)
         await self.rescuer.take_back()
-        await self._count_backlogs()
-        self._spawn(self._promote)
-        for service in (self.worker, self.deliverer, self._progress, self.expirer, self.rescuer, self.pruner):
-            self._spawn(service.serve)
+        self.worker.lanes.recount(await self.store.queued_jobs())
+        self.deliverer.lanes.recount(await self._pending_deliveries())
+        self.spawn(self._promote)
+        lanes = (self.worker.lanes, self.deliverer.lanes)
+        for service in (*lanes, self._progress, self.expirer, self.rescuer, self.pruner):
+            self.spawn(service.serve)
 
-    async def _count_backlogs(self) -> None:
-        for name, count in (await self.store.queued_jobs()).items():
-            if (lane := self.worker.lanes.get(name)) is not None:
-                lane.recount(count)
-        for (name, state), count in (await self.store.open_deliveries()).items():
-            if state is DeliveryState.PENDING and (sending := self.deliverer.lanes.get(name)) is not None:
-                sending.recount(count)
+    async def _pending_deliveries(self) -> dict[str, int]:
+        counts = await self.store.open_deliveries()
+        return {name: count for (name, state), count in counts.items() if state is DeliveryState.PENDING}
 
     async def _promote(self) -> None:
-        await self._promoter.serve(self.worker.add, self.deliverer.add)
+        await self._promoter.serve(self.worker.lanes.add, self.deliverer.lanes.add)
 
-    def _spawn(self, serve: Callable[[], Awaitable[None]]) -> None:
+    async def adopt(self, setup: Setup) -> None:
+        """Put `setup`, whose new destinations are open, in the place of the current one.
+
+        The change is one step, and none of those who follow the setup sees half of it. A destination that is no longer
+        used is closed after the last sending that began with it.
+        """
+        before, self._current.setup = self._current.setup, setup
+        service = setup.config.service
+        self._room.floor = service.disk_floor
+        self.pool.update(catalog=setup.catalog, settings=setup.config.functions, result_limit=service.result_limit)
+        functions, destinations = self.worker.follow(), self.deliverer.follow()
+        self._changes.notify_all()  # a delivery may be held from here on, and so settled
+        retiring = asyncio.ensure_future(self._retire(before.new_routes(setup)))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        # Counted after the lanes began to count for themselves. What is counted twice a claim sets right; what was
+        # never counted would wait for ever.
+        if functions:
+            queued = await self.store.queued_jobs()
+            for lane in functions:
+                lane.add(queued.get(lane.name, 0))
+        if destinations:
+            pending = await self._pending_deliveries()
+            for sending in destinations:
+                sending.add(pending.get(sending.name, 0))
+
+    async def _retire(self, routes: Sequence[Route]) -> None:
+        try:
+            await self.deliverer.passed()
+        finally:
+            await close_routes(routes)
+
+    def spawn(self, serve: Callable[[], Awaitable[None]]) -> None:
+        """Have a service run until the end of this one; should it end in error, this one does, too."""
         task = asyncio.ensure_future(serve())
         self._tasks.add(task)
         task.add_done_callback(self._on_service_end)
@@ -216,8 +241,8 @@ class App:
         """Take no new work; give what runs up to `grace_s`, or until `hurry` is set, and give back the rest."""
         self._telemetry.emit("service.draining", grace_s=grace_s)
         self.intake.is_draining = True
-        self.worker.stop()
-        self.deliverer.stop()
+        self.worker.lanes.stop()
+        self.deliverer.lanes.stop()
         until = self._clock.monotonic() + grace_s
         await _first(self._drained(), self._clock.sleep(grace_s, hurry))
         await self.pool.close()
@@ -233,12 +258,12 @@ class App:
 
     async def stop(self) -> None:
         """End all services and close the store; what was not drained is rescued at the next start."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for tasks in (self._tasks, self._retiring):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self.pool.close()
-        for destination in self._destinations.values():
-            await destination.close()
+        await close_routes(self.setup.routes.values())
         await self.store.close()
 
 
@@ -256,31 +281,6 @@ async def _first(*awaitables: Awaitable[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _routes(
-    settings: Mapping[str, DestinationSettings], destinations: Mapping[str, Destination]
-) -> Mapping[str, Route]:
-    return MappingProxyType(
-        {
-            name: Route(
-                name=name,
-                kind=configured.kind,
-                destination=destinations[name],
-                concurrency=configured.options.concurrency,
-                policy=policy(configured.options.retry),
-            )
-            for name, configured in settings.items()
-        }
-    )
-
-
-def _base_url(config: Config) -> str:
-    service = config.service
-    if service.public_url:
-        return service.public_url.rstrip("/")
-    host = "127.0.0.1" if service.host in ("0.0.0.0", "::", "") else service.host  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{service.port}" if ":" in host else f"http://{host}:{service.port}"
 
 
 def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
@@ -316,26 +316,3 @@ def check_address(config: Config, *, is_insecure: bool) -> None:
             "serve --insecure lets anyone in"
         )
         raise ConfigurationError([config.fault("service.host", message)])
-
-
-def check_functions(config: Config, catalog: Catalog) -> None:
-    """Raise ConfigurationError for destinations whose function is not in the catalogue, and for an interpreter that
-    cannot run functions.
-    """
-    names = {function.name for function in catalog}
-    wanted = {
-        name: settings.options.function
-        for name, settings in config.destinations.items()
-        if settings.kind == "function" and settings.options.function not in names
-    }
-    faults = [
-        config.fault(
-            f"destinations.{name}.function",
-            f"expected a function in {config.functions.directory}, got {function!r}, which is not there",
-        )
-        for name, function in wanted.items()
-    ]
-    if config.functions.python is not None and (wrong := interpreter.fault_of(config.functions.python)):
-        faults.append(config.fault("functions.python", wrong))
-    if faults:
-        raise ConfigurationError(faults)

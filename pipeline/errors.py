@@ -54,6 +54,10 @@ class UnknownFunctionError(SendoffError):
     """No function of that name is in the catalogue."""
 
 
+class UnconfiguredError(SendoffError):
+    """A delivery is for a destination that is not in the configuration any more."""
+
+
 class BadNameError(SendoffError):
     """A name in a URL is not one that a function can have."""
 

@@ -108,6 +108,8 @@ class JobStep:
     reason: JobReason | None = None
     error: RunError | None = None
     message: MessageType | None = None
+    max_attempts: int | None = None
+    """What the policy allows now, where it was asked; else what it was stays."""
     why: str = ""
 
 
@@ -122,6 +124,8 @@ class DeliveryStep:
     reason: DeliveryReason | None = None
     last_error: LastError | None = None
     delivered_at: datetime | None = None
+    max_attempts: int | None = None
+    """As of a job's step."""
     why: str = ""
 
 
@@ -174,9 +178,9 @@ def after_run(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -> Job
 def _after_failure(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -> JobStep:
     later = next_attempt(rule, attempt=job.attempt, now=now, since=job.created_at, at_least_s=outcome.retry_after_s)
     if outcome.is_final or later.at is None:
-        return _failed(
-            job, outcome.reason, outcome.error, RunState.FAILED, "rejected" if outcome.is_final else later.why
-        )
+        why = "rejected" if outcome.is_final else later.why
+        step = _failed(job, outcome.reason, outcome.error, RunState.FAILED, why)
+        return replace(step, max_attempts=rule.max_attempts)
     return JobStep(
         state=JobState.RETRYING,
         run_state=RunState.FAILED,
@@ -185,6 +189,7 @@ def _after_failure(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -
         due_at=later.at,
         reason=outcome.reason,
         error=outcome.error,
+        max_attempts=rule.max_attempts,
         why=later.why,
     )
 
@@ -276,6 +281,7 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
             due_at=delivery.due_at,
             reason=reason,
             last_error=last_error,
+            max_attempts=rule.max_attempts,
             why=later.why
             if outcome.verdict is Verdict.TEMPORARY
             else "the answer is final: another attempt would not change it",
@@ -287,6 +293,7 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
         due_at=later.at,
         reason=reason,
         last_error=last_error,
+        max_attempts=rule.max_attempts,
         why=later.why,
     )
 

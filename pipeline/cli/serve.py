@@ -5,24 +5,30 @@ import asyncio
 import gc
 import logging
 import random
-import signal
 import socket
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
+from destinations.base import Kind
 from destinations.registry import builtin_kinds
 from pipeline.app import BACKLOG, App, bind
 from pipeline.cli.advice import advice
 from pipeline.cli.files import add_files, variables
+from pipeline.cli.signals import Signals, hold_back_hang_ups
 from pipeline.clock import SystemClock
-from pipeline.config import Overrides, load_config
+from pipeline.config import Overrides
+from pipeline.config.loader import Loader
 from pipeline.config.settings import Config
 from pipeline.errors import StoreError
 from pipeline.mask import Masker
 from pipeline.service_log import make_handler
+from pipeline.reload import Reloader
+from pipeline.services.setup import Setup
 from pipeline.store.probe import sqlite_version
 from pipeline.telemetry import Telemetry
 from pipeline.web import routes
@@ -43,15 +49,19 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; raises ConfigurationError and StoreError."""
-    kinds = builtin_kinds()
-    overrides = Overrides(host=args.host, port=args.port, store=args.store)
-    config = load_config(args.config, environ=variables(args), kinds=kinds, cwd=Path.cwd(), overrides=overrides)
-    config, listener = bind(config, is_insecure=args.insecure)
-    telemetry = _telemetry(
-        args.log_format or config.service.log_format, Masker(config.secrets), is_verbose=args.verbose
+    hold_back_hang_ups()
+    loader = Loader(
+        args.config,
+        environ=partial(variables, args),
+        kinds=builtin_kinds(),
+        cwd=Path.cwd(),
+        overrides=Overrides(host=args.host, port=args.port, store=args.store),
     )
+    config, listener = bind(loader.load(), is_insecure=args.insecure)
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, listener, telemetry, is_insecure=args.insecure))
+        mask = Masker(config.secrets)
+        telemetry = _telemetry(args.log_format or config.service.log_format, mask, is_verbose=args.verbose)
+        runner.run(_serve(config, loader, listener, telemetry, is_insecure=args.insecure))
     return 0
 
 
@@ -65,20 +75,27 @@ def _telemetry(form: str, mask: Masker, *, is_verbose: bool) -> Telemetry:
     return Telemetry(logger, mask)
 
 
-async def _serve(config: Config, listener: socket.socket, telemetry: Telemetry, *, is_insecure: bool) -> None:
-    stop, hurry = _signals()
-    app = App(config, builtin_kinds(), clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
-    for warning in (*app.catalog.warnings, *advice(config, app.catalog, builtin_kinds())):
+async def _serve(
+    config: Config, loader: Loader, listener: socket.socket, telemetry: Telemetry, *, is_insecure: bool
+) -> None:
+    signals = Signals()
+    signals.listen()
+    kinds = builtin_kinds()
+    app = App(config, kinds, clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
+    warnings = partial(_warnings, kinds)
+    reloader = Reloader(app, loader.load, kinds, warnings=warnings, asked=signals.reload, telemetry=telemetry)
+    for warning in warnings(app.setup):
         telemetry.emit("service.warning", detail=warning)
     runner = routes.runner(app.application(is_insecure=is_insecure), config.service)
     try:
         await app.start()
         await runner.setup()
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        _started(config, app, listener, telemetry)
-        await _either(stop, app.failure)
+        _started(app, listener, telemetry)
+        app.spawn(reloader.serve)
+        await _either(signals.stop, app.failure)
         if not app.failure.done():
-            await app.drain(config.service.drain_grace, hurry)
+            await app.drain(app.config.service.drain_grace, signals.hurry)
     finally:
         await runner.cleanup()
         await app.stop()
@@ -87,25 +104,16 @@ async def _serve(config: Config, listener: socket.socket, telemetry: Telemetry, 
     telemetry.emit("service.stopped")
 
 
+def _warnings(kinds: Mapping[str, Kind], setup: Setup) -> list[object]:
+    return [*setup.catalog.warnings, *advice(setup.config, setup.catalog, kinds)]
+
+
 async def _either(stop: asyncio.Event, failure: "asyncio.Future[StoreError]") -> None:
     failure.add_done_callback(lambda _: stop.set())
     await stop.wait()
 
 
-def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Return the events of the first and of the second SIGTERM or SIGINT."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return stop, hurry
-
-
-def _started(config: Config, app: App, listener: socket.socket, telemetry: Telemetry) -> None:
+def _started(app: App, listener: socket.socket, telemetry: Telemetry) -> None:
     # What the start left behind lives as long as the service: no collection need look at it again. And the many small
     # values of a job die by their reference counts: looking for cycles a tenth as often saves some percent.
     gc.collect()
@@ -115,8 +123,8 @@ def _started(config: Config, app: App, listener: socket.socket, telemetry: Telem
     telemetry.emit(
         "service.started",
         url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
-        functions=len(app.catalog),
-        destinations=len(config.destinations),
-        store=config.store,
+        functions=len(app.setup.catalog),
+        destinations=len(app.config.destinations),
+        store=app.config.store,
         sqlite=".".join(map(str, sqlite_version())),
     )

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Self
@@ -26,6 +27,8 @@ class Function:
     is_background: bool
     is_async: bool = False
     """Whether the file itself defines `async def handler`."""
+    file_hash: str = ""
+    """Tells whether the file is the same as at another time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class Catalog:
                 folder=path.parent,
                 is_background=(name.endswith(_SUFFIX) or traits.says_background) if wanted is None else wanted,
                 is_async=traits.is_async,
+                file_hash=traits.file_hash,
             )
         return cls(functions=MappingProxyType(found), warnings=tuple(notes))
 
@@ -111,20 +115,24 @@ class _Traits(NamedTuple):
 
     says_background: bool = False
     is_async: bool = False
+    file_hash: str = ""
 
 
 def _read(path: Path) -> tuple[_Traits, str | None]:
     """Return what the file says of the function, and what is wrong with the file."""
+    file_hash = ""
     try:
+        source = path.read_bytes()
+        file_hash = sha256(source).hexdigest()
         with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(path.read_bytes(), str(path))
+            tree = ast.parse(source, str(path))
     except SyntaxError as error:
-        return _Traits(), f"{path}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
+        return _Traits(file_hash=file_hash), f"{path}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         # Null bytes are a ValueError, absurd nesting one of the last two: all are the file's own fault.
-        return _Traits(), f"{path}:1:1: cannot be read: {error}"
+        return _Traits(file_hash=file_hash), f"{path}:1:1: cannot be read: {error}"
     is_async = any(isinstance(each, ast.AsyncFunctionDef) and each.name == "handler" for each in tree.body)
-    return _Traits(any(map(_is_background_config, tree.body)), is_async), None
+    return _Traits(any(map(_is_background_config, tree.body)), is_async, file_hash), None
 
 
 def _is_background_config(statement: ast.stmt) -> bool:

@@ -6,7 +6,7 @@ from itertools import islice
 from math import ceil
 
 from pipeline.clock import Clock
-from pipeline.errors import BusyError, GuardError
+from pipeline.errors import BusyError, GuardError, UnknownFunctionError
 from pipeline.functions import outcomes
 from pipeline.functions.alarms import Alarm, Alarms
 from pipeline.functions.launch import Launch
@@ -33,6 +33,7 @@ class Lane:
         self._successors: dict[Process, Process] = {}
         self._waiting: deque[Turn] = deque()
         self._is_closed = False
+        self._is_removed = False
 
     @property
     def running(self) -> int:
@@ -56,6 +57,9 @@ class Lane:
                 return
         if self._is_closed:
             turn.end(outcomes.returned(None, self._clock.now()), None)
+            return
+        if self._is_removed:
+            turn.fail(self._unknown())
             return
         self._waiting.append(turn)
         self._start_missing()
@@ -94,9 +98,34 @@ class Lane:
         while turn := self._next():
             turn.end(outcomes.returned(None, self._clock.now()), None)
 
+    def retire(self) -> None:
+        """Begin nothing any more in the processes that there are: busy ones end after their run, the others at once."""
+        self._free.clear()
+        self._successors.clear()
+        for process in list(self.processes):
+            process.retire()
+
+    def update(self, launch: Launch, *, size: int) -> None:
+        """Run the function like this from now on, also after it was removed."""
+        self.launch, self.size = launch, size
+        self._is_removed = False
+        self._start_missing()
+
+    def remove(self) -> None:
+        """Have waiting and later calls raise UnknownFunctionError; runs under way end as they would."""
+        self._is_removed = True
+        while turn := self._next():
+            turn.fail(self._unknown())
+
+    def _unknown(self) -> UnknownFunctionError:
+        return UnknownFunctionError(f"there is no function {self.launch.function.name!r}")
+
     # -- what the processes tell
 
     def on_free(self, process: Process) -> None:
+        if process.is_retired:
+            self._start_missing()  # one that ends makes room as soon as it has no run
+            return
         if process.is_worn and self._is_replaced(process):
             return
         while process.has_room:
@@ -132,6 +161,9 @@ class Lane:
         """Put a turn back to the front whose process ended before it began; not for ever."""
         turn.lost += 1
         turn.process = None
+        if self._is_removed:
+            turn.fail(self._unknown())
+            return
         if turn.lost <= MOST_LOST:
             self._waiting.appendleft(turn)
             return
@@ -174,7 +206,9 @@ class Lane:
 
     def _start_missing(self) -> None:
         """Start as many processes as are needed for the turns that no starting process is meant for."""
-        leaving = sum(process.is_retired or process in self._successors for process in self.processes)
+        leaving = sum(
+            (process.is_retired and not process.in_hand) or process in self._successors for process in self.processes
+        )
         room = self.size - len(self.processes) + leaving
         missing = ceil((self.waiting - self._starting()) / self.launch.capacity)
         for _ in range(0 if self._is_closed else min(missing, room)):

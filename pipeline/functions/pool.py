@@ -53,6 +53,19 @@ class Pool:
         self._is_closed = False
         self._numbers = count(1)
 
+    def update(self, *, catalog: Catalog, settings: FunctionsSettings, result_limit: int) -> None:
+        """Run these functions, with these settings, from now on, all of them in new processes.
+
+        Runs under way end in the processes that they are in. What waits for a function that has gone is told so.
+        """
+        self._catalog, self._settings, self._result_limit = catalog, settings, result_limit
+        for name, lane in self._lanes.items():
+            lane.retire()
+            if name in catalog.functions:
+                lane.update(self._launch_of(name), size=self._processes_of(name))
+            else:
+                lane.remove()
+
     async def open(self) -> None:
         """Start the guard; workers are started when they are needed. Raises GuardError."""
         self._new_future = asyncio.get_running_loop().create_future
@@ -128,12 +141,14 @@ class Pool:
         return await settle(ended, call, self._mask, is_5xx_failure=lane.launch.settings.retry_on_5xx)
 
     def _add_lane(self, name: str) -> Lane:
-        launch = Launch.of(self._catalog.get(name), self._settings, self._result_limit, os.environ)
-        lane = Lane(launch, size=self._processes_of(name), make=self._make, alarms=self._alarms)
+        lane = Lane(self._launch_of(name), size=self._processes_of(name), make=self._make, alarms=self._alarms)
         if self._is_closed:
             lane.close()
         self._lanes[name] = lane
         return lane
+
+    def _launch_of(self, name: str) -> Launch:
+        return Launch.of(self._catalog.get(name), self._settings, self._result_limit, os.environ)
 
     def _make(self, launch: Launch, owner: Owner) -> Process:
         return Process(

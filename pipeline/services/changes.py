@@ -18,6 +18,11 @@ class Changes:
         for event in self._waiting.get(job_id, ()):
             event.set()
 
+    def notify_all(self) -> None:
+        """Wake all who wait for any job."""
+        for job_id in self._waiting:
+            self.notify(job_id)
+
     def subscribe(self, job_id: str) -> "Subscription":
         """Return a context that notices every change of the job from the moment it is entered."""
         return Subscription(job_id, self._waiting, self._clock)

@@ -11,6 +11,7 @@ from pipeline.functions import wire
 from pipeline.ids import IdSource
 from pipeline.model import ChildDraft, DeliveryReason, JobDraft, Outcome, Verdict
 from pipeline.services.moments import NextMoment
+from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
 
 DEEPEST = 16
@@ -28,31 +29,34 @@ class Children:
         next_expiry: NextMoment,
         clock: Clock,
         ids: IdSource,
-        base_url: str,
-        queue_limit: int,
+        current: Current,
     ) -> None:
         self._worker = worker
         self._next_expiry = next_expiry
         self._clock = clock
         self._ids = ids
-        self._base_url = base_url
-        self._queue_limit = queue_limit
+        self._current = current
 
     def begin(self, draft: JobDraft) -> None:
         """Note that a job which `settle` gave is stored and waits."""
-        self._worker().add({draft.function: 1})
+        self._worker().lanes.add({draft.function: 1})
         if draft.max_age_s is not None:
             self._next_expiry.expect(self._clock.now() + timedelta(seconds=draft.max_age_s))
 
     async def settle(self, outcome: Outcome) -> tuple[Outcome, JobDraft | None]:
-        """Return the outcome with the job to be stored with it; a refused one is an outcome without a job."""
+        """Return the outcome with the job to be stored with it; a refused one is an outcome without a job.
+
+        Raises UnknownFunctionError where the function has gone.
+        """
         child = outcome.child
         if child is None:
             return outcome, None
         if child.depth > DEEPEST:
             return _refused(Verdict.PERMANENT, DeliveryReason.TOO_DEEP, f"a chain has at most {DEEPEST} steps"), None
-        backlog = self._worker().backlog(child.function)
-        if backlog >= self._queue_limit:
+        setup = self._current.setup
+        setup.catalog.get(child.function)
+        backlog = self._worker().lanes[child.function].backlog
+        if backlog >= setup.config.service.queue_limit:
             message = f"the queue of {child.function} holds {backlog} jobs, as many as it may"
             return replace(_refused(Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, message), status=429), None
         draft = await self._draft(child)
@@ -71,7 +75,7 @@ class Children:
             method="POST",
             path=path,
             raw_query="",
-            raw_url=self._base_url + path,
+            raw_url=self._current.setup.base_url + path,
             headers=[("content-type", child.content_type), ("x-sendoff-parent", child.subject_id)],
             body=child.body,
             request_id=job_id,

@@ -5,7 +5,6 @@ for every delivery; what stands here is only which sendings this service has in 
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -13,7 +12,7 @@ from typing import Protocol
 
 from destinations.base import Sending
 from pipeline.clock import Clock
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, UnconfiguredError, UnknownFunctionError
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
 from pipeline.model import (
     AnyMessage,
@@ -28,12 +27,13 @@ from pipeline.model import (
     Outcome,
     Verdict,
 )
+from pipeline.retry import Policy
 from pipeline.services.changes import Changes
-from pipeline.services.fanout import Route
-from pipeline.services.lane import Lane
+from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
+from pipeline.services.setup import Current
 from pipeline.store import Store
 from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry
@@ -63,9 +63,8 @@ class Deliverer:
         self,
         *,
         leases: Leases,
-        base_url: str,
         store: Store,
-        routes: Mapping[str, Route],
+        current: Current,
         promoter: Promoter,
         changes: Changes,
         children: Children,
@@ -74,9 +73,8 @@ class Deliverer:
         telemetry: Telemetry,
     ) -> None:
         self._leases = leases
-        self._base_url = base_url
         self._store = store
-        self._routes = routes
+        self._current = current
         self._promoter = promoter
         self._changes = changes
         self._children = children
@@ -88,10 +86,19 @@ class Deliverer:
         self._writing: set[tuple[str, int]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._noted_at: dict[str, datetime] = {}
-        self.lanes: Mapping[str, Lane[ClaimedDelivery]] = {
-            name: Lane(name, route.concurrency, claim=partial(self._claim, name), start=self.start, clock=clock)
-            for name, route in routes.items()
-        }
+        self._policies: dict[str, Policy] = {}
+        self.lanes: Lanes[ClaimedDelivery] = Lanes(self._claim, self.start, clock)
+        self.follow()
+
+    def follow(self) -> list[Lane[ClaimedDelivery]]:
+        """Send to the destinations of the current setup from now on; return the lanes that are new.
+
+        A sending under way ends as it began; what became of it is recorded under the policy that counts then.
+        """
+        routes = self._current.setup.routes
+        # The policy of a destination that has gone stays: what is still being sent to it may fail.
+        self._policies.update({name: route.policy for name, route in routes.items()})
+        return self.lanes.follow({name: route.concurrency for name, route in routes.items()})
 
     # Claims
 
@@ -103,7 +110,8 @@ class Deliverer:
 
     def offer(self, destination: str) -> Lease | None:
         """Take a slot for a delivery about to be inserted, if one is free and nothing waits before it."""
-        return self._leases.new() if self.lanes[destination].offer() else None
+        lane = self.lanes.get(destination)
+        return self._leases.new() if lane is not None and lane.offer() else None
 
     def withdraw(self, ending: Ending | None) -> None:
         """Give back the slots of an ending that was not written after all."""
@@ -117,20 +125,13 @@ class Deliverer:
         for draft, lease, is_claimed in zip(ending.deliveries, ending.leases, claimed, strict=True):
             if draft.is_filtered:
                 continue
-            lane = self.lanes[draft.destination]
             if is_claimed and lease is not None:
                 delivery = _sending(draft, ending.message, now)
                 self.start(ClaimedDelivery(delivery=delivery, token=lease.token, message=ending.message))
                 continue
             if lease is not None:
-                lane.release()
-            lane.add()
-
-    def add(self, destinations: Mapping[str, int]) -> None:
-        """Note that so many deliveries more wait for these destinations."""
-        for name, count in destinations.items():
-            if (lane := self.lanes.get(name)) is not None:
-                lane.add(count)
+                self.lanes[draft.destination].release()
+            self.lanes.add({draft.destination: 1})
 
     def start(self, claimed: ClaimedDelivery) -> None:
         """Begin a sending; the slot in its lane is taken already, and given back when the sending has ended."""
@@ -169,6 +170,10 @@ class Deliverer:
             # A drain, which gives the row back, or a lost lease, under which this changes nothing.
             await asyncio.shield(self._give_back(delivery, claimed.token))
             raise
+        except (UnconfiguredError, UnknownFunctionError):
+            # It has gone since the claim: the delivery is held until it returns.
+            await asyncio.shield(self._give_back(delivery, claimed.token))
+            return
         except Exception as error:  # a destination raises nothing: a bug, which must not hold the row for ever
             self._telemetry.failed("task.failed", error, job_id=delivery.job_id, delivery_id=delivery.id)
             message = f"the destination raised {type(error).__name__}"
@@ -183,9 +188,12 @@ class Deliverer:
             self._writing.discard(key)
 
     async def _try(self, claimed: ClaimedDelivery, started_at: datetime) -> tuple[Outcome, JobDraft | None]:
+        name = claimed.delivery.destination
         async with self._slots:
-            destination = self._routes[claimed.delivery.destination].destination
-            return await self._children.settle(await destination.send(self._described(claimed, started_at)))
+            # Looked up at the last moment: what waited is sent to the current URL, under the current secrets.
+            if (route := self._current.setup.routes.get(name)) is None:
+                raise UnconfiguredError(f"the destination {name} is not configured any more")
+            return await self._children.settle(await route.destination.send(self._described(claimed, started_at)))
 
     def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
         delivery = claimed.delivery
@@ -194,10 +202,10 @@ class Deliverer:
             destination=delivery.destination,
             recipient=delivery.recipient,
             attempt=delivery.attempt,
-            max_attempts=delivery.max_attempts,
+            max_attempts=self._policies[delivery.destination].max_attempts,
             started_at=started_at,
             message=claimed.message,
-            base_url=self._base_url,
+            base_url=self._current.setup.base_url,
             read_event=partial(self._read_event, delivery.subject_id),
         )
 
@@ -214,7 +222,7 @@ class Deliverer:
         duration_s: float,
     ) -> None:
         now = self._clock.now()
-        rule = self._routes[delivery.destination].policy
+        rule = self._policies[delivery.destination]
         is_delivered = outcome.verdict is Verdict.DELIVERED
         jitter = 0.0 if is_delivered else self._random.uniform(0.0, JITTER)
         step = after_attempt(delivery, outcome, rule, now, jitter)
@@ -277,7 +285,7 @@ class Deliverer:
         if step.state is DeliveryState.RETRYING:
             self._promoter.expect(step.due_at)
         elif step.state is DeliveryState.PENDING:
-            self.add({delivery.destination: 1})
+            self.lanes.add({delivery.destination: 1})
         self._changes.notify(delivery.subject_id)
         return True
 
@@ -292,16 +300,10 @@ class Deliverer:
 
     # The service's life
 
-    async def serve(self) -> None:
-        """Feed all lanes until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for lane in self.lanes.values():
-                group.create_task(lane.feed())
-
-    def stop(self) -> None:
-        """Claim nothing any more."""
-        for lane in self.lanes.values():
-            lane.close()
+    async def passed(self) -> None:
+        """Return when every sending that is in hand now has ended: all later ones follow the current setup."""
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     async def drained(self) -> None:
         """Return when no sending is in hand and every attempt is recorded."""

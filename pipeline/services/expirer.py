@@ -4,7 +4,7 @@ It only makes the end known: from that moment on no claim takes such a job, whet
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from pipeline.clock import Clock
@@ -13,9 +13,10 @@ from pipeline.model import ClaimedJob, Job
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
-from pipeline.services.lane import Lane
+from pipeline.services.lane import Lanes
 from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
+from pipeline.services.setup import Current
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 
@@ -32,7 +33,8 @@ class Expirer:
         store: Store,
         fan_out: FanOut,
         deliverer: Deliverer,
-        lanes: Mapping[str, Lane[ClaimedJob]],
+        lanes: Lanes[ClaimedJob],
+        current: Current,
         changes: Changes,
         clock: Clock,
         telemetry: Telemetry,
@@ -42,6 +44,7 @@ class Expirer:
         self._fan_out = fan_out
         self._deliverer = deliverer
         self._lanes = lanes
+        self._current = current
         self._changes = changes
         self._clock = clock
         self._telemetry = telemetry
@@ -66,7 +69,7 @@ class Expirer:
 
     async def _expire(self, job: Job) -> None:
         now, step = self._clock.now(), after_expiry(job)
-        ending = self._fan_out.ending(job, step, None, now, self._deliverer.offer)
+        ending = self._fan_out.ending(self._current.setup.goals, job, step, None, now, self._deliverer.offer)
         assert ending is not None, "an expired job owes a message"
         try:
             verb = partial(self._store.expire_job, job, step, now=now, ending=ending)

@@ -12,6 +12,7 @@ from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, Run
 from pipeline.services.lane import Lane
 from pipeline.services.leases import Leases
 from pipeline.services.moments import NextMoment
+from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.invocations import Invocation
@@ -33,7 +34,7 @@ class Intake:
         leases: Leases,
         next_expiry: NextMoment,
         clock: Clock,
-        queue_limit: int,
+        current: Current,
     ) -> None:
         self._store = store
         self._room = room
@@ -42,7 +43,7 @@ class Intake:
         self._leases = leases
         self._next_expiry = next_expiry
         self._clock = clock
-        self._queue_limit = queue_limit
+        self._current = current
         self._notes: set[asyncio.Task[None]] = set()
         self._calls: set[asyncio.Future[RunOutcome]] = set()
         self.is_draining = False
@@ -55,7 +56,7 @@ class Intake:
         if self.is_draining:
             raise DrainingError("the service is shutting down")
         lane = self._worker.lanes[draft.function]
-        if lane.backlog >= self._queue_limit:
+        if lane.backlog >= self._current.setup.config.service.queue_limit:
             raise QueueFullError(f"the queue of {draft.function} holds {lane.backlog} jobs, as many as it may")
         self._room.check()
         # Shielded: a caller that goes away must not leave behind a claimed row that nobody runs.

@@ -6,7 +6,8 @@ right.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from pipeline.clock import Clock
@@ -96,8 +97,15 @@ class Lane(Generic[T]):
         self.add(count)
 
     def close(self) -> None:
-        """Claim nothing any more."""
+        """Claim nothing any more, or until it is opened again; what is added is counted all the same."""
         self.is_open = False
+
+    def open(self, size: int) -> None:
+        """Claim for so many slots from now on. Where there are fewer than before, those in hand are not given up."""
+        self.size = size
+        self.is_open = True
+        if self.backlog:
+            self._wakeup.set()
 
     async def feed(self) -> None:
         """Claim work for free slots for as long as there is any; runs until cancelled."""
@@ -126,3 +134,75 @@ class Lane(Generic[T]):
             self.backlog = self._added - added
         for row in claimed:
             self._start(row)
+
+
+class Lanes(Generic[T]):
+    """The lanes of all functions or destinations. A lane stays, closed, when its name goes: its slots still come back,
+    what waits for it is counted on, and it is opened again should the name return.
+    """
+
+    def __init__(
+        self, claim: Callable[[str, int], Awaitable[Sequence[T]]], start: Callable[[T], None], clock: Clock
+    ) -> None:
+        """`claim` is asked with the name of a lane; `start` as for a lane."""
+        self._claim = claim
+        self._start = start
+        self._clock = clock
+        self._lanes: dict[str, Lane[T]] = {}
+        self._unfed: list[Lane[T]] = []
+        self._wakeup = asyncio.Event()
+        self._is_stopped = False
+
+    def __getitem__(self, name: str) -> Lane[T]:
+        return self._lanes[name]
+
+    def get(self, name: str) -> Lane[T] | None:
+        """Return the lane of this name, if there ever was one."""
+        return self._lanes.get(name)
+
+    def follow(self, sizes: Mapping[str, int]) -> list[Lane[T]]:
+        """Have a lane of its size open for each of these names, and no other; return the lanes that are new.
+
+        What waits in the store for a new one has not been counted.
+        """
+        new = [self._make(name, size) for name, size in sizes.items() if name not in self._lanes]
+        for name, lane in self._lanes.items():
+            if self._is_stopped or name not in sizes:
+                lane.close()
+            else:
+                lane.open(sizes[name])
+        self._unfed += new
+        self._wakeup.set()
+        return new
+
+    def _make(self, name: str, size: int) -> Lane[T]:
+        lane = Lane(name, size, claim=partial(self._claim, name), start=self._start, clock=self._clock)
+        self._lanes[name] = lane
+        return lane
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Note that so many rows more wait in the store, by the names of their lanes."""
+        for name, count in counts.items():
+            if (lane := self._lanes.get(name)) is not None:
+                lane.add(count)
+
+    def recount(self, counts: Mapping[str, int]) -> None:
+        """Set how many rows wait in the store, as counted there."""
+        for name, count in counts.items():
+            if (lane := self._lanes.get(name)) is not None:
+                lane.recount(count)
+
+    def stop(self) -> None:
+        """Claim nothing any more."""
+        self._is_stopped = True
+        for lane in self._lanes.values():
+            lane.close()
+
+    async def serve(self) -> None:
+        """Feed all lanes, and those that are still to come, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                while self._unfed:
+                    group.create_task(self._unfed.pop().feed())
+                self._wakeup.clear()
+                await self._wakeup.wait()

@@ -4,9 +4,9 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.clock import Clock
-from pipeline.config.settings import RetentionSettings
 from pipeline.ids import first_id_at
 from pipeline.services.patience import when_there_is_room
+from pipeline.services.setup import Current
 from pipeline.store import Store
 from pipeline.store.pruning import Cutoffs
 from pipeline.telemetry import Telemetry
@@ -19,9 +19,9 @@ _PAUSE_S = 0.05
 class Pruner:
     """Deletes ended jobs, with all that belongs to them, after their retention."""
 
-    def __init__(self, *, store: Store, retention: RetentionSettings, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, *, store: Store, current: Current, clock: Clock, telemetry: Telemetry) -> None:
         self._store = store
-        self._retention = retention
+        self._current = current
         self._clock = clock
         self._telemetry = telemetry
 
@@ -50,7 +50,7 @@ class Pruner:
         return deleted
 
     def _cutoffs(self) -> Cutoffs:
-        now, keep = self._clock.now(), self._retention
+        now, keep = self._clock.now(), self._current.setup.config.service.retention
         return Cutoffs(
             succeeded=now - timedelta(seconds=keep.succeeded),
             failed=now - timedelta(seconds=keep.failed),

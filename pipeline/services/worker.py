@@ -5,25 +5,22 @@ lease.
 """
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 
 from pipeline.clock import Clock
-from pipeline.config.settings import FunctionsSettings
-from pipeline.errors import StoreError
-from pipeline.functions.catalog import Catalog
+from pipeline.errors import StoreError, UnknownFunctionError
 from pipeline.functions.pool import Pool
 from pipeline.lifecycle import after_run
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, RunOutcome, RunState
-from pipeline.retry import Policy, policy
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
-from pipeline.services.lane import Lane
+from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
+from pipeline.services.setup import Current, Setup
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 
@@ -37,8 +34,7 @@ class Worker:
         leases: Leases,
         store: Store,
         pool: Pool,
-        catalog: Catalog,
-        functions: FunctionsSettings,
+        current: Current,
         fan_out: FanOut,
         deliverer: Deliverer,
         promoter: Promoter,
@@ -50,8 +46,7 @@ class Worker:
         self._leases = leases
         self._store = store
         self._pool = pool
-        self._catalog = catalog
-        self._functions = functions
+        self._current = current
         self._fan_out = fan_out
         self._deliverer = deliverer
         self._promoter = promoter
@@ -59,20 +54,16 @@ class Worker:
         self._progress = progress
         self._clock = clock
         self._telemetry = telemetry
-        self._policies: dict[str, Policy] = {}
         self._running: dict[tuple[str, int], tuple[asyncio.Task[None], Job]] = {}
         self._writing: set[tuple[str, int]] = set()
         self._ending: set[asyncio.Task[None]] = set()
-        self.lanes: Mapping[str, Lane[ClaimedJob]] = {
-            function.name: Lane(
-                function.name,
-                pool.size(function.name),
-                claim=partial(self._claim, function.name),
-                start=self.start,
-                clock=clock,
-            )
-            for function in catalog
-        }
+        self.lanes: Lanes[ClaimedJob] = Lanes(self._claim, self.start, clock)
+        self.follow()
+
+    def follow(self) -> list[Lane[ClaimedJob]]:
+        """Run the functions of the current setup, as the pool does, from now on; return the lanes that are new."""
+        names = self._current.setup.catalog.functions
+        return self.lanes.follow({name: self._pool.size(name) for name in names})
 
     # Claims
 
@@ -80,12 +71,6 @@ class Worker:
         return await when_there_is_room(
             lambda: self._store.claim_jobs(function, most, now=self._clock.now(), lease=self._leases.new()), self._clock
         )
-
-    def add(self, functions: Mapping[str, int]) -> None:
-        """Note that so many jobs more wait for these functions."""
-        for name, count in functions.items():
-            if (lane := self.lanes.get(name)) is not None:
-                lane.add(count)
 
     def start(self, claimed: ClaimedJob) -> None:
         """Begin a run; the slot in its lane is taken already, and given back when the run has ended."""
@@ -118,9 +103,12 @@ class Worker:
     async def _run(self, claimed: ClaimedJob) -> None:
         job, lane = claimed.job, self.lanes[claimed.job.function]
         key = (job.id, claimed.token)
+        setup = self._current.setup
         try:
             on_progress = partial(self._progress.note, job.id, claimed.token)
-            outcome = await self._pool.run(self._call(claimed), on_progress=on_progress)
+            outcome = await self._pool.run(self._call(claimed, setup), on_progress=on_progress)
+        except UnknownFunctionError:  # it has gone since the claim: the job waits until it returns
+            outcome = RunOutcome(state=RunState.RETURNED)
         except Exception as error:  # no worker can be had, or a bug: left alone the row would be renewed for ever
             self._telemetry.failed("task.failed", error, job_id=job.id, run=job.run)
             outcome = RunOutcome(state=RunState.LOST)
@@ -133,11 +121,11 @@ class Worker:
         self._writing.add(key)
         try:
             await self._progress.write(said)
-            await self.finish(job, claimed.token, outcome)
+            await self.finish(job, claimed.token, outcome, setup)
         finally:
             self._writing.discard(key)
 
-    def _call(self, claimed: ClaimedJob) -> Call:
+    def _call(self, claimed: ClaimedJob, setup: Setup) -> Call:
         job = claimed.job
         return Call(
             id=job.id,
@@ -147,16 +135,22 @@ class Worker:
             timeout_s=job.timeout_s,
             is_background=True,
             attempt=job.attempt,
-            max_attempts=job.max_attempts,
+            max_attempts=setup.policy(job.function).max_attempts,
             batch_id=job.batch_id,
             parent_id=job.parent_id,
         )
 
-    async def finish(self, job: Job, token: int, outcome: RunOutcome) -> None:
-        """Write the end of a run, and begin the deliveries that it owes."""
-        now = self._clock.now()
-        step = after_run(job, outcome, self.policy(job.function), now)
-        ending = self._fan_out.ending(job, step, outcome, now, self._deliverer.offer)
+    async def finish(self, job: Job, token: int, outcome: RunOutcome, began_under: Setup | None = None) -> None:
+        """Write the end of a run, and begin the deliveries that it owes.
+
+        What follows is what the current setup says. Only where it knows nothing of the function any more, it is what
+        the setup said that the run `began_under`.
+        """
+        now, setup = self._clock.now(), self._current.setup
+        if began_under is not None and not setup.knows(job.function):
+            setup = began_under
+        step = after_run(job, outcome, setup.policy(job.function), now)
+        ending = self._fan_out.ending(setup.goals, job, step, outcome, now, self._deliverer.offer)
         try:
             verb = partial(self._store.finish_run, job, token, step, outcome, now=now, ending=ending)
             claimed = await when_there_is_room(verb, self._clock)
@@ -183,49 +177,30 @@ class Worker:
 
     def _after(self, job: Job, state: JobState) -> None:
         if state is JobState.QUEUED:
-            self.add({job.function: 1})
+            self.lanes.add({job.function: 1})
         self._changes.notify(job.id)
-
-    def policy(self, function: str) -> Policy:
-        """Return the retry policy of a function."""
-        if (rule := self._policies.get(function)) is None:
-            rule = self._policies[function] = policy(self._functions.of(function).retry)
-        return rule
 
     # New jobs
 
     def draft(
         self, job_id: str, function: str, event: bytes, *, parent_id: str | None = None, depth: int = 0
     ) -> JobDraft:
-        """Return a job of `function` as its settings want it, not stored yet."""
-        settings = self._functions.of(function)
+        """Return a job of `function` as its settings want it, not stored yet; UnknownFunctionError for none."""
+        setup = self._current.setup
+        is_background = setup.catalog.get(function).is_background
+        settings = setup.config.functions.of(function)
         return JobDraft(
             id=job_id,
             function=function,
             event=event,
-            max_attempts=self.policy(function).max_attempts,
-            timeout_s=settings.limit_s(is_background=self._catalog.get(function).is_background),
+            max_attempts=setup.policy(function).max_attempts,
+            timeout_s=settings.limit_s(is_background=is_background),
             max_age_s=settings.max_age,
             parent_id=parent_id,
             depth=depth,
         )
 
-    def backlog(self, function: str) -> int:
-        """Return how many jobs wait for a function."""
-        return self.lanes[function].backlog
-
     # The service's life
-
-    async def serve(self) -> None:
-        """Feed all lanes until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for lane in self.lanes.values():
-                group.create_task(lane.feed())
-
-    def stop(self) -> None:
-        """Claim nothing any more."""
-        for lane in self.lanes.values():
-            lane.close()
 
     async def drained(self) -> None:
         """Return when no run is in hand and every end is written."""

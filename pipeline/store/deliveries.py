@@ -54,6 +54,7 @@ _STEP = """
 UPDATE delivery SET state = tried.column3, reason = tried.column4, attempt = tried.column5, lost = tried.column6,
                     due_at = tried.column7, delivered_at = tried.column8,
                     last_error = coalesce(tried.column9, last_error),
+                    max_attempts = coalesce(tried.column10, max_attempts),
                     lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL
 FROM ({values}) AS tried
 WHERE delivery.id = tried.column1 AND delivery.state = 'sending' AND delivery.lease_token = tried.column2
@@ -218,6 +219,7 @@ def _step_row(item: Tried) -> rows.Row:
         micros(step.due_at),
         micros_or_none(step.delivered_at),
         rows.json_or_none(step.last_error),
+        step.max_attempts,
     )
 
 

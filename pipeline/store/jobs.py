@@ -31,6 +31,7 @@ _EVENTS = "SELECT id, content FROM payload WHERE id IN (SELECT value FROM json_e
 _FINISH = """
 UPDATE job SET state = ended.column3, reason = ended.column4, attempt = ended.column5, lost = ended.column6,
                due_at = ended.column7, ended_at = ended.column8, error = ended.column9,
+               max_attempts = coalesce(ended.column10, max_attempts),
                lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL
 FROM ({values}) AS ended
 WHERE job.id = ended.column1 AND job.state = 'running' AND job.lease_token = ended.column2
@@ -123,6 +124,7 @@ def _step_row(item: RunEnd) -> rows.Row:
         micros(step.due_at),
         micros(item.now) if step.state.is_final else None,
         rows.json_or_none(step.error),
+        step.max_attempts,
     )
 
 

@@ -49,7 +49,7 @@ class Room:
         """`floor` is in bytes; nothing is made yet."""
         self._database = database
         self._ballast = ballast_of(database)
-        self._floor = floor
+        self.floor = floor
         self._clock = clock
         self._looked_at: float | None = None
         self._is_low = False
@@ -66,7 +66,7 @@ class Room:
     def look(self) -> None:
         """Find out what is free, and make the ballast where it is missing and there is room for it."""
         has_ballast = self._ballast.exists()
-        space = space_at(self._database.parent, self._floor, has_ballast=has_ballast)
+        space = space_at(self._database.parent, self.floor, has_ballast=has_ballast)
         self._is_low = space.free < space.needed
         if not self._is_low and not has_ballast:
             self._is_low = not self._load(space.ballast)

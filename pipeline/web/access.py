@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from pipeline.config.settings import ServiceSettings
 from pipeline.errors import SendoffError
 from pipeline.web.parts import PARTS
 
@@ -31,19 +30,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def allowed_hosts(service: ServiceSettings, *, is_insecure: bool) -> frozenset[str] | None:
-    """Return the host names, besides loopback ones, that a request may carry; None for any."""
-    if is_insecure:
-        return None
-    public = urlsplit(service.public_url or "").hostname
+@lru_cache(maxsize=8)
+def allowed_hosts(public_url: str | None) -> frozenset[str]:
+    """Return the host names, besides loopback ones, that a request may carry."""
+    public = urlsplit(public_url or "").hostname
     return frozenset({public} if public else ())
 
 
 def check(request: web.Request) -> None:
     """Raise ForbiddenError for a foreign Host (DNS rebinding) or, on anything but a read, a foreign Origin."""
-    allowed = request.app[PARTS].allowed_hosts
-    if allowed is None:
+    parts = request.app[PARTS]
+    if parts.is_insecure:
         return
+    allowed = allowed_hosts(parts.config.service.public_url)
     host = request.headers.get("Host", "")
     if host and not _is_known(_hostname(host), allowed):
         raise ForbiddenError(

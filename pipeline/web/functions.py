@@ -5,7 +5,7 @@ import html
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from pipeline.errors import BodyTooLargeError
 from pipeline.functions import wire
@@ -41,7 +41,7 @@ async def _body(request: web.Request, parts: Parts) -> bytes:
     else:
         try:
             async with asyncio.timeout(service.body_timeout):
-                body = await request.read()
+                body = await _read(request.content, service.body_limit)
         except TimeoutError:
             raise ProblemError(
                 408,
@@ -52,6 +52,14 @@ async def _body(request: web.Request, parts: Parts) -> bytes:
     if len(body) > service.body_limit:
         raise BodyTooLargeError(f"the body is longer than {service.body_limit} bytes")
     return body
+
+
+async def _read(content: StreamReader, most: int) -> bytes:
+    """Read to the end, or to where more than `most` bytes have come."""
+    body = bytearray()
+    while len(body) <= most and (chunk := await content.readany()):
+        body += chunk
+    return bytes(body)
 
 
 def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) -> bytes:

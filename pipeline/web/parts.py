@@ -12,9 +12,10 @@ from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
-from pipeline.services.fanout import Route
 from pipeline.services.intake import Intake
 from pipeline.services.progress import ProgressNotes
+from pipeline.services.routes import Route
+from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -24,21 +25,34 @@ from pipeline.telemetry import Telemetry
 class Parts:
     """The parts of a running service that its HTTP side needs."""
 
-    config: Config
-    catalog: Catalog
+    current: Current
     store: Store
     intake: Intake
     pool: Pool
     worker: Worker
     deliverer: Deliverer
-    routes: Mapping[str, Route]
     changes: Changes
     progress: ProgressNotes
     clock: Clock
     ids: IdSource
     telemetry: Telemetry
-    allowed_hosts: frozenset[str] | None
-    """Hosts that a request may name; None allows all."""
+    is_insecure: bool
+    """Whether a request may name any host."""
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration that counts now."""
+        return self.current.setup.config
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the functions that there are now."""
+        return self.current.setup.catalog
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """Return the destinations that are configured now."""
+        return self.current.setup.routes
 
 
 PARTS = web.AppKey("parts", Parts)

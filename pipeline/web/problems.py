@@ -96,7 +96,6 @@ def _of_aiohttp(request: web.Request, raised: web.HTTPException) -> web.StreamRe
     details = {
         404: f"nothing is at {request.path}",
         405: f"{request.method} is not for {request.path}; allowed: {allow.get('Allow')}",
-        413: f"the body is longer than {request.app[PARTS].config.service.body_limit} bytes",
     }
     return problem(
         request, raised.status, raised.reason, details.get(raised.status, raised.text or raised.reason), allow

@@ -33,8 +33,8 @@ ROUTES = (
 
 def application(parts: Parts) -> web.Application:
     """Return the aiohttp application over `parts`."""
-    # One byte above our own limit: aiohttp refuses a body that is exactly as long as its limit.
-    app = web.Application(middlewares=[answer_problems], client_max_size=parts.config.service.body_limit + 1)
+    # No limit of aiohttp's, which cannot change while the service runs: whoever reads a body bounds it.
+    app = web.Application(middlewares=[answer_problems], client_max_size=0)
     app[PARTS] = parts
     for method, path, handler in ROUTES:
         if method == "GET":

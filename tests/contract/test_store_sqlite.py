@@ -335,7 +335,7 @@ def plan_of(rig: Rig, sql: str) -> list[str]:
 
     Whether an index also covers what is asked is left to the version of SQLite.
     """
-    sql = sql.replace("{values}", "VALUES (1,1,1,1,1,1,1,1,1), (2,2,2,2,2,2,2,2,2), (3,3,3,3,3,3,3,3,3)")
+    sql = sql.replace("{values}", f"VALUES {', '.join(f'({each * 9}1)' for each in ('1,', '2,', '3,'))}")
     with closing(sqlite3.connect(rig.path)) as db:
         found = db.execute(f"EXPLAIN QUERY PLAN {sql}", _parameters(sql)).fetchall()
     return [row[3].replace("COVERING ", "") for row in found]

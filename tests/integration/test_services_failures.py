@@ -52,7 +52,7 @@ async def test_a_destination_with_a_bug_is_a_failed_attempt_that_can_be_seen(
         async with serving(
             tmp_path, FILES, functions=functions, destinations={"archive": webhook(receiver.url)}
         ) as service:
-            destination = service.app._destinations["archive"]
+            destination = service.app.setup.routes["archive"].destination
             broken = Failing(1, KeyError("secret"), destination.send)
             monkeypatch.setattr(type(destination), "send", lambda _, sending: broken(sending))
             job_id = await service.start_job("quick-background")

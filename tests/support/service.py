@@ -31,6 +31,7 @@ from pipeline.config.settings import (
     Target,
 )
 from pipeline.model import Delivery, DeliveryState, Job, JobState
+from pipeline.reload import Reloader
 from pipeline.telemetry import Telemetry
 from pipeline.web import routes
 from tests.support import shapes
@@ -77,11 +78,12 @@ class Answer:
 class Service:
     """A running service, its client, and its clock."""
 
-    def __init__(self, app: App, client: ClientSession, clock: Clock, folder: Path) -> None:
+    def __init__(self, app: App, client: ClientSession, clock: Clock, folder: Path, telemetry: Telemetry) -> None:
         self.app = app
         self.client = client
         self._clock = clock
         self._folder = folder
+        self._telemetry = telemetry
 
     @property
     def clock(self) -> FakeClock:
@@ -159,6 +161,25 @@ class Service:
 
         await holds(has_begun)
 
+    async def reload(
+        self,
+        files: Mapping[str, str] | None = None,
+        *,
+        functions: Mapping[str, FunctionSettings] | None = None,
+        destinations: Mapping[str, DestinationSettings] | None = None,
+        **service: Any,
+    ) -> bool:
+        """Have all this, and the functions that are in the folder, in the place of the configuration; tell whether it
+        was taken.
+        """
+        config = configured(self._folder, files, functions=functions, destinations=destinations, **service)
+        reloader = Reloader(self.app, lambda: config, builtin_kinds(), asked=asyncio.Event(), telemetry=self._telemetry)
+        return await reloader.reload()
+
+    def remove(self, file: str) -> None:
+        """Delete the file of a function; nothing follows from it before a reload."""
+        (self._folder / "functions" / file).unlink()
+
     def go(self, job_id: str | None = None) -> None:
         """Let the functions that wait go on, or only the run of one job."""
         (self._folder / "functions" / (f"go-{job_id}" if job_id else "go")).touch()
@@ -216,6 +237,28 @@ def sends_to(*names: str, **changes: Any) -> FunctionSettings:
     return FunctionSettings(on_success=targets, on_failure=targets, **changes)
 
 
+def configured(
+    folder: Path,
+    files: Mapping[str, str] | None = None,
+    *,
+    functions: Mapping[str, FunctionSettings] | None = None,
+    destinations: Mapping[str, DestinationSettings] | None = None,
+    **service: Any,
+) -> Config:
+    """Write `files` among the functions of `folder`, and return the configuration of a service there."""
+    return Config(
+        path=None,
+        service=ServiceSettings(port=0, **service),
+        store=folder / "data" / "sendoff.db",
+        functions=FunctionsSettings(
+            directory=_written(folder / "functions", files or {}), settings=MappingProxyType(dict(functions or {}))
+        ),
+        destinations=MappingProxyType(
+            {name: replace(settings, name=name) for name, settings in (destinations or {}).items()}
+        ),
+    )
+
+
 @asynccontextmanager
 async def serving(
     folder: Path,
@@ -234,17 +277,7 @@ async def serving(
     jobs are taken in and stay queued.
     """
     clock = clock or FakeClock()
-    config = Config(
-        path=None,
-        service=ServiceSettings(port=0, **service),
-        store=folder / "data" / "sendoff.db",
-        functions=FunctionsSettings(
-            directory=_written(folder / "functions", files or {}), settings=MappingProxyType(dict(functions or {}))
-        ),
-        destinations=MappingProxyType(
-            {name: replace(settings, name=name) for name, settings in (destinations or {}).items()}
-        ),
-    )
+    config = configured(folder, files, functions=functions, destinations=destinations, **service)
     config, listener = bind(config, is_insecure=False)
     with listener:
         telemetry = Telemetry(logging.getLogger("sendoff.test"))
@@ -254,11 +287,11 @@ async def serving(
             if is_started:
                 await app.start()
             else:
-                app.worker.stop()
+                app.worker.lanes.stop()
             await runner.setup()
             await web.SockSite(runner, listener).start()
             async with ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as client:
-                yield Service(app, client, clock, folder)
+                yield Service(app, client, clock, folder, telemetry)
             if is_started and not app.intake.is_draining:
                 await _drained(app, clock, grace_s)
         finally:

@@ -1,0 +1,131 @@
+"""Reloading: the configuration and the functions read anew while the service runs, all or nothing.
+
+All is read, made and opened before anything is changed. Any fault leaves everything as it is.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from itertools import chain
+from typing import Any
+
+from destinations.base import Kind
+from pipeline.app import App
+from pipeline.config.settings import Config
+from pipeline.errors import ConfigurationError
+from pipeline.services.routes import close_routes, open_routes
+from pipeline.services.setup import Setup
+from pipeline.telemetry import Telemetry
+
+_TOO_LATE = "the service is shutting down"
+
+
+class Reloader:
+    """Reloads a service when it is asked to: one reload at a time, and another where it was asked meanwhile."""
+
+    def __init__(
+        self,
+        app: App,
+        load: Callable[[], Config],
+        kinds: Mapping[str, Kind],
+        *,
+        asked: asyncio.Event,
+        telemetry: Telemetry,
+    ) -> None:
+        """`load` reads the configuration anew, and raises ConfigurationError; it is called in a thread. `asked`
+        is set by whoever wants a reload.
+        """
+        self._app = app
+        self._load = load
+        self._kinds = kinds
+        self._telemetry = telemetry
+        self._asked = asked
+
+    async def serve(self) -> None:
+        """Reload whenever it is asked for, until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self.reload()
+
+    async def reload(self) -> bool:
+        """Reload now; return whether the service follows the new configuration. If not, nothing has changed."""
+        before = self._app.setup
+        if self._app.intake.is_draining:
+            return self._refuse(_TOO_LATE)
+        try:
+            setup = await asyncio.to_thread(self._made, before)
+            await open_routes(setup.new_routes(before), setup.config)
+        except ConfigurationError as error:
+            for fault in error.faults:
+                self._telemetry.emit("config.fault", fault=fault)
+            return self._refuse("it has faults")
+        except Exception as error:  # a kind of destination that raises what it may not: the service must live on
+            self._telemetry.failed("task.failed", error)
+            return self._refuse("it cannot be made")
+        if self._app.intake.is_draining:
+            await close_routes(setup.new_routes(before))
+            return self._refuse(_TOO_LATE)
+        await self._app.adopt(setup)
+        self._report(before, setup)
+        return True
+
+    def _made(self, before: Setup) -> Setup:
+        config = self._load()
+        service = replace(config.service, port=before.config.service.port)  # it may have been 0: any free one
+        return Setup.make(replace(config, service=service), self._kinds, before)
+
+    def _refuse(self, reason: str) -> bool:
+        self._telemetry.emit("config.refused", reason=f"{reason}; all stays as it is")
+        return False
+
+    def _report(self, before: Setup, after: Setup) -> None:
+        old, new = facts_of(before), facts_of(after)
+        self._telemetry.emit(
+            "config.reloaded",
+            added=_named(new.keys() - old.keys()),
+            changed=_named(changes(old, new)),
+            removed=_named(old.keys() - new.keys()),
+        )
+        for warning in after.catalog.warnings:
+            self._telemetry.emit("service.warning", detail=warning)
+
+
+# What changed. Names only: values may be secrets.
+
+Facts = Mapping[str, object]
+"""Everything that a setup is about, by its name in the configuration."""
+
+
+def facts_of(setup: Setup) -> Facts:
+    """Return the destinations, the functions and the service's settings of a setup."""
+    config = setup.config
+    return {
+        "service": config.service,
+        "functions": replace(config.functions, settings={}),
+        **{f"destinations.{name}": route.made_of for name, route in setup.routes.items()},
+        **{f"functions.{function.name}": (function, config.functions.of(function.name)) for function in setup.catalog},
+    }
+
+
+def changes(before: Facts, after: Facts) -> Iterator[str]:
+    """Yield what is in both and not the same: each as `destinations.hook(secrets,url)`, with the settings' names."""
+    for name in before.keys() & after.keys():
+        if before[name] != after[name]:
+            settings = ",".join(sorted(set(_differing(before[name], after[name]))))
+            yield f"{name}({settings})" if settings else name
+
+
+def _differing(before: Any, after: Any) -> Iterator[str]:
+    if isinstance(before, tuple) and isinstance(after, tuple):
+        yield from chain.from_iterable(map(_differing, before, after))
+    elif is_dataclass(before) and type(before) is type(after):
+        for field in fields(before):
+            old, new = getattr(before, field.name), getattr(after, field.name)
+            if old != new:
+                inner = list(_differing(old, new)) if field.name == "options" else []
+                yield from inner or [field.name.strip("_")]
+
+
+def _named(names: Any) -> str | None:
+    return " ".join(sorted(names)) or None

@@ -1,0 +1,141 @@
+"""Routes and goals: the configured destinations, ready to be sent to, and where the messages of each function go."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+from referencing import Registry
+
+from destinations.base import Destination, Kind
+from pipeline.config.settings import Config, DestinationSettings, FunctionsSettings, Target
+from pipeline.errors import ConfigurationError, Fault
+from pipeline.model import MessageType, Result
+from pipeline.retry import Policy, policy
+from pipeline.values import value_json
+
+Goals = Mapping[tuple[str, MessageType], tuple["Goal", ...]]
+"""Where the messages of each function go, by its name and the message's type; nowhere where it is not named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One configured destination, ready to be sent to."""
+
+    name: str
+    kind: str
+    destination: Destination
+    concurrency: int
+    policy: Policy
+    made_of: object = None
+    """All that the destination was made of: its settings, and what the files that they name held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """One destination of a function's messages; without filters everything goes there, else what one of them
+    matches.
+    """
+
+    route: Route
+    recipients: tuple[str, ...]
+    filters: tuple[Draft202012Validator, ...]
+
+    def is_filtered(self, result: Result | None) -> bool:
+        """Tell whether no filter matches the result's value. What cannot be evaluated is sent."""
+        if not self.filters or result is None:
+            return False
+        try:
+            value = orjson.loads(value_json(result))
+            return not any(each.is_valid(value) for each in self.filters)
+        except Exception:  # a schema is the operator's: whatever is wrong with it must not swallow a message
+            return False
+
+
+def routes_of(config: Config, kinds: Mapping[str, Kind], before: Mapping[str, Route]) -> Mapping[str, Route]:
+    """Return the configured destinations by name. One that is made of the same as in `before` is the same, and open."""
+    return MappingProxyType(
+        {name: _route(settings, kinds, before.get(name)) for name, settings in config.destinations.items()}
+    )
+
+
+def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Route | None) -> Route:
+    made_of = (settings, *_files_of(settings.options))
+    if before is not None and before.made_of == made_of:
+        return before
+    return Route(
+        name=settings.name,
+        kind=settings.kind,
+        destination=kinds[settings.kind].make(settings.name, settings.options),
+        concurrency=settings.options.concurrency,
+        policy=policy(settings.options.retry),
+        made_of=made_of,
+    )
+
+
+def _files_of(options: Any) -> Iterable[bytes | None]:
+    """Yield what the files hold that are named in `options`, such as templates and certificates."""
+    for field in fields(options) if is_dataclass(options) else ():
+        if isinstance(path := getattr(options, field.name), Path):
+            try:
+                yield path.read_bytes()
+            except OSError:  # whoever makes the destination says what is wrong
+                yield None
+
+
+async def open_routes(routes: Iterable[Route], config: Config) -> None:
+    """Open destinations: all of them, or none where one cannot be; raises ConfigurationError then."""
+    opened: list[Route] = []
+    faults: list[Fault] = []
+    try:
+        for route in routes:
+            try:
+                await route.destination.open()
+            except Exception as error:  # such as a file of certificates that is none
+                faults.append(config.fault(f"destinations.{route.name}", f"cannot be opened: {error}"))
+            else:
+                opened.append(route)
+        if faults:
+            raise ConfigurationError(faults)
+    except BaseException:
+        await close_routes(opened)
+        raise
+
+
+async def close_routes(routes: Iterable[Route]) -> None:
+    """Close destinations."""
+    for route in routes:
+        await route.destination.close()
+
+
+def goals_of(functions: FunctionsSettings, routes: Mapping[str, Route]) -> Goals:
+    """Return where the messages of all functions go; a destination that is named twice gets one delivery."""
+    return MappingProxyType(
+        {
+            (name, message): _goals(targets, routes)
+            for name, settings in functions.settings.items()
+            for message, targets in (
+                (MessageType.JOB_SUCCEEDED, settings.on_success),
+                (MessageType.JOB_FAILED, settings.on_failure),
+            )
+            if targets
+        }
+    )
+
+
+def _goals(targets: tuple[Target, ...], routes: Mapping[str, Route]) -> tuple[Goal, ...]:
+    names = dict.fromkeys(target.to for target in targets)
+    return tuple(_goal(routes[name], [target for target in targets if target.to == name]) for name in names)
+
+
+def _goal(route: Route, targets: list[Target]) -> Goal:
+    filters = () if any(target.when is None for target in targets) else tuple(map(_validator, targets))
+    return Goal(route=route, recipients=route.destination.recipients(), filters=filters)
+
+
+def _validator(target: Target) -> Draft202012Validator:
+    nothing: Registry[Any] = Registry()  # so that no `$ref` is ever fetched (finding 20)
+    return Draft202012Validator(dict(target.when or {}), registry=nothing)
