@@ -4,7 +4,7 @@ All is read, made and opened before anything is changed. Any fault leaves everyt
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from itertools import chain
 from typing import Any
@@ -17,8 +17,6 @@ from pipeline.services.routes import close_routes, open_routes
 from pipeline.services.setup import Setup
 from pipeline.telemetry import Telemetry
 
-_TOO_LATE = "the service is shutting down"
-
 
 class Reloader:
     """Reloads a service when it is asked to: one reload at a time, and another where it was asked meanwhile."""
@@ -26,18 +24,20 @@ class Reloader:
     def __init__(
         self,
         app: App,
-        load: Callable[[], Config],
+        load: Callable[[Config], Config],
         kinds: Mapping[str, Kind],
         *,
+        warnings: Callable[[Setup], Iterable[object]],
         asked: asyncio.Event,
         telemetry: Telemetry,
     ) -> None:
-        """`load` reads the configuration anew, and raises ConfigurationError; it is called in a thread. `asked`
-        is set by whoever wants a reload.
+        """`load` reads what comes after the given configuration, and may raise ConfigurationError; `warnings` says what
+        there is to say of a setup. Both are called in a thread. `asked` is set by whoever wants a reload.
         """
         self._app = app
         self._load = load
         self._kinds = kinds
+        self._warnings = warnings
         self._telemetry = telemetry
         self._asked = asked
 
@@ -51,10 +51,8 @@ class Reloader:
     async def reload(self) -> bool:
         """Reload now; return whether the service follows the new configuration. If not, nothing has changed."""
         before = self._app.setup
-        if self._app.intake.is_draining:
-            return self._refuse(_TOO_LATE)
         try:
-            setup = await asyncio.to_thread(self._made, before)
+            setup, warnings = await asyncio.to_thread(self._made, before)
             await open_routes(setup.new_routes(before), setup.config)
         except ConfigurationError as error:
             for fault in error.faults:
@@ -65,15 +63,18 @@ class Reloader:
             return self._refuse("it cannot be made")
         if self._app.intake.is_draining:
             await close_routes(setup.new_routes(before))
-            return self._refuse(_TOO_LATE)
+            return self._refuse("the service is shutting down")
         await self._app.adopt(setup)
         self._report(before, setup)
+        for warning in warnings:
+            self._telemetry.emit("service.warning", detail=warning)
         return True
 
-    def _made(self, before: Setup) -> Setup:
-        config = self._load()
+    def _made(self, before: Setup) -> tuple[Setup, list[object]]:
+        config = self._load(before.config)
         service = replace(config.service, port=before.config.service.port)  # it may have been 0: any free one
-        return Setup.make(replace(config, service=service), self._kinds, before)
+        setup = Setup.make(replace(config, service=service), self._kinds, before)
+        return setup, list(self._warnings(setup))
 
     def _refuse(self, reason: str) -> bool:
         self._telemetry.emit("config.refused", reason=f"{reason}; all stays as it is")
@@ -87,8 +88,6 @@ class Reloader:
             changed=_named(changes(old, new)),
             removed=_named(old.keys() - new.keys()),
         )
-        for warning in after.catalog.warnings:
-            self._telemetry.emit("service.warning", detail=warning)
 
 
 # What changed. Names only: values may be secrets.

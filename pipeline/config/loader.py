@@ -32,19 +32,19 @@ class Loader:
         self._overrides = overrides
         self._first: Config | None = None
 
-    def load(self) -> Config:
-        """Read everything anew; ConfigurationError with every fault, among them a change that needs a restart."""
+    def load(self, current: Config | None = None) -> Config:
+        """Read everything anew; ConfigurationError with every fault, among them a change that needs a restart.
+
+        `current` is the configuration that counts until then. A file that was found, not named, has to be there again:
+        its absence would leave no destinations, without a fault.
+        """
+        found = None if current is None or current.path is None else Path(current.path.name)
         config = load_config(
-            self._path, environ=self._environ(), kinds=self._kinds, cwd=self._cwd, overrides=self._overrides
+            self._path or found, environ=self._environ(), kinds=self._kinds, cwd=self._cwd, overrides=self._overrides
         )
-        if self._first is not None:
-            _check_fixed(self._first, config)
-            return config
-        self._first = config
-        if self._path is None and config.path is not None:
-            # Found, not named. From here on it has to be there: its absence would leave no destinations, without a
-            # fault.
-            self._path = Path(config.path.name)
+        if self._first is None:
+            self._first = config
+        _check_fixed(self._first, config)
         return config
 
 

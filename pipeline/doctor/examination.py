@@ -94,7 +94,7 @@ def _guard(clock: Clock) -> Iterable[Finding]:
 
 def _configuration(patient: Patient, known: list[tuple[Config, Catalog]]) -> Iterator[Finding]:
     from destinations.registry import builtin_kinds  # noqa: PLC0415 - likewise
-    from pipeline.app import check_functions  # noqa: PLC0415 - likewise
+    from pipeline.services.setup import check_functions  # noqa: PLC0415 - likewise
 
     try:
         config = load_config(

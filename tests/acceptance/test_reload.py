@@ -154,6 +154,28 @@ def test_overrides_of_the_command_line_stay_and_so_does_the_port_that_was_got(tm
         service.kill()
 
 
+def test_a_file_of_variables_is_read_anew_and_what_is_odd_is_said_again(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        config = to_hook(receiver).replace("/hook", "/${WHERE}")
+        service = Service(tmp_path, {"work-background.py": WORK}, config)
+        variables = tmp_path / "variables"
+        variables.write_text("WHERE=old\n")
+        service.launch("--env-file", "variables")
+        try:
+            service.ready()
+            service.settled(service.submit("work-background", REF))
+            variables.write_text("WHERE=new\n")
+            (tmp_path / "functions" / "bad.py").write_text("def (")
+            said = reload(service, "service.warning")
+            assert "added=functions.bad changed=destinations.hook(url)" in said
+            assert "service.warning detail=" in said
+            assert "bad.py:1:5: invalid syntax" in said
+            service.settled(service.submit("work-background", REF))
+        finally:
+            service.kill()
+        assert [hook.path for hook in receiver.hooks] == ["/old", "/new"]
+
+
 def test_several_at_once_end_with_the_last_configuration(tmp_path: Path) -> None:
     with receiving() as receiver, Service(tmp_path, {"work-background.py": WORK}) as service:
         for number in range(20):
@@ -173,14 +195,19 @@ def test_several_at_once_end_with_the_last_configuration(tmp_path: Path) -> None
         assert "config.refused" not in service.log
 
 
-def test_one_that_comes_before_the_service_is_up_is_not_the_end_of_it(tmp_path: Path) -> None:
+def test_one_that_comes_before_the_service_is_up_is_kept_until_it_is(tmp_path: Path) -> None:
     service = Service(tmp_path, {"calm.py": CALM})
-    service.launch()
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    service.launch("--config", str(pipe))
     try:
-        eventually((tmp_path / "data").exists, what="it starts")
-        service.send(signal.SIGHUP)
+        with pipe.open("w") as file:  # opened once the service reads it
+            service.send(signal.SIGHUP)
+            file.write("service: {queue_limit: 5}")
+        eventually(lambda: "service.started" in service.log, what="it starts")
+        pipe.write_text("service: {queue_limit: 6}")
+        eventually(lambda: "changed=service(queue_limit)" in service.log, what="it reloads")
         service.ready()
-        eventually(lambda: "config.reloaded" in service.log, what="it reloads")
     finally:
         service.kill()
 

@@ -12,7 +12,7 @@ from pipeline.config.settings import FunctionSettings
 from pipeline.ids import is_id
 from tests.support.pools import call
 from tests.support.raw_http import raw
-from tests.support.service import ECHO, QUICK, WAITING, holds, serving
+from tests.support.service import ECHO, PATIENCE_S, QUICK, WAITING, holds, serving
 
 RESPONSE = """
     def handler(event, context):
@@ -365,3 +365,15 @@ async def test_a_body_that_stalls_is_408_and_its_connection_is_given_up(tmp_path
         assert b"content-type: application/problem+json" in answer.lower()
         assert b"\r\nconnection: close\r\n" in answer.lower()
         assert (await service.get("/v1/jobs")).json["items"] == []
+
+
+async def test_a_body_without_an_end_is_refused_once_it_is_too_long(tmp_path: Path) -> None:
+    async with serving(tmp_path, {"echo.py": ECHO}, body_limit=100_000) as service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.app.config.service.port)
+        writer.write(b"POST /functions/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(11):
+            writer.write(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+        writer.close()
+        await writer.wait_closed()

@@ -72,6 +72,17 @@ async def test_a_function_that_was_removed_is_unknown_and_its_jobs_wait_until_it
         assert len(receiver.requests) == 2
 
 
+async def test_a_function_that_this_service_never_had_has_the_jobs_that_wait_in_the_store(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        jobs = [await service.start_job("quick-background") for _ in range(3)]
+        service.remove("quick-background.py")
+    async with serving(tmp_path) as service:
+        assert (await service.get("/readyz")).json["missing_functions"] == {"quick-background": 3}
+        assert await service.reload(FILES)
+        for job_id in jobs:
+            await service.until(job_id, "succeeded")
+
+
 async def test_a_run_that_fails_after_its_function_went_is_retried_as_its_settings_said(tmp_path: Path) -> None:
     source = WAITING + '    raise ValueError("no")\n'
     functions = {"waiting-background": FunctionSettings(retry=RetrySpec(waits=(5.0,)))}
@@ -102,6 +113,26 @@ async def test_what_waits_for_a_worker_when_its_function_goes_is_told(tmp_path: 
         assert (await waits).status == 404
         service.go()
         assert said(await runs) == "went"
+
+
+async def test_a_job_in_hand_that_waits_for_a_worker_when_its_function_goes_is_returned_unspent(tmp_path: Path) -> None:
+    files = {"waiting-background.py": WAITING}
+    functions = {"waiting-background": FunctionSettings(concurrency=1)}
+    async with serving(tmp_path, files, functions=functions) as service:
+        service.app.worker.lanes["waiting-background"].size = 2  # as where it is of use to hold one ready
+        runs = await service.start_job("waiting-background")
+        await service.until_begun("waiting-background")
+        waits = await service.start_job("waiting-background")
+        await holds(lambda: service.app.pool._lanes["waiting-background"].waiting)
+        service.remove("waiting-background.py")
+        assert await service.reload(FILES)
+        job = await service.until(waits, "queued")
+        assert (job.run, job.attempt, job.lost) == (1, 0, 0)
+        service.go()
+        await service.until(runs, "succeeded")
+        assert await service.reload(files, functions=functions)
+        job = await service.until(waits, "succeeded")
+        assert (job.run, job.attempt) == (2, 1)
 
 
 async def test_a_mended_file_takes_effect_and_a_run_under_way_ends_as_it_began(tmp_path: Path) -> None:

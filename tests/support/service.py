@@ -173,7 +173,14 @@ class Service:
         was taken.
         """
         config = configured(self._folder, files, functions=functions, destinations=destinations, **service)
-        reloader = Reloader(self.app, lambda: config, builtin_kinds(), asked=asyncio.Event(), telemetry=self._telemetry)
+        reloader = Reloader(
+            self.app,
+            lambda _: config,
+            builtin_kinds(),
+            warnings=lambda setup: setup.catalog.warnings,
+            asked=asyncio.Event(),
+            telemetry=self._telemetry,
+        )
         return await reloader.reload()
 
     def remove(self, file: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline.services.lane import _MOST_AHEAD, Lane
+from pipeline.services.lane import _MOST_AHEAD, Lane, Lanes
 from tests.support.fake_clock import FakeClock, settled
 
 
@@ -210,3 +210,93 @@ async def test_so_many_rows_at_the_most_are_held_ready() -> None:
     assert rows.lane.free + rows.lane.in_hand == 8 + _MOST_AHEAD
     feeder.cancel()
     await asyncio.gather(feeder, return_exceptions=True)
+
+
+# All lanes
+
+
+class Queues:
+    """Rows of several names that wait in a store, and the lanes that claim them."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, deque[str]] = {}
+        self.started: list[str] = []
+        self.lanes: Lanes[str] = Lanes(self.claim, self.started.append, FakeClock())
+
+    async def claim(self, name: str, most: int) -> Sequence[str]:
+        rows = self.waiting.get(name, deque())
+        return [rows.popleft() for _ in range(min(most, len(rows)))]
+
+    def insert(self, name: str, *rows: str) -> None:
+        self.waiting.setdefault(name, deque()).extend(rows)
+        self.lanes.add({name: len(rows)})
+
+
+@asynccontextmanager
+async def serving(**sizes: int) -> AsyncIterator[Queues]:
+    queues = Queues()
+    queues.lanes.follow(sizes)
+    serving = asyncio.ensure_future(queues.lanes.serve())
+    try:
+        yield queues
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_a_lane_that_comes_later_is_fed_and_says_that_it_is_new() -> None:
+    async with serving(a=1) as queues:
+        await settled()
+        assert [lane.name for lane in queues.lanes.follow({"a": 1, "b": 2})] == ["b"]
+        queues.insert("b", "b1")
+        await settled()
+        assert queues.started == ["b1"]
+
+
+async def test_what_comes_while_a_name_is_gone_is_claimed_when_it_returns() -> None:
+    async with serving(a=5) as queues:
+        queues.insert("a", "a1")
+        await settled()
+        queues.lanes.follow({})
+        queues.insert("a", "a2", "a3")
+        await settled()
+        assert queues.started == ["a1"]
+        queues.lanes["a"].release()  # the slot of a name that is gone comes back, too
+        assert queues.lanes.follow({"a": 2}) == []
+        await settled()
+        assert queues.started == ["a1", "a2", "a3"]
+        assert (queues.lanes["a"].in_hand, queues.lanes["a"].backlog) == (2, 0)
+
+
+async def test_a_lane_with_fewer_slots_than_rows_in_hand_waits_until_there_is_room() -> None:
+    async with serving(a=3) as queues:
+        queues.insert("a", *"12345")
+        await settled()
+        queues.lanes.follow({"a": 1})
+        for _ in range(2):
+            queues.lanes["a"].release()
+            await settled()
+            assert queues.started == list("123")
+        queues.lanes["a"].release()
+        await settled()
+        assert queues.started == list("1234")
+
+
+async def test_rows_counted_twice_are_set_right_by_a_claim() -> None:
+    async with serving() as queues:
+        (lane,) = queues.lanes.follow({"a": 9})
+        queues.insert("a", "1", "2")
+        lane.add(2)  # counted in the store after they had been added
+        await settled()
+        assert (queues.started, lane.backlog, lane.in_hand) == (["1", "2"], 0, 2)
+
+
+async def test_lanes_that_were_stopped_stay_so() -> None:
+    async with serving(a=1) as queues:
+        queues.lanes.stop()
+        queues.lanes.follow({"a": 1, "b": 1})
+        queues.insert("a", "a1")
+        queues.insert("b", "b1")
+        await settled()
+        assert queues.started == []
+        assert not queues.lanes["b"].offer()
