@@ -53,6 +53,7 @@ class Reloader:
         before = self._app.setup
         try:
             setup, warnings = await asyncio.to_thread(self._made, before)
+            self._telemetry.mask.learn(setup.config.secrets)
             await open_routes(setup.new_routes(before), setup.config)
         except ConfigurationError as error:
             for fault in error.faults:

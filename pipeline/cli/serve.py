@@ -26,8 +26,8 @@ from pipeline.config.loader import Loader
 from pipeline.config.settings import Config
 from pipeline.errors import StoreError
 from pipeline.mask import Masker
-from pipeline.service_log import make_handler
 from pipeline.reload import Reloader
+from pipeline.service_log import make_handler
 from pipeline.services.setup import Setup
 from pipeline.store.probe import sqlite_version
 from pipeline.telemetry import Telemetry

@@ -8,7 +8,7 @@ from pipeline.config.options import OptionsKind
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigurationError
 
-FIXED = ("service.host", "service.port", "service.keepalive", "store")
+FIXED = ("service.host", "service.port", "service.keepalive", "service.log_format", "store")
 """What is bound at the start: only a restart changes it."""
 
 
