@@ -63,7 +63,9 @@ def test_a_destination_and_a_function_are_added_changed_and_removed(tmp_path: Pa
         service.ended(quiet)
         (tmp_path / "functions" / "calm.py").write_text(CALM)
         write(service, to_hook(receiver))
-        assert "added=destinations.hook functions.calm changed=functions.work-background(on_success)" in reload(service)
+        assert 'added="destinations.hook functions.calm" changed=functions.work-background(on_success)' in reload(
+            service
+        )
         assert service.post("calm").body == b"calm"
         assert service.settled(service.submit("work-background", REF))["deliveries"]["delivered"] == 1
 
@@ -116,7 +118,7 @@ def test_a_fault_is_told_with_its_place_and_nothing_changes(tmp_path: Path) -> N
             assert fault in said, name
             assert "Traceback" not in said
         (tmp_path / "sendoff.yaml").unlink()
-        assert "config.fault fault=sendoff.yaml:1:1: expected a readable file" in reload(service, "config.refused")
+        assert 'config.fault fault="sendoff.yaml:1:1: expected a readable file' in reload(service, "config.refused")
         assert service.post("calm").status == 404
         assert service.settled(service.submit("work-background", REF))["deliveries"]["delivered"] == 1
         assert [hook.path for hook in receiver.hooks] == ["/hook"]
@@ -218,7 +220,7 @@ def test_one_during_a_drain_is_refused(tmp_path: Path) -> None:
         eventually(lambda: service.job(job_id)["state"] == "running", what="it runs")
         service.send(signal.SIGTERM)
         eventually(lambda: "service.draining" in service.log, what="it drains")
-        assert "config.refused reason=the service is shutting down" in reload(service, "config.refused")
+        assert 'config.refused reason="the service is shutting down' in reload(service, "config.refused")
         assert service.wait() == 0
 
 

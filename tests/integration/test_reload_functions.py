@@ -325,9 +325,9 @@ async def test_what_changed_is_named_and_no_value_is(tmp_path: Path, caplog: pyt
         )
         (line,) = [record.getMessage() for record in caplog.records if "config.reloaded" in record.getMessage()]
         assert line == (
-            "config.reloaded added=destinations.new functions.more "
-            "changed=destinations.hook(secrets,url) functions.quick-background(file_hash) "
-            "functions.same(env,timeout) service(queue_limit) removed=destinations.old functions.gone"
+            'config.reloaded added="destinations.new functions.more" '
+            'changed="destinations.hook(secrets,url) functions.quick-background(file_hash) '
+            'functions.same(env,timeout) service(queue_limit)" removed="destinations.old functions.gone"'
         )
         assert await service.reload(
             functions={"same": FunctionSettings(timeout=3.0, env={"KEY": Secret("hunter2")})},
@@ -345,4 +345,4 @@ async def test_a_service_that_drains_reloads_nothing(tmp_path: Path, caplog: pyt
         await service.app.drain(0.0, asyncio.Event())
         assert not await service.reload({"new.py": QUICK})
         assert service.app.setup is before
-        assert "config.refused reason=the service is shutting down" in caplog.text
+        assert 'config.refused reason="the service is shutting down' in caplog.text
