@@ -72,7 +72,7 @@ def test_a_destination_and_a_function_are_added_changed_and_removed(tmp_path: Pa
         write(service, to_hook(receiver, "/moved"))
         (tmp_path / "functions" / "work-background.py").write_text(WORK.replace("v1", "v2"))
         said = reload(service)
-        assert "changed=destinations.hook(url) functions.work-background(file_hash)" in said
+        assert 'changed="destinations.hook(url) functions.work-background(file_hash)"' in said
         assert SECRET not in service.log
         job = service.settled(service.submit("work-background", REF))
         assert service.get(f"/v1/jobs/{job['id']}/result").json() == "v2"
@@ -80,7 +80,7 @@ def test_a_destination_and_a_function_are_added_changed_and_removed(tmp_path: Pa
 
         write(service, "")
         (tmp_path / "functions" / "calm.py").unlink()
-        assert "removed=destinations.hook functions.calm" in reload(service)
+        assert 'removed="destinations.hook functions.calm"' in reload(service)
         assert service.post("calm").status == 404
         assert service.settled(service.submit("work-background", REF))["deliveries"]["delivered"] == 0
 
