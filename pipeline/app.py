@@ -16,12 +16,14 @@ from pipeline.errors import ConfigurationError, StoreError
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.model import DeliveryState
+from pipeline.services.batches import Batches, Doorbell
 from pipeline.services.changes import Changes
 from pipeline.services.children import Children
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.expirer import Expirer
 from pipeline.services.fanout import FanOut
 from pipeline.services.intake import Intake
+from pipeline.services.interventions import Interventions
 from pipeline.services.leases import Leases
 from pipeline.services.moments import NextMoment
 from pipeline.services.progress import ProgressNotes
@@ -93,6 +95,7 @@ class App:
             telemetry=telemetry,
         )
         fan_out = FanOut(ids)
+        doorbell = Doorbell(changes)
         self.worker = Worker(
             leases=leases,
             store=self.store,
@@ -103,6 +106,7 @@ class App:
             promoter=self._promoter,
             changes=changes,
             progress=self._progress,
+            batch_ended=doorbell.ring,
             clock=clock,
             telemetry=telemetry,
         )
@@ -114,6 +118,7 @@ class App:
             lanes=self.worker.lanes,
             current=current,
             changes=changes,
+            batch_ended=doorbell.ring,
             clock=clock,
             telemetry=telemetry,
         )
@@ -132,9 +137,33 @@ class App:
             pool=self.pool,
             worker=self.worker,
             leases=leases,
+            promoter=self._promoter,
             next_expiry=next_expiry,
             clock=clock,
             current=current,
+        )
+        self.interventions = Interventions(
+            store=self.store,
+            worker=self.worker,
+            intake=self.intake,
+            changes=changes,
+            batch_ended=doorbell.ring,
+            current=current,
+            ids=ids,
+            clock=clock,
+        )
+        self.batches = Batches(
+            doorbell=doorbell,
+            store=self.store,
+            intake=self.intake,
+            worker=self.worker,
+            fan_out=fan_out,
+            deliverer=self.deliverer,
+            next_expiry=next_expiry,
+            changes=changes,
+            current=current,
+            clock=clock,
+            telemetry=telemetry,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -161,7 +190,8 @@ class App:
             intake=self.intake,
             pool=self.pool,
             worker=self.worker,
-            deliverer=self.deliverer,
+            interventions=self.interventions,
+            batches=self.batches,
             changes=self._changes,
             progress=self._progress,
             clock=self._clock,
@@ -180,7 +210,7 @@ class App:
         self.deliverer.lanes.recount(await self._pending_deliveries())
         self.spawn(self._promote)
         lanes = (self.worker.lanes, self.deliverer.lanes)
-        for service in (*lanes, self._progress, self.expirer, self.rescuer, self.pruner):
+        for service in (*lanes, self._progress, self.expirer, self.batches, self.rescuer, self.pruner):
             self.spawn(service.serve)
 
     async def _pending_deliveries(self) -> dict[str, int]:

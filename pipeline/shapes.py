@@ -12,6 +12,15 @@ def rfc3339(at: datetime) -> str:
     return utc.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+def moment_of(text: str) -> datetime | None:
+    """Return the moment that a text in RFC 3339 names, in UTC; None for what is none, or has no offset."""
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def job_links(base_url: str, job_id: str) -> dict[str, str]:
     """Return the absolute links of a job's pages; `base_url` has no trailing slash."""
     own = f"{base_url}/v1/jobs/{job_id}"

@@ -22,6 +22,7 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("config.reloaded", _I, "added changed removed"),
             ("config.fault", _E, "fault"),
             ("config.refused", _E, "reason"),
+            ("batch.ended", _I, "batch_id function state succeeded failed cancelled"),
             ("job.expired", _W, "job_id"),
             ("run.succeeded", _D, "job_id run function reason next"),
             ("run.failed", _I, "job_id run function reason next"),

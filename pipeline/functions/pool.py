@@ -7,6 +7,7 @@ from itertools import count
 
 from pipeline.clock import Clock
 from pipeline.config.settings import FunctionsSettings
+from pipeline.functions import outcomes
 from pipeline.functions.alarms import Alarms
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.guardian import Guardian
@@ -50,6 +51,7 @@ class Pool:
         self._alarms = Alarms(clock)
         self._guardian = Guardian()
         self._lanes: dict[str, Lane] = {}
+        self._turns: dict[str, Turn] = {}
         self._is_closed = False
         self._numbers = count(1)
 
@@ -125,7 +127,7 @@ class Pool:
         async, or has not ended after 5 s, gets SIGTERM, 5 s, SIGKILL.
         """
         lane = self._lanes.get(call.function) or self._add_lane(call.function)
-        turn = Turn(call, self._new_future(), on_progress)
+        turn = self._turns[call.id] = Turn(call, self._new_future(), on_progress)
         lane.enter(turn)
         alarm = None
         if slot_wait_s is not None and turn.process is None:
@@ -136,9 +138,24 @@ class Pool:
             lane.leave(turn)
             raise
         finally:
+            self._turns.pop(call.id, None)
             if alarm is not None:
                 alarm.remove()
         return await settle(ended, call, self._mask, is_5xx_failure=lane.launch.settings.retry_on_5xx)
+
+    def cancel(self, call_id: str) -> bool:
+        """Have the run of a call end as cancelled: at once where it waits, else as at its time limit.
+
+        A result that comes first wins. False where there is no such run, or not any more.
+        """
+        turn = self._turns.get(call_id)
+        if turn is None or turn.future.done():
+            return False
+        if turn.process is not None:
+            turn.process.break_off(turn, None)
+        else:
+            turn.end(outcomes.broken_off(None, None, self._alarms.clock.now()), None)
+        return True
 
     def _add_lane(self, name: str) -> Lane:
         lane = Lane(self._launch_of(name), size=self._processes_of(name), make=self._make, alarms=self._alarms)

@@ -4,7 +4,7 @@ It only makes the end known: from that moment on no claim takes such a job, whet
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import partial
 
 from pipeline.clock import Clock
@@ -36,6 +36,7 @@ class Expirer:
         lanes: Lanes[ClaimedJob],
         current: Current,
         changes: Changes,
+        batch_ended: Callable[[str], None],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -46,6 +47,7 @@ class Expirer:
         self._lanes = lanes
         self._current = current
         self._changes = changes
+        self._batch_ended = batch_ended
         self._clock = clock
         self._telemetry = telemetry
 
@@ -62,7 +64,7 @@ class Expirer:
                 lambda: self._store.overdue_jobs(_MOST, now=self._clock.now()), self._clock
             )
             await asyncio.gather(*map(self._expire, jobs))
-            await self._recount({job.function for job in jobs})
+            await self._lanes.recount_those({job.function for job in jobs}, self._store.queued_jobs)
             if len(jobs) < _MOST:
                 self._next_expiry.expect(following)
                 return
@@ -83,12 +85,5 @@ class Expirer:
         self._telemetry.emit("job.expired", job_id=job.id)
         self._deliverer.begin(ending, claimed, now)
         self._changes.notify(job.id)
-
-    async def _recount(self, functions: Iterable[str]) -> None:
-        # Which of the jobs a lane had still counted nobody can say; too low a count would leave others waiting.
-        lanes = [lane for name in functions if (lane := self._lanes.get(name)) is not None]
-        if lanes:
-            marks = [lane.mark for lane in lanes]
-            waiting = await self._store.queued_jobs()
-            for lane, mark in zip(lanes, marks, strict=True):
-                lane.recount(waiting.get(lane.name, 0), since=mark)
+        if job.batch_id is not None:
+            self._batch_ended(job.batch_id)

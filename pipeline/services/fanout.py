@@ -1,13 +1,27 @@
-"""Fanning out: which message a job's end owes, and to which destinations. Pure but for ids."""
+"""Fanning out: which message the end of a job or a batch owes, and to which destinations. Pure but for ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
+
+import orjson
 
 from pipeline.ids import IdSource
 from pipeline.lifecycle import JobStep
-from pipeline.model import DeliveryDraft, Job, Lease, Message, Result, RunOutcome
+from pipeline.model import (
+    Batch,
+    BatchLine,
+    BatchMessage,
+    DeliveryDraft,
+    Job,
+    Lease,
+    Message,
+    MessageType,
+    RunOutcome,
+)
 from pipeline.services.routes import Goal, Goals
 from pipeline.store.deliveries import Ending
+from pipeline.values import value_json
 
 
 class FanOut:
@@ -32,11 +46,24 @@ class FanOut:
         if step.message is None:
             return None
         result = outcome.result if outcome else None
-        drafts = self._drafts(goals.get((job.function, step.message), ()), result)
-        leases = tuple(None if draft.is_filtered else offer(draft.destination) for draft in drafts)
-        return Ending(message=self._message(job, step, outcome, now), deliveries=drafts, leases=leases)
+        value_of = None if result is None else partial(value_json, result)
+        drafts = self._drafts(goals.get((job.function, step.message), ()), value_of)
+        return Ending(message=self._message(job, step, outcome, now), deliveries=drafts, leases=_leases(drafts, offer))
 
-    def _drafts(self, goals: tuple[Goal, ...], result: Result | None) -> tuple[DeliveryDraft, ...]:
+    def ending_of_batch(
+        self, goals: Goals, batch: Batch, failures: Sequence[BatchLine], offer: Callable[[str], Lease | None]
+    ) -> Ending:
+        """Return what the end of a batch owes; `batch` is as it ended, and filters see its counts."""
+        assert batch.ended_at is not None
+        drafts = self._drafts(
+            goals.get((batch.function, MessageType.BATCH_COMPLETED), ()), partial(orjson.dumps, batch)
+        )
+        message = BatchMessage(
+            id=self._ids.message_id(), batch=batch, ended_at=batch.ended_at, failures=tuple(failures)
+        )
+        return Ending(message=message, deliveries=drafts, leases=_leases(drafts, offer))
+
+    def _drafts(self, goals: tuple[Goal, ...], value_of: Callable[[], bytes] | None) -> tuple[DeliveryDraft, ...]:
         return tuple(
             [
                 DeliveryDraft(
@@ -45,7 +72,7 @@ class FanOut:
                     kind=goal.route.kind,
                     max_attempts=goal.route.policy.max_attempts,
                     recipient=recipient,
-                    is_filtered=goal.is_filtered(result),
+                    is_filtered=goal.is_filtered(value_of),
                 )
                 for goal in goals
                 for recipient in goal.recipients
@@ -73,3 +100,7 @@ class FanOut:
             result=outcome.result if outcome else None,
             traceparent=job.origin.traceparent,
         )
+
+
+def _leases(drafts: Sequence[DeliveryDraft], offer: Callable[[str], Lease | None]) -> tuple[Lease | None, ...]:
+    return tuple(None if draft.is_filtered else offer(draft.destination) for draft in drafts)

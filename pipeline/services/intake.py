@@ -12,9 +12,11 @@ from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, Run
 from pipeline.services.lane import Lane
 from pipeline.services.leases import Leases
 from pipeline.services.moments import NextMoment
+from pipeline.services.promoter import Promoter
 from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
 from pipeline.store import Store
+from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.store.invocations import Invocation
 from pipeline.store.room import Room
 
@@ -32,6 +34,7 @@ class Intake:
         pool: Pool,
         worker: Worker,
         leases: Leases,
+        promoter: Promoter,
         next_expiry: NextMoment,
         clock: Clock,
         current: Current,
@@ -41,6 +44,7 @@ class Intake:
         self._pool = pool
         self._worker = worker
         self._leases = leases
+        self._promoter = promoter
         self._next_expiry = next_expiry
         self._clock = clock
         self._current = current
@@ -53,18 +57,37 @@ class Intake:
 
         Raises DrainingError, QueueFullError, StoreFullError: then nothing is stored.
         """
-        if self.is_draining:
-            raise DrainingError("the service is shutting down")
-        lane = self._worker.lanes[draft.function]
-        if lane.backlog >= self._current.setup.config.service.queue_limit:
-            raise QueueFullError(f"the queue of {draft.function} holds {lane.backlog} jobs, as many as it may")
-        self._room.check()
+        lane = self.admit(draft.function)
         # Shielded: a caller that goes away must not leave behind a claimed row that nobody runs.
         return await asyncio.shield(self._insert(draft, lane))
 
+    async def accept_once(self, draft: JobDraft, key: IdempotencyKey) -> tuple[datetime, Earlier | None]:
+        """Store a job as `accept` does, unless its key has made one already: then say which, and store nothing."""
+        lane = self.admit(draft.function)
+        return await asyncio.shield(self._insert_once(draft, key, lane))
+
+    def admit(self, function: str) -> Lane[ClaimedJob]:
+        """Return the lane of a function that takes another job; DrainingError, QueueFullError, StoreFullError else."""
+        if self.is_draining:
+            raise DrainingError("the service is shutting down")
+        lane = self._worker.lanes[function]
+        if lane.backlog >= self._current.setup.config.service.queue_limit:
+            raise QueueFullError(f"the queue of {function} holds {lane.backlog} jobs, as many as it may")
+        self._room.check()
+        return lane
+
+    async def _insert_once(
+        self, draft: JobDraft, key: IdempotencyKey, lane: Lane[ClaimedJob]
+    ) -> tuple[datetime, Earlier | None]:
+        now = self._clock.now()
+        earlier = await self._store.insert_job_once(draft, key, now=now)
+        if earlier is None:
+            self._note_waiting(draft, lane, now)
+        return now, earlier
+
     async def _insert(self, draft: JobDraft, lane: Lane[ClaimedJob]) -> datetime:
         now = self._clock.now()
-        lease = self._leases.new() if lane.offer() else None
+        lease = self._leases.new() if draft.run_at is None and lane.offer() else None
         try:
             is_claimed = await self._store.insert_job(draft, now=now, lease=lease)
         except BaseException:
@@ -76,10 +99,17 @@ class Intake:
             return now
         if lease is not None:
             lane.release()
-        lane.add()
-        if draft.max_age_s is not None:
-            self._next_expiry.expect(now + timedelta(seconds=draft.max_age_s))
+        self._note_waiting(draft, lane, now)
         return now
+
+    def _note_waiting(self, draft: JobDraft, lane: Lane[ClaimedJob], now: datetime) -> None:
+        due_at = max(draft.run_at or now, now)
+        if due_at > now:
+            self._promoter.expect(due_at)
+        else:
+            lane.add()
+        if draft.max_age_s is not None:
+            self._next_expiry.expect(due_at + timedelta(seconds=draft.max_age_s))
 
     async def call(self, call: Call) -> RunOutcome:
         """Run a synchronous function and return what it came to; DrainingError or BusyError where it cannot be run."""

@@ -6,7 +6,7 @@ right.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -191,6 +191,18 @@ class Lanes(Generic[T]):
         for name, count in counts.items():
             if (lane := self._lanes.get(name)) is not None:
                 lane.recount(count)
+
+    async def recount_those(self, names: Iterable[str], count: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
+        """Set how many rows wait for these lanes, as `count` says for all, where some went that nobody claimed.
+
+        Which of them a lane had still counted nobody can say; too low a count would leave others waiting.
+        """
+        lanes = [lane for name in names if (lane := self._lanes.get(name)) is not None]
+        if lanes:
+            marks = [lane.mark for lane in lanes]
+            waiting = await count()
+            for lane, mark in zip(lanes, marks, strict=True):
+                lane.recount(waiting.get(lane.name, 0), since=mark)
 
     def stop(self) -> None:
         """Claim nothing any more."""

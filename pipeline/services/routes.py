@@ -1,6 +1,6 @@
 """Routes and goals: the configured destinations, ready to be sent to, and where the messages of each function go."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,9 +13,8 @@ from referencing import Registry
 from destinations.base import Destination, Kind
 from pipeline.config.settings import Config, DestinationSettings, FunctionsSettings, Target
 from pipeline.errors import ConfigurationError, Fault
-from pipeline.model import MessageType, Result
+from pipeline.model import MessageType
 from pipeline.retry import Policy, policy
-from pipeline.values import value_json
 
 Goals = Mapping[tuple[str, MessageType], tuple["Goal", ...]]
 """Where the messages of each function go, by its name and the message's type; nowhere where it is not named."""
@@ -44,12 +43,12 @@ class Goal:
     recipients: tuple[str, ...]
     filters: tuple[Draft202012Validator, ...]
 
-    def is_filtered(self, result: Result | None) -> bool:
-        """Tell whether no filter matches the result's value. What cannot be evaluated is sent."""
-        if not self.filters or result is None:
+    def is_filtered(self, value_of: Callable[[], bytes] | None) -> bool:
+        """Tell whether no filter matches the value, which `value_of` returns as JSON. What cannot be judged is sent."""
+        if not self.filters or value_of is None:
             return False
         try:
-            value = orjson.loads(value_json(result))
+            value = orjson.loads(value_of())
             return not any(each.is_valid(value) for each in self.filters)
         except Exception:  # a schema is the operator's: whatever is wrong with it must not swallow a message
             return False
@@ -120,6 +119,7 @@ def goals_of(functions: FunctionsSettings, routes: Mapping[str, Route]) -> Goals
             for message, targets in (
                 (MessageType.JOB_SUCCEEDED, settings.on_success),
                 (MessageType.JOB_FAILED, settings.on_failure),
+                (MessageType.BATCH_COMPLETED, settings.on_batch),
             )
             if targets
         }

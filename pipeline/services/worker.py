@@ -5,6 +5,7 @@ lease.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from pipeline.clock import Clock
@@ -40,6 +41,7 @@ class Worker:
         promoter: Promoter,
         changes: Changes,
         progress: ProgressNotes,
+        batch_ended: Callable[[str], None],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -52,6 +54,7 @@ class Worker:
         self._promoter = promoter
         self._changes = changes
         self._progress = progress
+        self._batch_ended = batch_ended
         self._clock = clock
         self._telemetry = telemetry
         self._running: dict[tuple[str, int], tuple[asyncio.Task[None], Job]] = {}
@@ -179,6 +182,12 @@ class Worker:
         if state is JobState.QUEUED:
             self.lanes.add({job.function: 1})
         self._changes.notify(job.id)
+        if job.batch_id is not None and state.is_final:
+            self._batch_ended(job.batch_id)
+
+    def cancel(self, job_id: str) -> bool:
+        """Have a run in hand end as cancelled; False where it is not, or has ended already."""
+        return self._pool.cancel(job_id)
 
     # New jobs
 

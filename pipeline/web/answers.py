@@ -11,13 +11,15 @@ import orjson
 from aiohttp import web
 
 from pipeline.functions import wire
-from pipeline.ids import is_id, made_at
+from pipeline.ids import first_id_at, is_id, made_at
 from pipeline.model import Result
+from pipeline.shapes import moment_of
 from pipeline.web.parts import PARTS, base_url
 from pipeline.web.problems import ProblemError
 
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 DEFAULT_LIMIT, MOST = 50, 500
+_FIRST_YEAR = 1970  # ids know no time before it
 UNTYPED = web.ResponseKey("untyped", bool)
 """Marks an answer that must go out without a Content-Type."""
 
@@ -83,6 +85,17 @@ def id_cursor(request: web.Request) -> str | None:
     if found is not None and not is_id(found):
         raise bad_parameter("cursor", "expected a next_cursor of an earlier answer")
     return found
+
+
+def since(request: web.Request, name: str) -> str | None:
+    """Return the least id that anything made at or after a moment in the query has, or None where there is none."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    at = moment_of(text.replace(" ", "+"))  # a + that was not percent-encoded
+    if at is None or at.year < _FIRST_YEAR:
+        raise bad_parameter(name, f"expected a moment with its offset such as 2026-01-05T12:00:00Z, got {text!r}")
+    return first_id_at(at)
 
 
 def number_cursor(request: web.Request) -> int:

@@ -1,10 +1,9 @@
-"""The function routes: a background function is answered 202 with its job, a synchronous one with what it returns."""
+"""The function routes: what is called becomes an event, and that a job, or a call whose caller waits."""
 
 import asyncio
 import html
 from typing import Any
 
-import orjson
 from aiohttp import StreamReader, web
 
 from pipeline.errors import BodyTooLargeError
@@ -12,10 +11,11 @@ from pipeline.functions import wire
 from pipeline.functions.catalog import Function
 from pipeline.model import Call, JobReason, RunOutcome, RunState
 from pipeline.shapes import error
-from pipeline.web import views
+from pipeline.web.accepting import accept
 from pipeline.web.answers import replay
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError, problem
+from pipeline.web.wishes import preferences_in, refuse_wishes
 
 
 async def invoke(request: web.Request) -> web.StreamResponse:
@@ -25,10 +25,10 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     body = await _body(request, parts)
     invocation_id = parts.ids.new()
     event = _event(request, body, invocation_id, parts)
-    if "Idempotency-Key" in request.headers:
-        raise _no_key(function)
-    if function.is_background:
-        return await _accept(request, parts, function, invocation_id, event)
+    preferences = preferences_in(request.headers)
+    if function.is_background or preferences.is_async:
+        return await accept(request, function, invocation_id, event, body, preferences)
+    refuse_wishes(request.headers)
     return await _call(request, parts, function, invocation_id, event)
 
 
@@ -75,49 +75,6 @@ def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) 
         client_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )
-
-
-def _no_key(function: Function) -> ProblemError:
-    detail = "a synchronous call keeps no result to repeat; only a background function takes an Idempotency-Key"
-    if function.is_background:
-        # Refused rather than passed over: a caller who sends a key counts on it.
-        detail = "Idempotency-Key is not supported yet; leave it out, and make the function itself safe to run twice"
-    return ProblemError(400, "Idempotency-Key not possible", detail)
-
-
-# Background
-
-
-async def _accept(
-    request: web.Request, parts: Parts, function: Function, job_id: str, event: bytes
-) -> web.StreamResponse:
-    draft = parts.worker.draft(job_id, function.name, event)
-    created_at = await parts.intake.accept(draft)
-    headers = {
-        "Location": f"/v1/jobs/{job_id}",
-        "Retry-After": "1",
-        "Cache-Control": "no-store",
-        "X-Job-Id": job_id,
-        "X-Call-Id": job_id,
-        "x-nf-request-id": job_id,
-        "Vary": "Prefer",
-    }
-    if _prefers_minimal(request):
-        return web.Response(status=202, headers=headers | {"Preference-Applied": "return=minimal"})
-    body = views.accepted(base_url(request), job_id, function.name, draft.max_attempts, created_at)
-    headers["Content-Type"] = "application/json"
-    return web.Response(status=202, body=orjson.dumps(body), headers=headers)
-
-
-def _prefers_minimal(request: web.Request) -> bool:
-    """Tell whether a Prefer header (RFC 7240) asks for no body; unknown preferences are ignored."""
-    if "Prefer" not in request.headers:
-        return False
-    named = ",".join(request.headers.getall("Prefer")).split(",")
-    return any(part.partition(";")[0].replace(" ", "").replace('"', "").lower() == "return=minimal" for part in named)
-
-
-# Synchronous
 
 
 async def _call(

@@ -6,7 +6,6 @@ import orjson
 from aiohttp import web
 
 from pipeline.model import Job, JobState
-from pipeline.shapes import error
 from pipeline.store.reading import JobView
 from pipeline.web import follow, views
 from pipeline.web.answers import (
@@ -20,11 +19,11 @@ from pipeline.web.answers import (
     not_there,
     number_cursor,
     page,
-    replay,
+    since,
     whole_number,
 )
+from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, base_url
-from pipeline.web.problems import ProblemError
 
 _LONGEST_WAIT_S = 60
 _LAST_NUMBER = 999_999_999
@@ -44,7 +43,7 @@ async def get(request: web.Request) -> web.StreamResponse:
     until = parts.clock.monotonic() + seconds
     with parts.changes.subscribe(job_id) as changes:
         while True:
-            view = await _view(request, job_id)
+            view = await view_of(request, job_id)
             body = orjson.dumps(views.job(view, base_url(request), parts.routes))
             tag = etag_of(body)
             left = until - parts.clock.monotonic()
@@ -70,7 +69,8 @@ def _job_answer(request: web.Request, job: Job, body: bytes, tag: str) -> web.Re
     return web.Response(body=body, headers=headers | {"Content-Type": "application/json"})
 
 
-async def _view(request: web.Request, job_id: str) -> JobView:
+async def view_of(request: web.Request, job_id: str) -> JobView:
+    """Return a job as it is now; raises the 404 or 410 for one that is not there."""
     parts = request.app[PARTS]
     view = await parts.store.get_job(job_id)
     if view is None:
@@ -83,13 +83,15 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     state = choice(request, "state", _STATES)
-    parent = request.query.get("parent")
     found = await parts.store.list_jobs(
         before=id_cursor(request),
         most=limit + 1,
         function=request.query.get("function"),
         state=JobState(state) if state else None,
-        parent_id=parent,
+        parent_id=request.query.get("parent"),
+        batch_id=request.query.get("batch"),
+        tag=request.query.get("tag"),
+        since=since(request, "created_after"),
     )
     now = [replace(view, job=parts.progress.on(view.job)) for view in found]
     items = [views.job(view, base_url(request), parts.routes) for view in now]
@@ -98,28 +100,21 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 async def result(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}/result: the function's own status, headers and bytes, once there are any."""
-    job = (await _view(request, request.match_info["id"])).job
+    job = (await view_of(request, request.match_info["id"])).job
     if not job.state.is_final:
         headers = {"Retry-After": "1", "Location": f"/v1/jobs/{job.id}"}
         return json_answer({"id": job.id, "state": job.state}, 202, headers)
-    found = await request.app[PARTS].store.get_result(job.id)
-    if found is None:
-        raise _no_result(job)
-    response = replay(found)
-    response.headers["X-Job-Id"] = job.id
+    response = await answer_of(request, job)
+    tag = f'"{job.id}-{job.run}"'  # a run's result never changes
+    if is_match(request, tag):
+        return web.Response(status=304, headers={"ETag": tag})
+    response.headers.setdefault("ETag", tag)
     return response
-
-
-def _no_result(job: Job) -> ProblemError:
-    if job.state is JobState.FAILED:
-        detail = job.error.message if job.error else f"the job failed ({job.reason})"
-        return ProblemError(502, "The job failed", detail, reason=job.reason, **(error(job.error) or {}))
-    return ProblemError(409, "No result", f"the job is {job.state}: it has no result", state=job.state)
 
 
 async def runs(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}/runs: the runs of a job, oldest first, the current one last."""
-    job = (await _view(request, request.match_info["id"])).job
+    job = (await view_of(request, request.match_info["id"])).job
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     found = await request.app[PARTS].store.list_runs(job.id, after=number_cursor(request), most=limit + 1)
     items = [views.run(run) for run in found]
@@ -135,7 +130,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
     `?follow=1` streams them until the job ends.
     """
     parts = request.app[PARTS]
-    job = (await _view(request, request.match_info["id"])).job
+    job = (await view_of(request, request.match_info["id"])).job
     after = max(number_cursor(request), whole_number(request, "after", 0, 0, _LAST_NUMBER))
     if choice(request, "follow", ["0", "1"]) == "1":
         return await follow.stream(request, job.id, after)
@@ -149,7 +144,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
 async def deliveries(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}/deliveries: the deliveries of a job, newest first."""
     parts = request.app[PARTS]
-    job = (await _view(request, request.match_info["id"])).job
+    job = (await view_of(request, request.match_info["id"])).job
     limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
     found = await parts.store.list_deliveries(before=id_cursor(request), most=limit + 1, job_id=job.id)
     items = [views.delivery(value, base_url(request), parts.routes) for value in found]

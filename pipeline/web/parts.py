@@ -10,9 +10,10 @@ from pipeline.config.settings import Config
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
+from pipeline.services.batches import Batches
 from pipeline.services.changes import Changes
-from pipeline.services.deliverer import Deliverer
 from pipeline.services.intake import Intake
+from pipeline.services.interventions import Interventions
 from pipeline.services.progress import ProgressNotes
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
@@ -30,7 +31,8 @@ class Parts:
     intake: Intake
     pool: Pool
     worker: Worker
-    deliverer: Deliverer
+    interventions: Interventions
+    batches: Batches
     changes: Changes
     progress: ProgressNotes
     clock: Clock

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from pipeline.config.settings import ServiceSettings
-from pipeline.web import deliveries, destinations, functions, jobs, service
+from pipeline.web import deliveries, destinations, functions, interventions, jobs, service
 from pipeline.web.answers import UNTYPED
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import answer_problems
@@ -20,6 +20,10 @@ ROUTES = (
     ("GET", "/v1/jobs/{id}/runs", jobs.runs),
     ("GET", "/v1/jobs/{id}/logs", jobs.logs),
     ("GET", "/v1/jobs/{id}/deliveries", jobs.deliveries),
+    ("POST", "/v1/jobs/{id}/cancel", interventions.cancel),
+    ("POST", "/v1/jobs/{id}/retry", interventions.retry),
+    ("POST", "/v1/jobs/{id}/replay", interventions.replay),
+    ("DELETE", "/v1/jobs/{id}", interventions.delete),
     ("GET", "/v1/deliveries", deliveries.list_all),
     ("GET", "/v1/deliveries/{id}", deliveries.get),
     ("GET", "/v1/destinations", destinations.list_all),

@@ -25,12 +25,14 @@ def moment(at: datetime | None) -> str | None:
     return None if at is None else rfc3339(at)
 
 
-def accepted(base: str, job_id: str, function: str, max_attempts: int, created_at: datetime) -> View:
+def accepted(
+    base: str, job_id: str, function: str, max_attempts: int, created_at: datetime, *, is_scheduled: bool = False
+) -> View:
     """Return the body of a 202; it always says queued and attempt 0, whatever has happened since."""
     return {
         "id": job_id,
         "function": function,
-        "state": JobState.QUEUED,
+        "state": JobState.SCHEDULED if is_scheduled else JobState.QUEUED,
         "attempt": 0,
         "max_attempts": max_attempts,
         "created_at": moment(created_at),

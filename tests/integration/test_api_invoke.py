@@ -117,7 +117,7 @@ async def test_the_202_says_queued_and_attempt_0_also_where_the_run_has_begun(tm
         await service.until(answer.json["id"], "succeeded")
 
 
-@pytest.mark.parametrize("prefer", ["return=minimal", "respond-async, return=minimal; x=1", 'return = "minimal"'])
+@pytest.mark.parametrize("prefer", ["return=minimal", "handling=lenient, return=minimal; x=1", 'return = "minimal"'])
 async def test_prefer_minimal_gives_netlify_s_empty_body(tmp_path: Path, prefer: str) -> None:
     async with serving(tmp_path, FILES, is_started=False) as service:
         answer = await service.post("/functions/quick-background", headers={"Prefer": prefer})
@@ -265,8 +265,11 @@ async def test_a_function_that_takes_too_long_is_502_in_the_words_of_netlify(tmp
 
 async def test_an_idempotency_key_is_for_jobs_only(tmp_path: Path) -> None:
     async with serving(tmp_path, FILES, is_started=False) as service:
-        answer = await service.post("/functions/response", headers={"Idempotency-Key": "abc"})
-        assert answer.status == 400
+        for name, value in (("Idempotency-Key", "abc"), ("X-Job-Delay", "1m"), ("X-Job-Tag", "a")):
+            answer = await service.post("/functions/response", headers={name: value})
+            assert answer.status == 400
+            assert answer.json["errors"][0]["header"] == name
+            assert "respond-async" in answer.json["detail"]
 
 
 async def test_a_call_that_finds_no_free_process_gives_up_after_the_function_s_own_limit(tmp_path: Path) -> None:

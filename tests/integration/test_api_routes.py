@@ -33,14 +33,16 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND
 @pytest.mark.parametrize(("method", "path"), [route[:2] for route in ROUTES], ids=lambda part: part)
 async def test_nonsense_is_answered_with_a_problem_everywhere(tmp_path: Path, method: str, path: str) -> None:
     async with serving(tmp_path, FILES, is_started=False) as service:
+        allowed = {each for each, other, _ in ROUTES if other == path} | {"HEAD"}
         for nonsense in [*NONSENSE, samples.new_id()]:
             asked = path.replace("{id}", nonsense).replace("{name}", nonsense).replace("{rest:.*}", nonsense)
             for each in ["GET", "POST"] if method == "*" else METHODS:
-                answer = await service.ask(each, asked)
+                options = {"data": b"x"} if (each, path) == ("POST", "/v1/batches") else {}
+                answer = await service.ask(each, asked, **options)
                 assert answer.status < 500, (each, asked, answer)
                 if "{" in path:
                     assert answer.status >= 400, (each, asked, answer)
-                if method != "*" and each not in ("GET", "HEAD"):
+                if method != "*" and each not in allowed:
                     assert answer.status == 405
 
 

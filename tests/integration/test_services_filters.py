@@ -65,10 +65,3 @@ async def test_waiting_until_settled_waits_for_the_deliveries_too(tmp_path: Path
             await service.clock.advance(40)
             settled = (await service.get(f"/v1/jobs/{job_id}?wait=20&until=settled")).json
             assert settled["deliveries"]["delivered"] == 1
-
-
-async def test_an_idempotency_key_is_refused_rather_than_passed_over(tmp_path: Path) -> None:
-    async with serving(tmp_path, {"counts-background.py": COUNTS}) as service:
-        refused = await service.post("/functions/counts-background", headers={"Idempotency-Key": "a"}, json={})
-        assert refused.status == 400
-        assert (await service.get("/v1/jobs")).json["items"] == []

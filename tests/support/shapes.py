@@ -116,6 +116,8 @@ def _validate(schema: Mapping[str, Any], value: Any) -> None:
 SHAPES = [
     (r"/v1/jobs", "list of job"),
     (r"/v1/jobs/[^/]+", "job"),
+    (r"/v1/jobs/[^/]+/(cancel|retry)", "job"),
+    (r"/v1/jobs/[^/]+/replay", "accepted"),
     (r"/v1/jobs/[^/]+/runs", "list of run"),
     (r"/v1/jobs/[^/]+/logs", "list of log-line"),
     (r"/v1/jobs/[^/]+/deliveries", "list of delivery"),

@@ -1,0 +1,228 @@
+"""Batches: taking their items in, and ending them once their last job has ended.
+
+The store counts a batch's ended jobs; what stands here only says when to look.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from pipeline.clock import Clock
+from pipeline.errors import QueueFullError
+from pipeline.lifecycle import end_of_batch
+from pipeline.model import Batch, BatchDraft, BatchState, JobDraft
+from pipeline.services.changes import Changes
+from pipeline.services.deliverer import Deliverer
+from pipeline.services.fanout import FanOut
+from pipeline.services.intake import Intake
+from pipeline.services.moments import NextMoment
+from pipeline.services.patience import when_there_is_room
+from pipeline.services.setup import Current
+from pipeline.services.worker import Worker
+from pipeline.store import Store
+from pipeline.store.batches import Added
+from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.telemetry import Telemetry
+
+RECEIVING_S = 3600.0
+"""An upload that was cut off is closed after so long, with what has come."""
+FAILURES = 100
+"""So many of its failures stand in the message of a batch."""
+_PAUSE_S = 0.05
+_CHUNK = 500
+
+
+class Doorbell:
+    """Rung when a job of a batch has ended, so that somebody looks whether that was the last."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self.rung = asyncio.Event()
+
+    def ring(self, batch_id: str) -> None:
+        """Say that a job of this batch has ended."""
+        self.rung.set()
+        self._changes.notify(batch_id)
+
+
+class Batches:
+    """Takes batches in and ends them."""
+
+    def __init__(
+        self,
+        *,
+        doorbell: Doorbell,
+        store: Store,
+        intake: Intake,
+        worker: Worker,
+        fan_out: FanOut,
+        deliverer: Deliverer,
+        next_expiry: NextMoment,
+        changes: Changes,
+        current: Current,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._doorbell = doorbell
+        self._store = store
+        self._intake = intake
+        self._worker = worker
+        self._fan_out = fan_out
+        self._deliverer = deliverer
+        self._next_expiry = next_expiry
+        self._next_cut_off = NextMoment(clock)
+        self._changes = changes
+        self._current = current
+        self._clock = clock
+        self._telemetry = telemetry
+
+    # Taking in
+
+    async def begin(
+        self, batch_id: str, function: str, *, owner: str | None, priority: int, key: IdempotencyKey | None
+    ) -> Earlier | None:
+        """Store a batch that has no items yet; with a key that has made one already, return which.
+
+        Raises what `Intake.admit` raises.
+        """
+        self._intake.admit(function)
+        now = self._clock.now()
+        closes_at = now + timedelta(seconds=RECEIVING_S)
+        draft = BatchDraft(
+            id=batch_id, function=function, owner=owner, priority=priority, created_at=now, closes_at=closes_at
+        )
+        earlier = await asyncio.shield(self._store.batches.insert(draft, key=key))
+        if earlier is None:
+            self._next_cut_off.expect(closes_at)
+        return earlier
+
+    async def add(self, batch_id: str, drafts: Sequence[JobDraft]) -> list[Added] | None:
+        """Store items in their function's queue; say what became of each, or None where the queue is full."""
+        try:
+            lane = self._intake.admit(drafts[0].function)
+        except QueueFullError:
+            return None
+        now = self._clock.now()
+        added = await asyncio.shield(self._store.batches.add_items(batch_id, drafts, now=now))
+        if new := added.count(Added.NEW):
+            lane.add(new)
+            self._changes.notify(batch_id)
+            if (age_s := drafts[0].max_age_s) is not None:
+                self._next_expiry.expect(now + timedelta(seconds=age_s))
+        return added
+
+    async def close(self, batch_id: str) -> None:
+        """Note that all of a batch has come."""
+        await asyncio.shield(self._store.batches.close(batch_id))
+        self._doorbell.ring(batch_id)
+
+    # What is asked of one that is there
+
+    async def cancel(self, batch: Batch) -> bool:
+        """Cancel what waits and what runs of a batch; False where it has ended."""
+        return await asyncio.shield(self._cancel(batch))
+
+    async def _cancel(self, batch: Batch) -> bool:
+        if not await self._store.batches.ask_to_cancel(batch.id):
+            return False
+        while True:
+            cancelled, running = await self._store.batches.cancel_jobs(batch.id, _CHUNK, now=self._clock.now())
+            for job_id in (*cancelled, *running):
+                self._changes.notify(job_id)
+            if len(cancelled) < _CHUNK:
+                break
+        for job_id in running:
+            self._worker.cancel(job_id)
+        await self._worker.lanes.recount_those([batch.function], self._store.queued_jobs)
+        self._doorbell.ring(batch.id)
+        return True
+
+    async def retry_failed(self, batch: Batch) -> int:
+        """Open the jobs of a batch again that failed or expired; return how many. Raises what `Intake.admit` raises."""
+        setup = self._current.setup
+        setup.catalog.get(batch.function)
+        self._intake.admit(batch.function)
+        return await asyncio.shield(self._retry_failed(batch, setup.policy(batch.function).max_attempts))
+
+    async def _retry_failed(self, batch: Batch, max_attempts: int) -> int:
+        now, after, total = self._clock.now(), -1, 0
+        while True:
+            following, count = await self._store.batches.reopen_failed(batch.id, after, _CHUNK, max_attempts, now=now)
+            self._worker.lanes.add({batch.function: count})
+            total += count
+            if following is None:
+                break
+            after = following
+        self._changes.notify(batch.id)
+        return total
+
+    # Ending
+
+    async def serve(self) -> None:
+        """End batches whose jobs have all ended, and close those that were cut off, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_for_ever())
+            group.create_task(self._close_for_ever())
+
+    async def _end_for_ever(self) -> None:
+        while True:
+            self._doorbell.rung.clear()
+            for batch in await self._store.batches.done():
+                await self._end(batch)
+            await self._doorbell.rung.wait()
+            await self._clock.sleep(_PAUSE_S)  # of ten thousand jobs not every one need be looked at
+
+    async def _end(self, batch: Batch) -> None:
+        state = end_of_batch(batch)
+        if state is None:
+            return
+        now = self._clock.now()
+        failures = await self._store.batches.list_failures(batch.id, FAILURES)
+        ended = replace(batch, state=state, ended_at=now)
+        goals = self._current.setup.goals
+        ending = self._fan_out.ending_of_batch(goals, ended, failures, self._deliverer.offer)
+        try:
+            verb = partial(self._store.batches.end, batch, state, ending, now=now)
+            claimed = await when_there_is_room(verb, self._clock)
+        except BaseException:
+            self._deliverer.withdraw(ending)
+            raise
+        if claimed is None:
+            self._deliverer.withdraw(ending)
+            return
+        self._report(ended)
+        self._deliverer.begin(ending, claimed, now)
+        self._changes.notify(batch.id)
+
+    def _report(self, batch: Batch) -> None:
+        self._telemetry.emit(
+            "batch.ended",
+            batch_id=batch.id,
+            function=batch.function,
+            state=batch.state,
+            succeeded=batch.succeeded,
+            failed=batch.failed + batch.expired,
+            cancelled=batch.cancelled,
+        )
+
+    async def _close_for_ever(self) -> None:
+        while True:
+            self._next_cut_off.forget()
+            for batch_id in await self._close_cut_off(self._clock.now()):
+                self._doorbell.ring(batch_id)
+            self._next_cut_off.expect(await self._store.batches.next_cut_off())
+            await self._next_cut_off.wait()
+
+    async def _close_cut_off(self, now: datetime) -> list[str]:
+        return await when_there_is_room(partial(self._store.batches.close_cut_off, now=now), self._clock)
+
+
+def progress_of(batch: Batch, running: int, now: datetime) -> tuple[int, float | None]:
+    """Return how many jobs of a batch wait, and in how many seconds its last one will have ended at the rate so far."""
+    waiting = max(0, batch.total - batch.ended - running)
+    if batch.state is not BatchState.RUNNING or not batch.ended:
+        return waiting, None
+    elapsed_s = (now - batch.created_at).total_seconds()
+    return waiting, elapsed_s / batch.ended * (batch.total - batch.ended)

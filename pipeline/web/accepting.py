@@ -1,0 +1,114 @@
+"""Accepting a job: the 202, the same again for a repeated key, and the answer itself for a caller who waits for it."""
+
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+
+import orjson
+from aiohttp import web
+
+from pipeline.functions.catalog import Function
+from pipeline.ids import made_at
+from pipeline.model import JobDraft, Origin
+from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.web import views
+from pipeline.web.outcome import answer_of
+from pipeline.web.parts import PARTS, Parts, base_url
+from pipeline.web.problems import ProblemError
+from pipeline.web.waiting import until_final
+from pipeline.web.wishes import Preferences, Wishes, wishes_in
+
+
+async def accept(
+    request: web.Request, function: Function, job_id: str, event: bytes, body: bytes, preferences: Preferences
+) -> web.StreamResponse:
+    """Make a job of an invocation and answer 202; with `wait` its own answer, if that is there in time."""
+    parts = request.app[PARTS]
+    wishes = wishes_in(request.headers, parts.clock.now())
+    draft = _with_wishes(parts.worker.draft(job_id, function.name, event), wishes)
+    earlier = None
+    if wishes.key is None:
+        created_at = await parts.intake.accept(draft)
+    else:
+        created_at, earlier = await parts.intake.accept_once(draft, _key_of(request, function, wishes.key, body))
+        if earlier is not None:
+            draft, created_at = await _of_earlier(parts, draft, earlier)
+    if preferences.wait_s:
+        view = await until_final(parts, draft.id, preferences.wait_s)
+        if view is not None and view.job.state.is_final:
+            response = await answer_of(request, view.job)
+            response.headers.update(_job_headers(draft.id, preferences, earlier))
+            return response
+    return accepted(request, draft, created_at, preferences, earlier)
+
+
+def accepted(
+    request: web.Request,
+    draft: JobDraft,
+    created_at: datetime,
+    preferences: Preferences,
+    earlier: Earlier | None = None,
+) -> web.Response:
+    """Return the 202 of a job."""
+    headers = {"Retry-After": "1", "Cache-Control": "no-store"} | _job_headers(draft.id, preferences, earlier)
+    if preferences.is_minimal:
+        return web.Response(status=202, headers=headers)
+    is_scheduled = draft.run_at is not None
+    body = views.accepted(
+        base_url(request), draft.id, draft.function, draft.max_attempts, created_at, is_scheduled=is_scheduled
+    )
+    headers["Content-Type"] = "application/json"
+    return web.Response(status=202, body=orjson.dumps(body), headers=headers)
+
+
+def _job_headers(job_id: str, preferences: Preferences, earlier: Earlier | None) -> dict[str, str]:
+    headers = {
+        "Location": f"/v1/jobs/{job_id}",
+        "X-Job-Id": job_id,
+        "X-Call-Id": job_id,
+        "x-nf-request-id": job_id,
+        "Vary": "Prefer",
+    }
+    if applied := preferences.applied:
+        headers["Preference-Applied"] = applied
+    if earlier is not None:
+        headers["Idempotency-Replayed"] = "true"
+    return headers
+
+
+def _with_wishes(draft: JobDraft, wishes: Wishes) -> JobDraft:
+    if wishes == Wishes():
+        return draft
+    if wishes.timeout_s is not None and not 0 < wishes.timeout_s <= draft.timeout_s:
+        detail = f"expected at most the function's own {draft.timeout_s:g} s, which it may only lower"
+        raise ProblemError(
+            400, "Bad header", f"X-Job-Timeout: {detail}", errors=[{"detail": detail, "header": "X-Job-Timeout"}]
+        )
+    return replace(
+        draft,
+        run_at=wishes.run_at,
+        priority=wishes.priority,
+        tags=wishes.tags,
+        timeout_s=wishes.timeout_s or draft.timeout_s,
+        origin=Origin(traceparent=wishes.traceparent),
+    )
+
+
+def _key_of(request: web.Request, function: Function, key: str, body: bytes) -> IdempotencyKey:
+    fingerprint = sha256(b"%b %b\n" % (request.method.encode(), request.raw_path.encode(errors="surrogateescape")))
+    fingerprint.update(body)
+    return IdempotencyKey(owner="", scope=f"job:{function.name}", key=key, fingerprint=fingerprint.digest())
+
+
+async def _of_earlier(parts: Parts, draft: JobDraft, earlier: Earlier) -> tuple[JobDraft, datetime]:
+    """Return what the 202 of an earlier request said; raise the 422 for another request with the same key."""
+    if not earlier.is_same:
+        detail = "this Idempotency-Key was used for another request: a new request takes a new key"
+        raise ProblemError(422, "Idempotency-Key reused", detail, headers={"Location": f"/v1/jobs/{earlier.made_id}"})
+    view = await parts.store.get_job(earlier.made_id)
+    if view is None:  # deleted since
+        return replace(draft, id=earlier.made_id), made_at(earlier.made_id)
+    job = view.job
+    is_scheduled = job.due_at > job.created_at and job.run == 0
+    run_at = job.due_at if is_scheduled else None
+    return replace(draft, id=job.id, max_attempts=job.max_attempts, run_at=run_at), job.created_at
