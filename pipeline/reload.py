@@ -53,7 +53,6 @@ class Reloader:
         before = self._app.setup
         try:
             setup, warnings = await asyncio.to_thread(self._made, before)
-            self._telemetry.mask.learn(setup.config.secrets)
             await open_routes(setup.new_routes(before), setup.config)
         except ConfigurationError as error:
             for fault in error.faults:
@@ -73,6 +72,8 @@ class Reloader:
 
     def _made(self, before: Setup) -> tuple[Setup, list[object]]:
         config = self._load(before.config)
+        # Before anything is said of it; should it be refused, a few texts too many are masked.
+        self._telemetry.mask.learn(config.secrets)
         service = replace(config.service, port=before.config.service.port)  # it may have been 0: any free one
         setup = Setup.make(replace(config, service=service), self._kinds, before)
         return setup, list(self._warnings(setup))

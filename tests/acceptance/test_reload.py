@@ -100,6 +100,11 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         "sendoff.yaml:2:17: service.host: expected 127.0.0.1, as at the start, got 127.0.0.2, which needs a restart",
     ),
     "store": ("service: {}", "store: sqlite:///other.db", "sendoff.yaml:2:8: store: expected "),
+    "log_format": (
+        "service: {}",
+        "service: {log_format: json}",
+        "sendoff.yaml:2:23: service.log_format: expected text",
+    ),
     "keepalive": (
         "service: {}",
         "service: {keepalive: 3s}",
@@ -176,6 +181,18 @@ def test_a_file_of_variables_is_read_anew_and_what_is_odd_is_said_again(tmp_path
         finally:
             service.kill()
         assert [hook.path for hook in receiver.hooks] == ["/old", "/new"]
+
+
+def test_new_secrets_are_masked_and_old_ones_stay_so(tmp_path: Path) -> None:
+    source = "import os\ndef handler(event, context):\n    print(os.environ['KEY'], 'first-secret')\n"
+    config = "functions: {settings: {tells-background: {env: {KEY: first-secret}}}}"
+    with Service(tmp_path, {"tells-background.py": source}, config) as service:
+        write(service, config.replace("first-secret", "second-secret"))
+        assert "changed=functions.tells-background(env)" in reload(service)
+        job_id = service.submit("tells-background")
+        service.ended(job_id)
+        assert [line["text"] for line in service.items(f"/v1/jobs/{job_id}/logs")] == ["*** ***"]
+        assert "-secret" not in service.log
 
 
 def test_several_at_once_end_with_the_last_configuration(tmp_path: Path) -> None:
