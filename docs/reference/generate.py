@@ -99,7 +99,19 @@ def configuration() -> str:
 
 def api() -> str:
     """Return the page of all routes, and of all shapes that go in and out."""
-    shapes = ("job", "run", "log-line", "delivery", "attempt", "destination", "list", "problem")
+    shapes = (
+        "job",
+        "run",
+        "log-line",
+        "batch",
+        "batch-item",
+        "batch-line",
+        "delivery",
+        "attempt",
+        "destination",
+        "list",
+        "problem",
+    )
     parts = [
         "# API",
         NOTE,

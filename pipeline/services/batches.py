@@ -30,21 +30,49 @@ RECEIVING_S = 3600.0
 """An upload that was cut off is closed after so long, with what has come."""
 FAILURES = 100
 """So many of its failures stand in the message of a batch."""
-_PAUSE_S = 0.05
 _CHUNK = 500
 
 
 class Doorbell:
-    """Rung when a job of a batch has ended, so that somebody looks whether that was the last."""
+    """Rung when a job of a batch has ended; says when it is time to look whether that was the last one.
+
+    Of ten thousand ends not every one is looked at: a batch that had n open jobs cannot be done before n more have
+    ended. Rings that come too often only have somebody look too early.
+    """
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self.rung = asyncio.Event()
+        self._missing: dict[str, int] = {}
+        self._due: set[str] = set()
+        self._rung = asyncio.Event()
 
     def ring(self, batch_id: str) -> None:
         """Say that a job of this batch has ended."""
-        self.rung.set()
+        missing = self._missing[batch_id] = self._missing.get(batch_id, 0) - 1
+        if missing <= 0:
+            self.call(batch_id)
         self._changes.notify(batch_id)
+
+    def call(self, batch_id: str) -> None:
+        """Have somebody look at this batch."""
+        self._due.add(batch_id)
+        self._rung.set()
+
+    async def due(self) -> set[str]:
+        """Return the batches that are to be looked at, once there are any."""
+        await self._rung.wait()
+        self._rung.clear()
+        due, self._due = self._due, set()
+        for batch_id in due:
+            self._missing[batch_id] = 0  # what ends from here on counts, whether the look sees it or not
+        return due
+
+    def expect(self, batch: Batch) -> None:
+        """Note what a look saw: nobody need look again before all its open jobs have ended."""
+        if batch.state.is_final:
+            self._missing.pop(batch.id, None)
+        else:
+            self._missing[batch.id] = self._missing.get(batch.id, 0) + max(1, batch.total - batch.ended)
 
 
 class Batches:
@@ -116,7 +144,7 @@ class Batches:
     async def close(self, batch_id: str) -> None:
         """Note that all of a batch has come."""
         await asyncio.shield(self._store.batches.close(batch_id))
-        self._doorbell.ring(batch_id)
+        self._doorbell.call(batch_id)
 
     # What is asked of one that is there
 
@@ -136,7 +164,7 @@ class Batches:
         for job_id in running:
             self._worker.cancel(job_id)
         await self._worker.lanes.recount_those([batch.function], self._store.queued_jobs)
-        self._doorbell.ring(batch.id)
+        self._doorbell.call(batch.id)
         return True
 
     async def retry_failed(self, batch: Batch) -> int:
@@ -167,16 +195,18 @@ class Batches:
             group.create_task(self._close_for_ever())
 
     async def _end_for_ever(self) -> None:
+        for batch in await self._store.batches.done():
+            await self._end(batch)
         while True:
-            self._doorbell.rung.clear()
-            for batch in await self._store.batches.done():
-                await self._end(batch)
-            await self._doorbell.rung.wait()
-            await self._clock.sleep(_PAUSE_S)  # of ten thousand jobs not every one need be looked at
+            for batch_id in await self._doorbell.due():
+                if (found := await self._store.batches.get(batch_id)) is not None:
+                    await self._end(found[0])
 
     async def _end(self, batch: Batch) -> None:
         state = end_of_batch(batch)
         if state is None:
+            self._doorbell.expect(batch)
+            self._changes.notify(batch.id)
             return
         now = self._clock.now()
         failures = await self._store.batches.list_failures(batch.id, FAILURES)
@@ -189,9 +219,11 @@ class Batches:
         except BaseException:
             self._deliverer.withdraw(ending)
             raise
-        if claimed is None:
+        if claimed is None:  # a job of it was opened again
             self._deliverer.withdraw(ending)
+            self._doorbell.call(batch.id)
             return
+        self._doorbell.expect(ended)
         self._report(ended)
         self._deliverer.begin(ending, claimed, now)
         self._changes.notify(batch.id)
@@ -211,7 +243,7 @@ class Batches:
         while True:
             self._next_cut_off.forget()
             for batch_id in await self._close_cut_off(self._clock.now()):
-                self._doorbell.ring(batch_id)
+                self._doorbell.call(batch_id)
             self._next_cut_off.expect(await self._store.batches.next_cut_off())
             await self._next_cut_off.wait()
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from pipeline.config.settings import ServiceSettings
-from pipeline.web import deliveries, destinations, functions, interventions, jobs, service
+from pipeline.web import batches, deliveries, destinations, functions, interventions, jobs, service
 from pipeline.web.answers import UNTYPED
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import answer_problems
@@ -24,6 +24,13 @@ ROUTES = (
     ("POST", "/v1/jobs/{id}/retry", interventions.retry),
     ("POST", "/v1/jobs/{id}/replay", interventions.replay),
     ("DELETE", "/v1/jobs/{id}", interventions.delete),
+    ("POST", "/v1/batches", batches.post),
+    ("GET", "/v1/batches", batches.list_all),
+    ("GET", "/v1/batches/{id}", batches.get),
+    ("GET", "/v1/batches/{id}/results", batches.results),
+    ("GET", "/v1/batches/{id}/deliveries", batches.deliveries),
+    ("POST", "/v1/batches/{id}/cancel", batches.cancel),
+    ("POST", "/v1/batches/{id}/retry-failed", batches.retry_failed),
     ("GET", "/v1/deliveries", deliveries.list_all),
     ("GET", "/v1/deliveries/{id}", deliveries.get),
     ("GET", "/v1/destinations", destinations.list_all),

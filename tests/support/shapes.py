@@ -121,6 +121,9 @@ SHAPES = [
     (r"/v1/jobs/[^/]+/runs", "list of run"),
     (r"/v1/jobs/[^/]+/logs", "list of log-line"),
     (r"/v1/jobs/[^/]+/deliveries", "list of delivery"),
+    (r"/v1/batches", "list of batch"),
+    (r"/v1/batches/[^/]+(/cancel|/retry-failed)?", "batch"),
+    (r"/v1/batches/[^/]+/deliveries", "list of delivery"),
     (r"/v1/deliveries", "list of delivery"),
     (r"/v1/deliveries/[^/]+", "delivery with attempts"),
     (r"/v1/destinations", "list of destination"),
@@ -140,6 +143,10 @@ def shape_of(path: str, status: int) -> str | None:
         return "problem"
     if path.startswith(("/functions/", "/.netlify/functions/")):
         return "accepted" if status == 202 else None
+    if path == "/v1/batches" and status == 202:
+        return "batch"
+    if path.endswith("/results"):
+        return None
     if path.endswith("/result"):
         return "waiting" if status == 202 else None
     found = [shape for pattern, shape in SHAPES if re.fullmatch(pattern, path)]

@@ -1,0 +1,119 @@
+"""The items of a batch: from the line, or the file, of an upload to what a job is called with. Pure."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from referencing import Registry
+
+from pipeline import strictjson
+from pipeline.errors import BadJsonError
+from schemas import load_schema
+
+_TEXT, _JSON, _BYTES = "text/plain; charset=utf-8", "application/json", "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item that can be a job."""
+
+    index: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    """As the function sees them, its content type among them."""
+    tags: tuple[str, ...] = ()
+    key: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Return what tells this item from any other that may be sent under its index."""
+        facts = json.dumps([self.headers, self.tags, self.key]).encode()
+        return sha256(b"%d:%b%b" % (len(facts), facts, self.body)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """One item that cannot be a job, and why."""
+
+    index: int
+    detail: str
+    pointer: str | None = None
+
+
+def item_of_file(index: int, name: str | None, content_type: str | None, body: bytes, body_limit: int) -> Item | Reject:
+    """Return the item that a file of a multipart upload makes; its name is the item's key."""
+    if len(body) > body_limit:
+        return _too_large(index, body_limit)
+    return Item(index=index, body=body, headers=(("content-type", content_type or _BYTES),), key=name)
+
+
+def items_of_lines(lines: Sequence[tuple[int, bytes]], body_limit: int) -> list[Item | Reject]:
+    """Return what the lines of an NDJSON upload make, each with its index."""
+    return [_of_line(index, line, body_limit) for index, line in lines]
+
+
+def items_of_values(values: Sequence[tuple[int, Any]], body_limit: int) -> list[Item | Reject]:
+    """Return what the items of a JSON document make, each with its index."""
+    return [item_of(index, value, body_limit) for index, value in values]
+
+
+def item_of(index: int, value: Any, body_limit: int) -> Item | Reject:
+    """Return the item that a JSON value makes."""
+    fault = next(iter(sorted(_validator().iter_errors(value), key=lambda fault: list(map(str, fault.path)))), None)
+    if fault is not None:
+        pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in fault.absolute_path)
+        return Reject(
+            index=index, detail=f'expected an item such as {{"body": ...}}: {fault.message}'[:500], pointer=pointer
+        )
+    try:
+        body, content_type = _body(value)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        return Reject(index=index, detail=f"expected base64: {error}", pointer="/body_base64")
+    if len(body) > body_limit:
+        return _too_large(index, body_limit)
+    headers = tuple((name.lower(), text) for name, text in value.get("headers", {}).items())
+    if content_type is not None and not any(name == "content-type" for name, _ in headers):
+        headers = (("content-type", content_type), *headers)
+    return Item(index=index, body=body, headers=headers, tags=tuple(value.get("tags", ())), key=value.get("key"))
+
+
+def too_long(index: int, limit: int) -> Reject:
+    """Return the rejection of a line that was not read to its end."""
+    return Reject(index=index, detail=f"expected a line of at most {limit} bytes, got a longer one")
+
+
+def _of_line(index: int, line: bytes, body_limit: int) -> Item | Reject:
+    try:
+        strictjson.check(line)
+    except (BadJsonError, UnicodeDecodeError) as error:
+        return Reject(index=index, detail=f"expected one line of JSON: {error}")
+    # Python's own reader keeps integers of any size as they are.
+    return item_of(index, json.loads(line), body_limit)
+
+
+def _body(value: dict[str, Any]) -> tuple[bytes, str | None]:
+    if "body_base64" in value:
+        return base64.b64decode(value["body_base64"].encode("ascii"), validate=True), _BYTES
+    if "body" not in value:
+        return b"", None
+    body = value["body"]
+    if isinstance(body, str):
+        return body.encode(), _TEXT
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), _JSON
+
+
+def _too_large(index: int, body_limit: int) -> Reject:
+    return Reject(
+        index=index, detail=f"expected a body of at most {body_limit} bytes, got a longer one", pointer="/body"
+    )
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(load_schema("batch-item"), registry=Registry())

@@ -1,0 +1,446 @@
+"""Batches by the API: three forms of upload, rejects, progress, results, messages, cancelling and trying again."""
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import FormData
+
+from destinations.email import Settings as Email
+from destinations.function import Settings as FunctionTarget
+from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec, Target
+from tests.support import samples, shapes
+from tests.support.mail_server import mail_server
+from tests.support.receiver import OK, receiving
+from tests.support.service import QUICK, WAITING, Answer, Service, eventually, serving, webhook
+
+SHOWS = """
+    import base64, os
+    def handler(event, context):
+        body = event["body"]
+        if event["isBase64Encoded"]:
+            body = "base64:" + body
+        if body == "fail" and not os.path.exists("works"):
+            raise ValueError("no words")
+        if body == "500":
+            return {"statusCode": 503, "body": "later"}
+        return {"body": body, "type": event["headers"].get("content-type"), "batch": context.batch_id,
+                "extra": event["headers"].get("x-extra"), "path": event["path"]}
+    """
+FILES = {"shows-background.py": SHOWS, "quick.py": QUICK, "waiting-background.py": WAITING}
+ONCE = {"shows-background": FunctionSettings(retry=RetrySpec(waits=()))}
+URL = "/v1/batches?function=shows-background"
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+def lines(*items: Any) -> bytes:
+    return b"".join(json.dumps(item).encode() + b"\n" for item in items)
+
+
+async def post(service: Service, *items: Any, url: str = URL, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await service.post(url, data=lines(*items), headers=NDJSON | named)
+
+
+async def ended(service: Service, batch_id: str) -> Any:
+    async def look() -> Any:
+        batch = (await service.get(f"/v1/batches/{batch_id}")).json
+        return batch if batch["state"] not in ("receiving", "running") else None
+
+    return await eventually(look)
+
+
+async def results(service: Service, batch_id: str, query: str = "") -> list[Any]:
+    answer = await service.get(f"/v1/batches/{batch_id}/results{query}")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
+    found = [json.loads(line) for line in answer.body.splitlines()]
+    for line in found:
+        shapes.check("batch-line", line)
+    return found
+
+
+# Forms
+
+
+async def test_a_batch_of_lines_is_run_and_its_results_come_by_index(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, functions=ONCE) as service:
+        items = [
+            {"body": "words", "key": "a"},
+            {"body": {"n": 12345678901234567890123}, "headers": {"X-Extra": "yes"}},
+            {"body_base64": base64.b64encode(b"\xff\x00").decode(), "tags": ["scan"]},
+            {"body": "typed", "headers": {"Content-Type": "text/csv"}},
+            {},
+        ]
+        answer = await post(service, *items)
+        assert answer.status == 202
+        batch = answer.json
+        assert (batch["function"], batch["total"], batch["rejected"]) == ("shows-background", 5, [])
+        assert answer.headers["Location"] == f"/v1/batches/{batch['id']}"
+        done = await ended(service, batch["id"])
+        assert (done["state"], done["succeeded"], done["open"], done["running"]) == ("completed", 5, 0, 0)
+        assert done["progress"] == {"done": 5, "total": 5, "note": None}
+        found = await results(service, batch["id"])
+        assert [(line["index"], line["key"], line["state"]) for line in found] == [
+            (0, "a", "succeeded"), *((number, None, "succeeded") for number in range(1, 5))
+        ]  # fmt: skip
+        assert [(line["result"]["body"], line["result"]["type"]) for line in found] == [
+            ("words", "text/plain; charset=utf-8"),
+            ('{"n":12345678901234567890123}', "application/json"),
+            ("base64:/wA=", "application/octet-stream"),
+            ("typed", "text/csv"),
+            (None, None),
+        ]
+        assert found[1]["result"]["extra"] == "yes"
+        assert {line["result"]["batch"] for line in found} == {batch["id"]}
+        assert {line["result"]["path"] for line in found} == {"/.netlify/functions/shows-background"}
+        job = (await service.get(f"/v1/jobs/{found[2]['job_id']}")).json
+        assert (job["batch_id"], job["tags"]) == (batch["id"], ["scan"])
+        listed = (await service.get(f"/v1/jobs?batch={batch['id']}")).json["items"]
+        assert len(listed) == 5
+
+
+async def test_a_batch_as_one_document(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES) as service:
+        document = {"function": "shows-background", "items": [{"body": str(number)} for number in range(450)]}
+        answer = await service.post("/v1/batches", json=document)
+        assert (answer.status, answer.json["total"]) == (202, 450)
+        await ended(service, answer.json["id"])
+        assert [line["result"]["body"] for line in await results(service, answer.json["id"])] == [
+            str(number) for number in range(450)
+        ]
+
+
+async def test_a_batch_of_files(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES) as service:
+        form = FormData(quote_fields=False)
+        form.add_field("file", b"%PDF-1.7 \xff", filename="letters/one.pdf", content_type="application/pdf")
+        form.add_field("file", b"zwei", filename="zwei.txt", content_type="text/plain")
+        form.add_field("note", "no file")
+        form.add_field("file", b"", filename="empty")
+        answer = await service.post(URL, data=form)
+        assert (answer.status, answer.json["total"]) == (202, 3)
+        assert [reject["index"] for reject in answer.json["rejected"]] == [2]
+        await ended(service, answer.json["id"])
+        found = await results(service, answer.json["id"])
+        assert [(line["index"], line["key"], line["result"]["type"]) for line in found] == [
+            (0, "letters/one.pdf", "application/pdf"),
+            (1, "zwei.txt", "text/plain"),
+            (3, "empty", "application/octet-stream"),
+        ]
+        assert found[0]["result"]["body"] == "base64:" + base64.b64encode(b"%PDF-1.7 \xff").decode()
+
+
+async def test_any_function_takes_a_batch(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES) as service:
+        answer = await post(service, {}, {}, url="/v1/batches?function=quick")
+        assert (await ended(service, answer.json["id"]))["succeeded"] == 2
+
+
+async def test_a_batch_without_items_is_completed_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES) as service:
+        answer = await post(service)
+        assert (answer.status, answer.json["total"]) == (202, 0)
+        assert (await ended(service, answer.json["id"]))["state"] == "completed"
+
+
+# Rejects
+
+
+async def test_bad_items_are_rejected_by_their_index_and_the_others_run(tmp_path: Path) -> None:
+    bad: list[tuple[bytes, str]] = [
+        (b'{"body": "a", "body": "b"}', "body"),
+        (b"{", "JSON"),
+        (b'"text"', "object"),
+        (b'{"bdy": 1}', "bdy"),
+        (b'{"body": 1, "body_base64": ""}', "item"),
+        (b'{"body_base64": "%%%"}', "base64"),
+        (b'{"headers": {"a b": "c"}}', "item"),
+        (b'{"headers": {"a": "c\\n"}}', "item"),
+        (b'{"tags": [""]}', "item"),
+        (b'{"key": 5}', "item"),
+        (b'{"body": NaN}', "JSON"),
+        (b'{"body": "\\ud800"}', "JSON"),
+        (b"\xff", "JSON"),
+        (b'{"body": "%b"}' % (b"x" * 1025), "1024 bytes"),
+        (b'{"body": "%b"}' % (b"x" * 100_000), "line"),
+    ]
+    async with serving(tmp_path, FILES, body_limit=1024) as service:
+        upload = b'{"body": "good"}\n\n' + b"\r\n".join(line for line, _ in bad) + b'\n{"body": "good too"}'
+        answer = await service.post(URL, data=upload, headers=NDJSON)
+        assert (answer.status, answer.json["total"]) == (202, 2)
+        rejected = answer.json["rejected"]
+        assert [reject["index"] for reject in rejected] == list(range(1, len(bad) + 1))
+        for reject, (_, word) in zip(rejected, bad, strict=True):
+            assert word in reject["detail"], reject
+        await ended(service, answer.json["id"])
+        assert [line["index"] for line in await results(service, answer.json["id"])] == [0, len(bad) + 1]
+
+
+async def test_more_than_ten_thousand_items_are_rejected_by_index(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        answer = await service.post(URL, data=b"{}\n" * 10_003, headers=NDJSON)
+        assert (answer.status, answer.json["total"]) == (202, 10_000)
+        assert [reject["index"] for reject in answer.json["rejected"]] == [10_000, 10_001, 10_002]
+
+
+@pytest.mark.parametrize(
+    ("url", "content_type", "body", "status"),
+    [
+        ("/v1/batches", "application/x-ndjson", b"{}", 400),
+        ("/v1/batches?function=nobody", "application/x-ndjson", b"{}", 404),
+        ("/v1/batches?function=a%20b", "application/x-ndjson", b"{}", 400),
+        (URL, "text/plain", b"{}", 415),
+        (URL, "", b"{}", 415),
+        (URL, "application/json", b"{", 400),
+        (URL, "application/json", b"[]", 400),
+        (URL, "application/json", b'{"items": {}}', 400),
+        (URL, "application/json", b'{"items": [], "more": 1}', 400),
+        (URL, "multipart/form-data", b"", 400),
+        (URL, "multipart/form-data; boundary=x", b"--y\r\n\r\n", 400),
+    ],
+)
+async def test_a_bad_upload_is_a_problem_and_nothing_runs(
+    tmp_path: Path, url: str, content_type: str, body: bytes, status: int
+) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        answer = await service.post(url, data=body, headers={"Content-Type": content_type})
+        assert answer.status == status
+        assert (await service.get("/v1/jobs")).json["items"] == []
+
+
+async def test_a_full_queue_rejects_what_it_has_no_room_for(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False, queue_limit=200) as service:
+        answer = await post(service, *({"body": str(number)} for number in range(250)), Idempotency_Key="k")
+        assert (answer.status, answer.json["total"], len(answer.json["rejected"])) == (202, 200, 50)
+        assert "queue" in answer.json["rejected"][0]["detail"]
+        assert (await post(service, {})).status == 429
+
+
+# Keys
+
+
+async def test_a_batch_that_is_sent_again_adds_what_is_missing_and_rejects_what_differs(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        first = await post(service, {"body": "a"}, {"body": "b"}, Idempotency_Key="nightly")
+        again = await post(service, {"body": "a"}, {"body": "changed"}, {"body": "c"}, Idempotency_Key="nightly")
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert (again.json["id"], again.json["total"]) == (first.json["id"], 3)
+        assert [reject["index"] for reject in again.json["rejected"]] == [1]
+        other = await post(service, {"body": "a"}, url="/v1/batches?function=quick", Idempotency_Key="nightly")
+        assert other.json["id"] != first.json["id"]
+
+
+async def test_an_ended_batch_that_is_sent_again_runs_nothing_twice(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES) as service:
+        first = await post(service, {"body": "a"}, Idempotency_Key="k")
+        await ended(service, first.json["id"])
+        again = await post(service, {"body": "a"}, {"body": "b"}, Idempotency_Key="k")
+        assert (again.json["state"], again.json["total"]) == ("completed", 1)
+        assert [reject["index"] for reject in again.json["rejected"]] == [1]
+
+
+async def test_a_cut_upload_stays_open_for_an_hour_and_is_then_closed_with_what_came(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES) as service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.app.config.service.port)
+        head = f"POST {URL} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-ndjson\r\n"
+        body = lines(*({"body": str(number)} for number in range(200)))
+        writer.write(f"{head}Content-Length: {len(body) + 100}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+        async def stored() -> Any:
+            found = (await service.get("/v1/batches")).json["items"]
+            return found[0] if found and found[0]["succeeded"] == 200 else None
+
+        batch = await eventually(stored)
+        writer.close()
+        assert batch["state"] == "receiving"
+        await service.clock.advance(3599)
+        assert (await service.get(f"/v1/batches/{batch['id']}")).json["state"] == "receiving"
+        await service.clock.advance(1.1)
+        assert (await ended(service, batch["id"]))["succeeded"] == 200
+        del reader
+
+
+# Progress
+
+
+async def test_a_batch_shows_how_far_it_is_and_who_waits_hears_of_its_end(tmp_path: Path) -> None:
+    functions = {"waiting-background": FunctionSettings(concurrency=1)}
+    async with serving(tmp_path, FILES, functions=functions) as service:
+        answer = await post(service, {}, {}, {}, url="/v1/batches?function=waiting-background")
+        batch_id = answer.json["id"]
+        await service.until_begun("waiting-background")
+        running = await service.get(f"/v1/batches/{batch_id}")
+        assert (running.json["state"], running.json["eta_s"]) == ("running", None)
+        assert running.json["running"] >= 1
+        assert running.headers["Retry-After"] == "1"
+        same = {"If-None-Match": running.headers["ETag"]}
+        assert (await service.get(f"/v1/batches/{batch_id}", headers=same)).status == 304
+        waiting = asyncio.ensure_future(service.get(f"/v1/batches/{batch_id}?wait=60"))
+        await asyncio.sleep(0.05)
+        service.go()
+        await service.clock.advance(1)
+        await service.clock.advance(1)
+        done = await waiting
+        assert (done.json["state"], done.json["succeeded"]) == ("completed", 3)
+        assert "Retry-After" not in done.headers
+
+
+# Ends
+
+
+async def test_the_end_of_a_batch_is_one_message_by_webhook_mail_and_function(tmp_path: Path) -> None:
+    indexes = """
+        def handler(event, context):
+            open("indexed", "a").write(event["headers"]["x-sendoff-parent"] + "\\n" + event["body"] + "\\n")
+            return context.parent_id
+        """
+    async with receiving(OK) as receiver, mail_server() as mails:
+        destinations = {
+            "hook": webhook(receiver.url),
+            "post": DestinationSettings(
+                name="",
+                kind="email",
+                options=Email(smtp=f"smtp://127.0.0.1:{mails.port}", from_="s@example.com", to=("ops@example.com",)),
+            ),
+            "index": DestinationSettings(
+                name="", kind="function", options=FunctionTarget(function="indexes-background")
+            ),
+        }
+        targets = tuple(Target(to=name) for name in destinations)
+        functions = {"shows-background": FunctionSettings(retry=RetrySpec(waits=()), on_batch=targets)}
+        files = FILES | {"indexes-background.py": indexes}
+        async with serving(tmp_path, files, functions=functions, destinations=destinations) as service:
+            answer = await post(service, {"body": "a"}, {"body": "fail", "key": "bad.pdf"}, {"body": "b"})
+            batch_id = answer.json["id"]
+            done = await ended(service, batch_id)
+            assert (done["state"], done["succeeded"], done["failed"]) == ("completed_with_failures", 2, 1)
+            settled = await service.get(f"/v1/batches/{batch_id}?wait=60&until=settled")
+            assert settled.status == 200
+            found = (await service.get(f"/v1/batches/{batch_id}/deliveries")).json["items"]
+            assert {(each["destination"], each["state"], each["type"]) for each in found} == {
+                (name, "delivered", "batch.completed") for name in destinations
+            }
+            assert {(each["batch_id"], each["job_id"]) for each in found} == {(batch_id, None)}
+
+            (request,) = receiver.requests
+            assert request.headers["x-sendoff-batch-id"] == batch_id
+            message = json.loads(request.body)
+            shapes.check("message", message)
+            assert message["type"] == "batch.completed"
+            assert (message["data"]["batch"]["succeeded"], message["data"]["batch"]["failed"]) == (2, 1)
+            (failure,) = message["data"]["failures"]
+            assert (failure["index"], failure["key"], failure["reason"]) == (1, "bad.pdf", "error")
+            assert failure["error"]["errorMessage"] == "no words"
+
+            ((_, _, mail),) = mails.envelopes
+            text = mail.get_payload()[0].get_payload(decode=True).decode()  # type: ignore[union-attr,index]
+            assert "2 of 3" in mail["Subject"]
+            assert "bad.pdf" in text
+            assert f"/v1/batches/{batch_id}" in text
+
+            async def indexed() -> Any:
+                path = tmp_path / "functions" / "indexed"
+                return path.read_text().splitlines() if path.exists() else None
+
+            parent, body = await eventually(indexed)
+            assert parent == batch_id
+            assert json.loads(body)["data"]["batch"]["id"] == batch_id
+
+
+async def test_a_filter_of_on_batch_sees_the_counts(tmp_path: Path) -> None:
+    only_failures = {"type": "object", "required": ["failed"], "properties": {"failed": {"minimum": 1}}}
+    async with receiving(OK) as receiver:
+        functions = {
+            "shows-background": FunctionSettings(
+                retry=RetrySpec(waits=()), on_batch=(Target(to="hook", when=only_failures),)
+            )
+        }
+        hooks = {"hook": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=hooks) as service:
+            good = await post(service, {"body": "a"})
+            await ended(service, good.json["id"])
+            bad = await post(service, {"body": "fail"})
+            await ended(service, bad.json["id"])
+            states = {}
+            for each in (good, bad):
+                await service.get(f"/v1/batches/{each.json['id']}?wait=30&until=settled")
+                (delivery,) = (await service.get(f"/v1/batches/{each.json['id']}/deliveries")).json["items"]
+                states[each.json["id"]] = delivery["state"]
+            assert states == {good.json["id"]: "skipped", bad.json["id"]: "delivered"}
+
+
+# Cancel, retry
+
+
+async def test_a_cancelled_batch_ends_what_waits_and_what_runs(tmp_path: Path) -> None:
+    functions = {"waiting-background": FunctionSettings(concurrency=1)}
+    async with serving(tmp_path, FILES, functions=functions) as service:
+        answer = await post(service, *([{}] * 700), url="/v1/batches?function=waiting-background")
+        batch_id = answer.json["id"]
+        await service.until_begun("waiting-background")
+        cancelled = await service.post(f"/v1/batches/{batch_id}/cancel")
+        assert cancelled.status == 202
+        done = await ended(service, batch_id)
+        assert (done["state"], done["cancelled"]) == ("cancelled", 700)
+        assert (await service.post(f"/v1/batches/{batch_id}/cancel")).status == 409
+        assert {line["state"] for line in await results(service, batch_id)} == {"cancelled"}
+        # The slot and the queue are free again.
+        service.go()
+        following = await service.start_job("waiting-background")
+        await service.until(following, "succeeded")
+
+
+async def test_what_failed_is_tried_again_and_the_batch_ends_once_more(tmp_path: Path) -> None:
+    async with receiving(OK, OK) as receiver:
+        functions = {"shows-background": FunctionSettings(retry=RetrySpec(waits=()), on_batch=(Target(to="hook"),))}
+        hooks = {"hook": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=hooks) as service:
+            answer = await post(service, {"body": "a"}, {"body": "fail"}, {"body": "fail"})
+            batch_id = answer.json["id"]
+            assert (await ended(service, batch_id))["failed"] == 2
+            (tmp_path / "functions" / "works").touch()
+            again = await service.post(f"/v1/batches/{batch_id}/retry-failed")
+            assert (again.status, again.json["state"], again.json["failed"]) == (202, "running", 0)
+            done = await ended(service, batch_id)
+            assert (done["state"], done["succeeded"]) == ("completed", 3)
+            await service.get(f"/v1/batches/{batch_id}?wait=30&until=settled")
+            assert [json.loads(each.body)["data"]["batch"]["state"] for each in receiver.requests] == [
+                "completed_with_failures",
+                "completed",
+            ]
+            assert (await service.post(f"/v1/batches/{batch_id}/retry-failed")).status == 409
+
+
+async def test_results_go_on_after_an_index_and_failures_have_their_error(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, functions=ONCE) as service:
+        answer = await post(service, {"body": "a"}, {"body": "fail"}, {"body": "500"})
+        await ended(service, answer.json["id"])
+        found = await results(service, answer.json["id"], "?after=0")
+        assert [(line["index"], line["state"], line["reason"]) for line in found] == [
+            (1, "failed", "error"),
+            (2, "failed", "bad_status"),
+        ]
+        assert found[0]["error"]["errorMessage"] == "no words"
+        assert found[1]["result"] == "later"  # a response that failed is a result all the same
+
+
+@pytest.mark.parametrize("page", ["", "/results", "/deliveries", "/events", "/cancel", "/retry-failed"])
+async def test_an_unknown_batch_is_404(tmp_path: Path, page: str) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        method = "POST" if page in ("/cancel", "/retry-failed") else "GET"
+        assert (await service.ask(method, f"/v1/batches/{samples.new_id()}{page}")).status == 404
+
+
+async def test_batches_are_listed_newest_first_by_pages(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        made = [(await post(service, {})).json["id"] for _ in range(3)]
+        first = await service.get("/v1/batches?limit=2")
+        assert [each["id"] for each in first.json["items"]] == [made[2], made[1]]
+        rest = await service.get(f"/v1/batches?limit=2&cursor={first.json['next_cursor']}")
+        assert [each["id"] for each in rest.json["items"]] == [made[0]]
+        assert (await service.get("/v1/batches?state=completed")).json["items"] == []
+        assert len((await service.get("/v1/batches?function=shows-background&state=running")).json["items"]) == 3
