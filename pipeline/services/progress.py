@@ -12,6 +12,7 @@ from pipeline.model import Job, Progress
 from pipeline.services.changes import Changes
 from pipeline.services.patience import when_there_is_room
 from pipeline.store import Store
+from pipeline.store.reading import JobView
 
 PAUSE_S = 1.0
 
@@ -41,6 +42,10 @@ class ProgressNotes:
         """Return the job with what its run last said."""
         newest = self._newest.get(job.id)
         return job if newest is None else replace(job, progress=newest)
+
+    def shown(self, view: JobView) -> JobView:
+        """Return a job as it was read with what its run last said."""
+        return replace(view, job=self.on(view.job))
 
     def end(self, job_id: str) -> list[Said]:
         """Forget what the job's run said, which has ended; return what of it is still to be written."""

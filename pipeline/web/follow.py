@@ -51,13 +51,24 @@ def _numbered(lines: Sequence[tuple[int, tuple[Any, ...]]], tail: Tail, start: i
 
 async def stream(request: web.Request, job_id: str, after: int) -> web.StreamResponse:
     """Answer with the lines above the number `after`, a JSON object a line, until the job has ended."""
-    headers = {"Content-Type": _TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return await streamed(request, _TYPE, _pieces(request.app[PARTS], job_id, after))
+
+
+async def _pieces(parts: Parts, job_id: str, after: int) -> AsyncGenerator[bytes, None]:
+    async with aclosing(lines_of(parts, job_id, after)) as found:
+        async for lines in found:
+            yield b"".join([orjson.dumps(views.log_line(line)) + b"\n" for line in lines]) or b"\n"
+
+
+async def streamed(request: web.Request, content_type: str, pieces: AsyncGenerator[bytes, None]) -> web.StreamResponse:
+    """Answer with the pieces as they come; a reader that takes none for PATIENCE_S, or has gone, is cut off."""
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.method == "HEAD":
         return web.Response(headers=headers)
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     try:
-        async with aclosing(_follow(request.app[PARTS], job_id, after)) as pieces:
+        async with aclosing(pieces):
             async for piece in pieces:
                 async with asyncio.timeout(PATIENCE_S):
                     await response.write(piece)
@@ -69,7 +80,10 @@ async def stream(request: web.Request, job_id: str, after: int) -> web.StreamRes
     return response
 
 
-async def _follow(parts: Parts, job_id: str, after: int) -> AsyncGenerator[bytes, None]:
+async def lines_of(parts: Parts, job_id: str, after: int) -> AsyncGenerator[list[LogLine], None]:
+    """Yield a job's lines above the number `after`, as they come, until it has ended; none where there are none yet,
+    every KEEPALIVE_S.
+    """
     watches = parts.pool.watches
     with parts.changes.subscribe(job_id) as changes, watches.open(job_id, changes.event) as watch:
         while True:
@@ -79,7 +93,7 @@ async def _follow(parts: Parts, job_id: str, after: int) -> AsyncGenerator[bytes
                 return
             while lines := await parts.store.list_log(job_id, after=after, most=MOST):
                 after = lines[-1].number
-                yield _ndjson(lines)
+                yield lines
             if view.job.state.is_final or watches.is_closed:
                 return
             if watch.tail is None:
@@ -93,12 +107,8 @@ async def _follow(parts: Parts, job_id: str, after: int) -> AsyncGenerator[bytes
                 while tail is not None and start and (read := tail.read(after + 1 - start)) is not None:
                     if lines := _numbered(read, tail, start):
                         after = lines[-1].number
-                        yield _ndjson(lines)
+                        yield lines
                 if not await changes.next(KEEPALIVE_S):
-                    yield b"\n"
+                    yield []
                 # Woken without news of the run: then it is the job that has some.
                 is_live = tail is not None and bool(start) and tail.has_news
-
-
-def _ndjson(lines: Sequence[LogLine]) -> bytes:
-    return b"".join([orjson.dumps(views.log_line(line)) + b"\n" for line in lines])

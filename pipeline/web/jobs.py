@@ -1,7 +1,5 @@
 """Jobs: one with its ETag and waiting, its result, runs, deliveries and log lines, and the list of all."""
 
-from dataclasses import replace
-
 import orjson
 from aiohttp import web
 
@@ -75,7 +73,7 @@ async def view_of(request: web.Request, job_id: str) -> JobView:
     view = await parts.store.get_job(job_id)
     if view is None:
         raise not_there(request, "job", job_id)
-    return replace(view, job=parts.progress.on(view.job))
+    return parts.progress.shown(view)
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
@@ -93,7 +91,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         tag=request.query.get("tag"),
         since=since(request, "created_after"),
     )
-    now = [replace(view, job=parts.progress.on(view.job)) for view in found]
+    now = [parts.progress.shown(view) for view in found]
     items = [views.job(view, base_url(request), parts.routes) for view in now]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")
 

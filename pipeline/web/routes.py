@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from pipeline.config.settings import ServiceSettings
-from pipeline.web import batches, deliveries, destinations, functions, interventions, jobs, service
+from pipeline.web import batches, deliveries, destinations, events, functions, interventions, jobs, service
 from pipeline.web.answers import UNTYPED
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import answer_problems
@@ -20,6 +20,7 @@ ROUTES = (
     ("GET", "/v1/jobs/{id}/runs", jobs.runs),
     ("GET", "/v1/jobs/{id}/logs", jobs.logs),
     ("GET", "/v1/jobs/{id}/deliveries", jobs.deliveries),
+    ("GET", "/v1/jobs/{id}/events", events.job),
     ("POST", "/v1/jobs/{id}/cancel", interventions.cancel),
     ("POST", "/v1/jobs/{id}/retry", interventions.retry),
     ("POST", "/v1/jobs/{id}/replay", interventions.replay),
@@ -28,6 +29,7 @@ ROUTES = (
     ("GET", "/v1/batches", batches.list_all),
     ("GET", "/v1/batches/{id}", batches.get),
     ("GET", "/v1/batches/{id}/results", batches.results),
+    ("GET", "/v1/batches/{id}/events", events.batch),
     ("GET", "/v1/batches/{id}/deliveries", batches.deliveries),
     ("POST", "/v1/batches/{id}/cancel", batches.cancel),
     ("POST", "/v1/batches/{id}/retry-failed", batches.retry_failed),
@@ -70,6 +72,7 @@ def runner(app: web.Application, service: ServiceSettings) -> web.AppRunner:
 
 async def _end_streams(app: web.Application) -> None:
     app[PARTS].pool.watches.close()
+    app[PARTS].changes.notify_all()
 
 
 async def _tidy(_: web.Request, response: web.StreamResponse) -> None:
