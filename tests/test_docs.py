@@ -53,7 +53,23 @@ def names_of(kind: Document) -> str:
 # Commands
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md", "docs/how-to/configure-a-webhook.md"])
+WITH_RECEIVER = ("README.md", "docs/quickstart.md", "docs/how-to/configure-a-webhook.md")
+ALONE = {
+    "docs/how-to/submit-a-job.md": ('"state":"cancelled"', '"round":2', '{"greeting":"Hello, Ada!","attempt":1}'),
+    "docs/how-to/run-a-batch.md": ('"rejected":[{"index":2,', '"key":"postcard.txt"', '"state":"completed_with_failures"'),
+}
+"""What is to be seen in the output of those that need no receiver."""
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_the_commands_that_need_no_receiver_run_as_they_stand(name: str, tmp_path: Path) -> None:
+    script = "".join(block.text for block in document(name).blocks("sh") if block.reason is None)
+    output = Walkthrough(tmp_path).run(script)
+    for seen in ALONE[name]:
+        assert seen in output, output
+
+
+@pytest.mark.parametrize("name", WITH_RECEIVER)
 def test_the_commands_run_as_they_stand(name: str, tmp_path: Path) -> None:
     script = "".join(block.text for block in document(name).blocks("sh") if block.reason is None)
     output = Walkthrough(tmp_path).run(script)
@@ -70,7 +86,7 @@ def test_only_what_has_a_test_of_its_own_is_not_run(block: Block) -> None:
 
 def test_every_document_with_commands_is_run() -> None:
     with_commands = {each.name for each in DOCUMENTS if any(block.reason is None for block in each.blocks("sh"))}
-    assert with_commands == {"README.md", "docs/quickstart.md", "docs/how-to/configure-a-webhook.md"}
+    assert with_commands == {*WITH_RECEIVER, *ALONE}
 
 
 def test_every_option_of_the_command_is_there(capsys: pytest.CaptureFixture[str]) -> None:
