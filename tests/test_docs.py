@@ -56,7 +56,11 @@ def names_of(kind: Document) -> str:
 WITH_RECEIVER = ("README.md", "docs/quickstart.md", "docs/how-to/configure-a-webhook.md")
 ALONE = {
     "docs/how-to/submit-a-job.md": ('"state":"cancelled"', '"round":2', '{"greeting":"Hello, Ada!","attempt":1}'),
-    "docs/how-to/run-a-batch.md": ('"rejected":[{"index":2,', '"key":"postcard.txt"', '"state":"completed_with_failures"'),
+    "docs/how-to/run-a-batch.md": (
+        '"rejected":[{"index":2,',
+        '"key":"postcard.txt"',
+        '"state":"completed_with_failures"',
+    ),
 }
 """What is to be seen in the output of those that need no receiver."""
 
