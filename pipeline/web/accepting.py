@@ -16,7 +16,7 @@ from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
 from pipeline.web.waiting import until_final
-from pipeline.web.wishes import Preferences, Wishes, wishes_in
+from pipeline.web.wishes import NO_WISHES, Preferences, Wishes, wishes_in
 
 
 async def accept(
@@ -77,7 +77,7 @@ def _job_headers(job_id: str, preferences: Preferences, earlier: Earlier | None)
 
 
 def _with_wishes(draft: JobDraft, wishes: Wishes) -> JobDraft:
-    if wishes == Wishes():
+    if wishes is NO_WISHES:  # as almost always
         return draft
     if wishes.timeout_s is not None and not 0 < wishes.timeout_s <= draft.timeout_s:
         detail = f"expected at most the function's own {draft.timeout_s:g} s, which it may only lower"
