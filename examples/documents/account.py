@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 FINAL_STATES = {"succeeded", "failed", "cancelled", "expired"}
 OPEN_DELIVERIES = ("pending", "sending", "retrying")
@@ -16,6 +17,8 @@ class Case:
 
     name: str
     path: Path
+    key: str = field(default_factory=lambda: uuid4().hex)
+    """What tells this submission from any other, however often it is sent."""
     job_id: str | None = None
     job: dict[str, Any] = field(default_factory=dict)
     elapsed_s: float | None = None
@@ -97,12 +100,7 @@ class Account:
     found: Found | None = None
     crashes: int = 0
     unanswered: int = 0
-    """Submissions whose answer the service took with it: each may have become a job that nobody knows of."""
-
-    @property
-    def unknown(self) -> set[str]:
-        """Return the jobs that webhooks tell of although no 202 named them."""
-        return self.verified.keys() - {case.job_id for case in self.cases}
+    """Submissions whose answer the service took with it: they were sent again with the same key."""
 
     @property
     def verified(self) -> dict[str, list[Receipt]]:
@@ -170,7 +168,7 @@ def _faults_of_index(account: Account) -> Iterator[str]:
     if account.found is None:
         if succeeded:
             yield "the index was not searched"
-    elif not succeeded <= account.found.documents == account.found.entries <= succeeded + account.unanswered:
+    elif not succeeded == account.found.documents == account.found.entries:
         yield f"the index has {account.found.entries} entries of {account.found.documents} jobs for {succeeded} results"
     elif not account.found.names:
         yield f"the index finds nothing for {account.found.query!r}, which is in a document"
@@ -192,8 +190,6 @@ def _faults_of_mails(account: Account) -> Iterator[str]:
 
 def _faults_of_receipts(account: Account) -> Iterator[str]:
     known = {case.job_id for case in account.cases}
-    if len(account.unknown) <= account.unanswered:
-        known |= account.unknown
     for receipt in account.receipts:
         if receipt.fault:
             yield f"webhook {receipt.webhook_id} of job {receipt.job_id} was not accepted: {receipt.fault}"

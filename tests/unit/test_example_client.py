@@ -55,7 +55,7 @@ async def test_a_document_is_followed_until_its_deliveries_are_settled(
     assert case.children == [{"id": "two", "state": "succeeded"}]
     (submitted,) = next(calls for (method, _), calls in world.requests.items() if method == "POST")
     assert submitted.kwargs["data"] == b"three words here"
-    assert submitted.kwargs["headers"] == {"content-type": "text/plain"}
+    assert submitted.kwargs["headers"] == {"content-type": "text/plain", "idempotency-key": case.key}
 
 
 @pytest.mark.parametrize(
