@@ -131,6 +131,7 @@ def test_a_canary_is_nowhere_but_where_it_belongs(service: tuple[Service, Any, l
     answers = synchronous(serving)
     failed = [_submit(serving, "leaky-background", how) for how in FAILURES]
     failed += [_submit(serving, "broken-background", "")]
+    failed += _submit_batch(serving, "leaky-background", list(FAILURES))
     for job_id in failed:
         assert serving.settled(job_id)["state"] == "failed"
     told = b"".join(body for _, _, body in map(_parts, echo.received))
@@ -180,6 +181,18 @@ def _submit(service: Service, function: str, how: str) -> str:
     return str(answer.json()["id"])
 
 
+def _submit_batch(service: Service, function: str, hows: list[str]) -> list[str]:
+    """Submit a batch, wait for its end, and return the ids of its jobs."""
+    lines = b"".join(json.dumps({"body": how, "key": how}).encode() + b"\n" for how in hows)
+    headers = {"Content-Type": "application/x-ndjson"}
+    answer = service.request("POST", f"/v1/batches?function={function}", lines, headers)
+    assert answer.status == 202, answer
+    batch_id = answer.json()["id"]
+    while service.get(f"/v1/batches/{batch_id}?wait=20").json()["state"] == "running":
+        pass
+    return [job["id"] for job in service.items(f"/v1/jobs?batch={batch_id}")]
+
+
 def synchronous(service: Service) -> Iterator[tuple[str, Any]]:
     """Return the answers of synchronous calls that fail, as JSON and as a page."""
     for how in FAILURES:
@@ -200,9 +213,13 @@ def everything(service: Service, jobs: list[str]) -> Iterator[tuple[str, Any]]:
     of_jobs = [path for path in paths if path.startswith("/v1/jobs/{id}")]
     of_deliveries = [path for path in paths if path.startswith("/v1/deliveries/{id}")]
     of_destinations = [path for path in paths if path.startswith("/v1/destinations/{name}")]
-    assert {*lists, *of_jobs, *of_deliveries, *of_destinations} == set(paths), "a route that is not looked at"
+    of_batches = [path for path in paths if path.startswith("/v1/batches/{id}")]
+    looked_at = {*lists, *of_jobs, *of_batches, *of_deliveries, *of_destinations}
+    assert looked_at == set(paths), "a route that is not looked at"
     asked = [path.replace("{id}", job_id) for path in of_jobs for job_id in jobs]
     asked += [f"/v1/jobs/{job_id}/logs?follow=1" for job_id in jobs]
+    batches = [batch["id"] for batch in service.items("/v1/batches")]
+    asked += [path.replace("{id}", batch_id) for path in of_batches for batch_id in batches]
     asked += [path.replace("{name}", name) for path in of_destinations for name in DESTINATIONS]
     deliveries = [one["id"] for job_id in jobs for one in service.items(f"/v1/jobs/{job_id}/deliveries")]
     asked += [path.replace("{id}", delivery) for path in of_deliveries for delivery in deliveries]
