@@ -87,7 +87,7 @@ class Life:
 
     async def prepare(self) -> None:
         """Read one job and one delivery back from the store: those that follow are like them."""
-        draft, lease = _draft(), _lease("")
+        draft, lease = new_draft(), _lease("")
         await self._store.insert_job(draft, now=CLOCK.now(), lease=lease)
         view = await self._store.get_job(draft.id)
         assert view is not None
@@ -97,7 +97,7 @@ class Life:
 
     async def live(self) -> None:
         """Bring one job in, to its end, and its message out."""
-        draft, lease = _draft(), _lease("")
+        draft, lease = new_draft(), _lease("")
         await self._store.insert_job(draft, now=CLOCK.now(), lease=lease)
         delivery_id, token = await self._finish(replace(self._job, id=draft.id), lease)
         delivery, now = replace(self._delivery, id=delivery_id), CLOCK.now()
@@ -127,7 +127,8 @@ class Life:
         return draft.id, sending.token
 
 
-def _draft() -> JobDraft:
+def new_draft() -> JobDraft:
+    """Return a job to be stored."""
     return JobDraft(id=IDS.new(), function=FUNCTION, event=DOCUMENT, max_attempts=3, timeout_s=900.0)
 
 

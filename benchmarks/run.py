@@ -1,6 +1,6 @@
-"""Measures the parts of Sendoff by themselves, each in a few seconds, and prints a table. Asserts nothing.
+"""Measures the parts of Sendoff, each in a few seconds, and prints a table. Asserts nothing.
 
-.venv/bin/python benchmarks/run.py [--seconds S] [store|pool|webhook|pure ...]
+.venv/bin/python benchmarks/run.py [--seconds S] [store|pool|webhook|pure|status|history ...]
 """
 
 import argparse
@@ -10,11 +10,20 @@ import tempfile
 from pathlib import Path
 
 import uvloop
+from of_history import of_history
 from of_parts import of_pool, of_pure, of_webhook
+from of_status import of_status
 from of_store import of_store
 from timing import Row, Stopwatch
 
-MEASURES = {"store": of_store, "pool": of_pool, "webhook": of_webhook, "pure": of_pure}
+MEASURES = {
+    "store": of_store,
+    "pool": of_pool,
+    "webhook": of_webhook,
+    "pure": of_pure,
+    "status": of_status,
+    "history": of_history,
+}
 
 
 def main() -> None:

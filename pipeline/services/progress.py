@@ -45,7 +45,7 @@ class ProgressNotes:
 
     def shown(self, view: JobView) -> JobView:
         """Return a job as it was read with what its run last said."""
-        return replace(view, job=self.on(view.job))
+        return replace(view, job=self.on(view.job)) if view.job.id in self._newest else view
 
     def end(self, job_id: str) -> list[Said]:
         """Forget what the job's run said, which has ended; return what of it is still to be written."""

@@ -27,6 +27,8 @@ class Setup:
     config: Config
     catalog: Catalog
     routes: Mapping[str, Route]
+    destinations: frozenset[str]
+    """The names of the routes."""
     goals: Goals
     policies: Mapping[str, Policy]
     """The retry policies of the functions that have settings."""
@@ -47,6 +49,7 @@ class Setup:
             config=config,
             catalog=catalog,
             routes=routes,
+            destinations=frozenset(routes),
             goals=goals_of(config.functions, routes),
             policies=MappingProxyType({name: policy(settings.retry) for name, settings in functions.items()}),
             base_url=_base_url(config),

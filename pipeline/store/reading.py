@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,7 +25,13 @@ from pipeline.model import (
 )
 from pipeline.store import rows
 
-_JOB = f"SELECT {rows.JOB_COLUMNS} FROM job WHERE id = ?"
+_JOB = f"""
+SELECT {rows.JOB_COLUMNS},
+       (SELECT json_group_array(json_array(destination, state, number))
+        FROM (SELECT destination, state, count(*) AS number FROM delivery WHERE job_id = job.id
+              GROUP BY destination, state))
+FROM job WHERE id = ?
+"""
 _DELIVERY = f"SELECT {rows.DELIVERY_COLUMNS} FROM delivery WHERE id = ?"
 _COUNTS = "SELECT destination, state, count(*) FROM delivery WHERE job_id = ? GROUP BY destination, state"
 _RESULT = """
@@ -66,6 +73,8 @@ WHERE state = 'sending' GROUP BY destination
 """
 _QUEUED_COUNTS = "SELECT function, count(*) FROM job WHERE state = 'queued' GROUP BY function"
 
+_CACHED_ERROR = 4096  # of an error that may be as long as it likes
+
 # The planner takes a partial index only where the query repeats its condition word for word.
 _JOB_STATE_TERMS: Mapping[JobState, str] = {
     JobState.QUEUED: "state = 'queued'",
@@ -85,9 +94,12 @@ _DELIVERY_STATE_TERMS: Mapping[DeliveryState, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JobView:
-    """A job and how many of its deliveries stand where: (destination, state) to count."""
+    """A job and how many of its deliveries stand where: (destination, state) to count.
+
+    Equal to itself only: as long as nothing has changed, the same is read again and again.
+    """
 
     job: Job
     deliveries: Mapping[tuple[str, DeliveryState], int]
@@ -96,7 +108,16 @@ class JobView:
 def get_job(db: sqlite3.Connection, job_id: str) -> JobView | None:
     """Return a job with the count of its deliveries, or None."""
     row = rows.only(db, _JOB, (job_id,))
-    return JobView(job=rows.job(row), deliveries=_counts(db.execute(_COUNTS, (job_id,)))) if row else None
+    if row is None:
+        return None
+    error = row[rows.ERROR]
+    return _view(row) if error is None or len(error) < _CACHED_ERROR else _view.__wrapped__(row)
+
+
+# A pure function of the row, which those who poll a status URL have read unchanged most of the time.
+@lru_cache(maxsize=1024)
+def _view(row: rows.Row) -> JobView:
+    return JobView(job=rows.job(row), deliveries=_counts(orjson.loads(row[-1])))
 
 
 def _counts(found: Iterable[rows.Row]) -> dict[tuple[str, DeliveryState], int]:

@@ -75,6 +75,9 @@ JOB_COLUMNS = (
     " ended_at, timeout_s, tags, parent_id, depth, error, progress, batch_id, batch_index, origin"
 )
 
+ERROR = 18
+"""Where a row of JOB_COLUMNS has the error."""
+
 
 def job(row: Row) -> Job:
     """Return the job of a row of JOB_COLUMNS; further columns are ignored."""

@@ -270,7 +270,7 @@ class Store:
 
     async def get_job(self, job_id: str) -> JobView | None:
         """Return a job with the count of its deliveries, or None."""
-        return await self._reader.read(partial(reading.get_job, job_id=job_id))
+        return self._reader.look_up(partial(reading.get_job, job_id=job_id))
 
     async def list_jobs(
         self,

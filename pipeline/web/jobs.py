@@ -1,5 +1,7 @@
 """Jobs: one with its ETag and waiting, its result, runs, deliveries and log lines, and the list of all."""
 
+from functools import lru_cache
+
 import orjson
 from aiohttp import web
 
@@ -42,12 +44,18 @@ async def get(request: web.Request) -> web.StreamResponse:
     with parts.changes.subscribe(job_id) as changes:
         while True:
             view = await view_of(request, job_id)
-            body = orjson.dumps(views.job(view, base_url(request), parts.routes))
-            tag = etag_of(body)
+            body, tag = _rendered(view, base_url(request), parts.current.setup.destinations)
             left = until - parts.clock.monotonic()
             if left <= 0 or _is_news(request, view, tag, is_settling):
                 return _job_answer(request, view.job, body, tag)
             await changes.next(left)
+
+
+# Of a view that was read again unchanged nothing need be written anew.
+@lru_cache(maxsize=1024)
+def _rendered(view: JobView, base: str, destinations: frozenset[str]) -> tuple[bytes, str]:
+    body = orjson.dumps(views.job(view, base, destinations))
+    return body, etag_of(body)
 
 
 def _is_news(request: web.Request, view: JobView, tag: str, is_settling: bool) -> bool:
