@@ -183,4 +183,7 @@ def test_the_benchmarks_measure() -> None:
     code, _, output = run(sys.executable, ROOT / "benchmarks" / "run.py", "--seconds", "0.05", cwd=ROOT)
     assert code == 0, output
     measured = [line.split(":")[0].split("  ")[0] for line in output.splitlines()[3:]]
-    assert measured == ["store", "store", "pool", "pool", "webhook", "webhook", "signing", "event_json"]
+    assert measured == [
+        *("store", "store", "pool", "pool", "webhook", "webhook", "signing", "event_json"),
+        *("status", "status", "history", "history", "history", "history", "history"),
+    ]
