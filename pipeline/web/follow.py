@@ -3,6 +3,7 @@ as a stream that goes on until the job ends.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -34,6 +35,14 @@ async def running_lines(parts: Parts, job: Job, after: int, most: int) -> list[L
     while len(found) < most and (lines := tail.read(after + 1 - start)) is not None:
         found += _numbered(lines, tail, start)
     return found[:most]
+
+
+async def last_lines(parts: Parts, job: Job, most: int) -> list[LogLine]:
+    """Return the last `most` lines that the job's runs have written so far."""
+    number, _ = await parts.store.log_end(job.id)
+    found = await parts.store.list_log(job.id, after=max(number - 1 - most, 0), most=most)
+    found += await running_lines(parts, job, number - 1, sys.maxsize)
+    return found[-most:]
 
 
 async def _start_of(parts: Parts, job_id: str, tail: Tail) -> int | None:

@@ -133,10 +133,13 @@ async def runs(request: web.Request) -> web.StreamResponse:
 
 async def logs(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}/logs: the lines that its runs wrote, oldest first, those of the running run included;
-    `?follow=1` streams them until the job ends.
+    `?last=` shows the last ones alone, `?follow=1` streams them until the job ends.
     """
     parts = request.app[PARTS]
     job = (await view_of(request, request.match_info["id"])).job
+    if "last" in request.query:
+        last_lines = await follow.last_lines(parts, job, whole_number(request, "last", DEFAULT_LIMIT, 1, MOST))
+        return json_answer({"items": [views.log_line(line) for line in last_lines], "next_cursor": None})
     after = max(number_cursor(request), whole_number(request, "after", 0, 0, _LAST_NUMBER))
     if choice(request, "follow", ["0", "1"]) == "1":
         return await follow.stream(request, job.id, after)

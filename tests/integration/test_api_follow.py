@@ -138,6 +138,34 @@ async def test_a_run_s_lines_are_listed_while_it_runs(tmp_path: Path) -> None:
         assert (await listed(service, job_id))[:4] == seen
 
 
+async def test_the_last_lines_are_those_of_the_runs_so_far(tmp_path: Path) -> None:
+    async with talking(tmp_path) as service:
+        job_id = await service.start_job("talking-background", data=b"fail", headers={"Content-Type": "text/plain"})
+        path = f"/v1/jobs/{job_id}/logs?last="
+
+        async def last(most: int) -> list[str]:
+            return [line["text"] for line in (await service.get(f"{path}{most}")).json["items"]]
+
+        async def has_said(text: str) -> bool | None:
+            return True if await last(1) == [text] else None
+
+        await eventually(lambda: has_said("begin 1"))
+        say(tmp_path, "hello")
+        await eventually(lambda: has_said("hello"))
+        assert await last(2) == await last(500) == ["begin 1", "hello"]
+        service.go()
+        await service.until(job_id, "retrying")
+        await service.clock.advance(5.0)
+        await eventually(lambda: has_said("begin 2"))
+        assert await last(3) == ["last words", "no line break", "begin 2"]
+        service.go()
+        await service.until(job_id, "succeeded")
+        assert await last(2) == ["last words", "no line break"]
+        numbers = [line["number"] for line in (await service.get(f"{path}500")).json["items"]]
+        assert numbers == list(range(1, 8))
+        assert (await service.get(f"{path}0")).status == 400
+
+
 async def test_an_ended_job_is_told_to_its_end_at_once(tmp_path: Path) -> None:
     async with talking(tmp_path) as service:
         job_id = await service.start_job("talking-background")
