@@ -22,7 +22,8 @@ STANDARD_ONLY = [
 EDGES = {
     "pipeline/web",
     "pipeline/app.py",
-    "pipeline/cli",
+    "pipeline/cli/serve.py",
+    "pipeline/cli/client.py",
     "pipeline/doctor/software.py",
     "destinations/webhook.py",
     "destinations/dial.py",

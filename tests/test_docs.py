@@ -61,8 +61,14 @@ ALONE = {
         '"key":"postcard.txt"',
         '"state":"completed_with_failures"',
     ),
+    "docs/how-to/use-the-command-line.md": (
+        "hello-background  succeeded after ",
+        '{"greeting":"Hello, Ada!","attempt":1}',
+        "hook  webhook  delivered  attempt 1 of 4",
+        '"state": "delivered"',
+    ),
 }
-"""What is to be seen in the output of those that need no receiver."""
+"""What is to be seen in the output of those that need no receiver, or start it themselves."""
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -95,11 +101,18 @@ def test_every_document_with_commands_is_run() -> None:
 
 def test_every_option_of_the_command_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     for each in DOCUMENTS:
-        for command, rest in re.findall(r"sendoff (serve|check|doctor|backup)\b([^`\n|]*)", each.text):
+        for command, rest in re.findall(rf"sendoff ({'|'.join(command_line.COMMANDS)})\b([^`\n|]*)", each.text):
             with pytest.raises(SystemExit):
                 command_line.main([command, "--help"])
             known = capsys.readouterr().out
             assert all(option in known for option in re.findall(r"--[a-z-]+", rest)), (each.name, command, rest)
+
+
+def test_every_command_is_explained_and_announced() -> None:
+    pages = "".join(each.text for each in DOCUMENTS if each.name.startswith("docs/how-to/"))
+    for command in command_line.COMMANDS:
+        assert re.search(rf"\bsendoff {command}\b", pages), command
+        assert re.search(rf"`(sendoff )?{command}\b[^`]*`", document("CHANGELOG.md").text), command
 
 
 # Configurations

@@ -1,41 +1,61 @@
 """The `sendoff` command: finds the subcommand, runs it, and turns what stops it into an exit code.
 
-Exit codes: 0 done, 1 the job or request failed, 2 wrong usage, 70 the store cannot be used, 78 configuration fault.
+Exit codes: 0 done, 1 the job or request failed, 2 wrong usage, 70 the store cannot be used, 78 configuration fault,
+130 interrupted.
 """
 
 import argparse
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, cast
 
 from pipeline import __version__
+from pipeline.cli.failures import CommandError
 from pipeline.errors import ConfigurationError, StoreError
 
 EXIT_STORE = 70
 EXIT_CONFIGURATION = 78
+EXIT_INTERRUPTED = 130
 
-COMMANDS = ("pipeline.cli.serve", "pipeline.cli.check", "pipeline.cli.doctor", "pipeline.cli.backup")
-"""The modules of the commands, in the order of the help."""
+COMMANDS = (
+    "serve", "check", "doctor", "backup",
+    "invoke", "wait", "job", "logs", "result", "cancel", "retry", "replay",
+    "jobs", "deliveries", "destinations",
+)  # fmt: skip
+"""The commands, in the order of the help; each is the module of its name in this package."""
 
 
 class Command(Protocol):
-    """What the module of a command offers; it imports what is heavy only in `run`."""
+    """What the module of a command offers."""
 
     def register(self, subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         """Add the command's own parser, with `run` as its default of that name."""
         ...
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it, and return the exit code; may raise ConfigurationError and StoreError."""
+        """Do it, and return the exit code; may raise ConfigurationError, StoreError and CommandError."""
         ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` for None) and return the exit code; wrong usage raises SystemExit(2)."""
-    args: Any = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # One that is named is all that is loaded: most of them need little of what the others do.
+    named = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+    args: Any = _parser(named).parse_args(arguments)
     try:
         return int(args.run(args))
+    except CommandError as error:
+        print(error.lines(), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Who reads has read enough, as `| head` does; what is still in the buffer must not be a second complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ConfigurationError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return EXIT_CONFIGURATION
@@ -44,23 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STORE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sendoff", description="Runs functions and gives their background results a proper send-off."
     )
     parser.add_argument("--version", action="version", version=f"sendoff {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in commands:
         _command(name).register(subparsers)
     return parser
 
 
-def _command(module: str) -> Command:
+def _command(name: str) -> Command:
     try:
-        return cast(Command, importlib.import_module(module))
+        return cast(Command, importlib.import_module(f"pipeline.cli.{name}"))
     except ImportError as error:
         # A library is missing or broken: the other commands work on, and `doctor` says what helps.
-        return _Broken(module.rpartition(".")[2], error)
+        return _Broken(name, error)
 
 
 class _Broken:

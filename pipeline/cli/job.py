@@ -1,0 +1,69 @@
+"""`sendoff job`: everything about one job: where it stands, what happens next and when, runs, log lines, deliveries."""
+
+import argparse
+import asyncio
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from pipeline.cli import asking, subjects
+from pipeline.cli.client import Client
+from pipeline.cli.failures import CommandError
+from pipeline.cli.listing import whole
+from pipeline.cli.screen import console, words
+from pipeline.cli.screen.clean import json_text
+from pipeline.cli.screen.job_page import Facts, print_page
+from pipeline.clock import SystemClock
+
+LINES = 10
+_MOST_RUNS, _MOST_DELIVERIES = 500, 20
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `job` to the command line."""
+    parser = subparsers.add_parser("job", help="show everything about a job", description=__doc__)
+    parser.add_argument(
+        "--lines", type=whole, default=LINES, metavar="N", help=f"the last N log lines (default {LINES})"
+    )
+    parser.add_argument("--json", action="store_true", help="print all that is shown as one JSON object")
+    asking.add_id(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it; return 0 whatever the job's state is."""
+    return asking.run(args, partial(_show, args))
+
+
+async def _show(args: argparse.Namespace, client: Client) -> int:
+    subject = await subjects.find(client, args.id)
+    if subject.kind == "batch":
+        subjects.tell(subject, is_json=args.json, then=f"Its jobs: sendoff jobs --batch {args.id}")
+        return 0
+    facts = await _facts(client, subject.shown, args.lines)
+    if args.json:
+        print(json_text({name: value for name, value in asdict(facts).items() if name != "is_missing"}))
+    else:
+        print_page(console.out(), facts, SystemClock().now())
+    return 0
+
+
+async def _facts(client: Client, job: Any, lines: int) -> Facts:
+    path = f"/v1/jobs/{job['id']}"
+    (runs, _), log, (deliveries, _), is_missing = await asyncio.gather(
+        client.items(f"{path}/runs", _MOST_RUNS),
+        client.get(f"{path}/logs", {"last": min(lines, 500)}),
+        client.items(f"{path}/deliveries", _MOST_DELIVERIES),
+        _is_missing(client, job),
+    )
+    whole_deliveries = await asyncio.gather(*(client.get(f"/v1/deliveries/{one['id']}") for one in deliveries))
+    return Facts(job=job, runs=runs, log=log["items"], deliveries=whole_deliveries, is_missing=is_missing)
+
+
+async def _is_missing(client: Client, job: Any) -> bool:
+    if job["state"] not in words.WAITING:
+        return False
+    try:
+        return job["function"] in (await client.get("/readyz"))["missing_functions"]
+    except CommandError:
+        return False  # while the service drains it does not say

@@ -1,0 +1,66 @@
+"""What the commands that list have in common: how many, as a table or as JSON, and what to say of an empty list."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.text import Text
+
+from pipeline.cli.client import Client, Query
+from pipeline.cli.screen import console
+from pipeline.cli.screen.clean import json_text
+from pipeline.config.units import duration_s
+
+Row = Sequence[str | Text]
+MOST = 1_000_000
+
+
+def add_listing(parser: argparse.ArgumentParser, default: int = 20) -> None:
+    """Add `--limit` and `--json`."""
+    parser.add_argument("--limit", type=whole, default=default, metavar="N", help=f"show so many (default {default})")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON, as the service answers it")
+
+
+def whole(text: str) -> int:
+    """Return a number of things, for argparse."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST}, got {text!r}")
+    return int(text)
+
+
+def duration(text: str) -> timedelta:
+    """Return a span such as `90s` or `2h`, for argparse."""
+    try:
+        return timedelta(seconds=duration_s(text))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"expected a duration such as 30s, 10m, 2h or 7d, got {text!r}") from None
+
+
+def before(since: timedelta | None, now: datetime) -> str | None:
+    """Return the moment so long before `now` as the API writes it."""
+    return None if since is None else (now - since).astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+async def show(
+    client: Client,
+    path: str,
+    query: Query,
+    args: argparse.Namespace,
+    *,
+    heads: Sequence[str],
+    row: Callable[[Any], Row],
+    nothing: str,
+) -> int:
+    """Print a list of the API's, and what is left of it; return 0."""
+    items, cursor = await client.items(path, args.limit, query)
+    if args.json:
+        print(json_text({"items": items, "next_cursor": cursor}))
+        return 0
+    if not items:
+        console.err().print(nothing)
+        return 0
+    console.print_table(console.out(), heads, map(row, items))
+    if cursor is not None:
+        console.err().print(f"There are more: these are the newest {len(items)}; --limit shows more of them.")
+    return 0
