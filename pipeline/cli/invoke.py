@@ -6,7 +6,6 @@ Exit codes: 0 where the function did what it should, 1 where it failed, or answe
 
 import argparse
 from collections.abc import Iterator
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from rich.text import Text
 from pipeline.cli import asking
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
-from pipeline.cli.failures import CommandError, RefusedError, UsageError
+from pipeline.cli.failures import CommandError, RefusedError
 from pipeline.cli.following import follow
+from pipeline.cli.known import unknown_function
 from pipeline.cli.patience import Patience
-from pipeline.cli.payload import Header, Payload, header, payload
+from pipeline.cli.payload import Payload, payload
 from pipeline.cli.refusals import Answer, parsed, refusal
 from pipeline.cli.result import result_of
 from pipeline.cli.screen import console
@@ -29,6 +29,7 @@ from pipeline.cli.screen.clean import clean_line, clean_text, json_text
 from pipeline.cli.screen.console import say_trouble
 from pipeline.cli.screen.job_end import print_end
 from pipeline.cli.screen.job_live import JobLive
+from pipeline.cli.wishes import Header, header, wish
 from pipeline.clock import SystemClock
 
 _LONGEST_S = 3600.0
@@ -67,13 +68,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _wishes(args: argparse.Namespace) -> Iterator[Header]:
     """Yield the headers that the options stand for."""
-    wished = [("X-Job-Tag", tag) for tag in args.tag]
-    wished += [(name, value) for name, value in (("Idempotency-Key", args.key), ("X-Job-Delay", args.delay)) if value]
-    for name, value in wished:
-        try:
-            yield header(f"{name}: {value}")
-        except argparse.ArgumentTypeError:
-            raise UsageError(f"{name}: expected printable ASCII, got {value!r}") from None
+    yield from (wish("X-Job-Tag", tag) for tag in args.tag)
+    if args.key is not None:
+        yield wish("Idempotency-Key", args.key)
+    if args.delay is not None:
+        yield wish("X-Job-Delay", args.delay)
     if args.is_async:
         yield "Prefer", "respond-async"
 
@@ -133,18 +132,9 @@ async def _print_result(args: argparse.Namespace, client: Client, job: Any) -> N
 async def _failure(name: str, client: Client, answer: Answer) -> CommandError:
     problem = answer.problem()
     if problem.get("title") == "Unknown function":
-        return RefusedError(404, f"there is no function {clean_line(name)}", await _known(name, client))
+        return await unknown_function(client, name.partition("/")[0].partition("?")[0])
     if "errorType" not in problem:
         return refusal(answer, client.address)
     said = clean_line(f"{problem['errorType']}: {problem.get('errorMessage', '')}")
     console.err().print(Text(clean_text("\n".join(problem.get("stackTrace") or [])), "dim"), soft_wrap=True, end="")
     return RefusedError(answer.status, f"{clean_line(problem['title']).lower()}: {said}")
-
-
-async def _known(name: str, client: Client) -> str:
-    try:
-        names = [function["name"] for function in (await client.get("/v1/functions"))["items"]]
-    except CommandError:
-        return ""  # the key may invoke, and not read
-    near = get_close_matches(name, names, 1)
-    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names) or 'none'}."

@@ -1,4 +1,7 @@
-"""`sendoff job`: everything about one job: where it stands, what happens next and when, runs, log lines, deliveries."""
+"""`sendoff job`: everything about one job: where it stands, what happens next and when, runs, log lines, deliveries.
+
+Of a batch: how many of its jobs have ended and how, the first failures, and where its message went.
+"""
 
 import argparse
 import asyncio
@@ -10,7 +13,10 @@ from pipeline.cli import asking, subjects
 from pipeline.cli.client import Client
 from pipeline.cli.failures import CommandError
 from pipeline.cli.listing import whole
+from pipeline.cli.patience import Patience
+from pipeline.cli.results import failures_of
 from pipeline.cli.screen import console, words
+from pipeline.cli.screen.batch_end import print_batch_end
 from pipeline.cli.screen.clean import json_text
 from pipeline.cli.screen.job_page import Facts, print_page
 from pipeline.clock import SystemClock
@@ -21,12 +27,12 @@ _MOST_RUNS, _MOST_DELIVERIES = 500, 20
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `job` to the command line."""
-    parser = subparsers.add_parser("job", help="show everything about a job", description=__doc__)
+    parser = subparsers.add_parser("job", help="show everything about a job or a batch", description=__doc__)
     parser.add_argument(
         "--lines", type=whole, default=LINES, metavar="N", help=f"the last N log lines (default {LINES})"
     )
     parser.add_argument("--json", action="store_true", help="print all that is shown as one JSON object")
-    asking.add_id(parser)
+    asking.add_id(parser, "job's or batch's id")
     parser.set_defaults(run=run)
 
 
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 async def _show(args: argparse.Namespace, client: Client) -> int:
     subject = await subjects.find(client, args.id)
     if subject.kind == "batch":
-        subjects.tell(subject, is_json=args.json, then=f"Its jobs: sendoff jobs --batch {args.id}")
+        await _show_batch(args, client, subject.shown)
         return 0
     facts = await _facts(client, subject.shown, args.lines)
     if args.json:
@@ -46,6 +52,17 @@ async def _show(args: argparse.Namespace, client: Client) -> int:
     else:
         print_page(console.out(), facts, SystemClock().now())
     return 0
+
+
+async def _show_batch(args: argparse.Namespace, client: Client, batch: Any) -> None:
+    patience = Patience(SystemClock(), console.say_trouble, 0)
+    failures = await failures_of(client, batch, patience)
+    deliveries, _ = await client.items(f"/v1/batches/{batch['id']}/deliveries", _MOST_DELIVERIES)
+    if args.json:
+        print(json_text({"batch": batch, "failures": failures, "deliveries": deliveries}))
+        return
+    print_batch_end(console.out(), batch, failures=failures, deliveries=deliveries)
+    console.err().print(f"Its jobs: sendoff jobs --batch {batch['id']}", soft_wrap=True)
 
 
 async def _facts(client: Client, job: Any, lines: int) -> Facts:

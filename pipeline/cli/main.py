@@ -21,8 +21,8 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = (
     "serve", "check", "doctor", "backup",
-    "invoke", "wait", "job", "logs", "result", "cancel", "retry", "replay",
-    "jobs", "deliveries", "destinations",
+    "invoke", "batch", "wait", "job", "logs", "result", "cancel", "retry", "replay",
+    "jobs", "batches", "deliveries", "destinations",
 )  # fmt: skip
 """The commands, in the order of the help; each is the module of its name in this package."""
 

@@ -1,6 +1,5 @@
 """What a function is called with: the body that the command line names, and the type that fits it."""
 
-import argparse
 import mimetypes
 import sys
 from collections.abc import Sequence
@@ -10,8 +9,8 @@ from pathlib import Path
 import orjson
 
 from pipeline.cli.failures import UsageError
+from pipeline.cli.wishes import Header
 
-Header = tuple[str, str]
 _TEXT, _JSON, _BYTES = "text/plain; charset=utf-8", "application/json", "application/octet-stream"
 
 
@@ -21,15 +20,6 @@ class Payload:
 
     content: bytes
     headers: tuple[Header, ...]
-
-
-def header(text: str) -> Header:
-    """Return a header written as `Name: value`, for argparse."""
-    name, colon, value = text.partition(":")
-    name, value = name.strip(), value.strip()
-    if not colon or not name or not (text.isascii() and text.isprintable()) or set(name) & set(' \t"(),/;<=>?@[\\]{}'):
-        raise argparse.ArgumentTypeError(f"expected a header such as X-Job-Tag:nightly, got {text!r}")
-    return name, value
 
 
 def payload(data: str | None, headers: Sequence[Header]) -> Payload:

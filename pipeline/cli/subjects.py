@@ -7,6 +7,7 @@ from rich.text import Text
 from pipeline.cli.client import Client
 from pipeline.cli.failures import RefusedError
 from pipeline.cli.screen import console, words
+from pipeline.cli.screen.batch_live import ended
 from pipeline.cli.screen.clean import json_text
 from pipeline.cli.screen.console import styled_state
 
@@ -63,6 +64,5 @@ def tell(subject: Subject, *, is_json: bool, then: str = "") -> None:
 
 def progress(batch: Any) -> str:
     """Return how far a batch is: `512 of 10,000 ended, 3 failed`."""
-    ended = sum(batch[state] for state in ("succeeded", "failed", "cancelled", "expired"))
     counts = [f"{batch[state]:,} {state}" for state in ("failed", "cancelled", "expired") if batch[state]]
-    return ", ".join([f"{ended:,} of {words.count(batch['total'], 'job')} ended", *counts])
+    return ", ".join([f"{ended(batch):,} of {words.count(batch['total'], 'job')} ended", *counts])

@@ -1,0 +1,381 @@
+"""`sendoff batch` as a process against a real service: documents in, results out, whatever is killed on the way."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, CompletedProcess, Popen
+from typing import Any
+
+import pytest
+
+from tests.support.command import SENDOFF, sendoff
+from tests.support.hooks import SECRET, Receiver, receiving
+from tests.support.processes import eventually
+from tests.support.serving import Service
+from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.acceptance
+
+FUNCTIONS = {
+    # Tells what it was called with, and notes which job it ran.
+    "read-background.py": """
+        import base64, os, time
+        def handler(event, context):
+            body = base64.b64decode(event["body"]) if event["isBase64Encoded"] else (event["body"] or "").encode()
+            with open("journal", "a") as journal:
+                journal.write(context.job_id + "\\n")
+            while os.path.exists("hold"):
+                time.sleep(0.01)
+            time.sleep(0.001 if len(body) > 1000 else 0.02)
+            if b"broken" in body and not os.path.exists("mended"):
+                raise ValueError("no text in it")
+            return {"type": event["headers"]["content-type"], "bytes": len(body)}
+        """,
+}
+CONFIG = """
+    functions:
+      settings:
+        read-background: {{concurrency: 2, retry: [], on_success: [slow], on_batch: [hook]}}
+    destinations:
+      hook: {{type: webhook, url: "{hook}", secrets: ["{secret}"], retry: [200ms, 1s]}}
+      slow: {{type: webhook, url: "{slow}", secrets: ["{secret}"], retry: [1h]}}
+    """
+
+
+class World:
+    """A service and the receiver of what it owes."""
+
+    def __init__(self, service: Service, receiver: Receiver) -> None:
+        self.service = service
+        self.receiver = receiver
+        self.functions = service.folder / "functions"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"SENDOFF_URL": f"http://127.0.0.1:{self.service.port}"}
+
+    def run(self, folder: Path, *arguments: str, said: str | None = None) -> "CompletedProcess[str]":
+        ended = sendoff(folder, *arguments, said=said, **self.environ)
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return ended
+
+    def start(self, folder: Path, *arguments: str) -> "Popen[str]":
+        return Popen(
+            [SENDOFF, *arguments], cwd=folder, env=self.environ, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, text=True
+        )
+
+    def hold(self) -> None:
+        """Let every run wait from now on."""
+        (self.functions / "hold").touch()
+
+    def let_go(self) -> None:
+        """Let them go on."""
+        (self.functions / "hold").unlink(missing_ok=True)
+
+    def batches(self) -> list[dict[str, Any]]:
+        return self.service.items("/v1/batches")
+
+    def jobs_that_ran(self) -> set[str]:
+        journal = self.functions / "journal"
+        return set(journal.read_text().split()) if journal.exists() else set()
+
+
+@pytest.fixture
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with receiving(lambda hook: None if hook.path == "/slow" else 200) as receiver:
+        config = CONFIG.format(hook=receiver.url("/hook"), slow=receiver.url("/slow"), secret=SECRET)
+        with Service(tmp_path_factory.mktemp("service"), FUNCTIONS, config) as service:
+            yield World(service, receiver)
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def many(folder: Path, number: int) -> list[str]:
+    names = [f"{index:04}.txt" for index in range(number)]
+    write(folder, {name: f"document {name}".encode() for name in names})
+    return names
+
+
+def results(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# What goes in and what comes out
+
+
+def test_every_document_is_a_job_with_its_name_its_type_and_its_bytes(world: World, tmp_path: Path) -> None:
+    files = {
+        "docs/a.html": b"<p>", "docs/b.pdf": b"%PDF\x00\xff", "docs/deep/c.json": b"{}", "docs/no type": b"x",
+        "docs/.hidden": b"x", "docs/.git/config": b"x",
+        'docs/Gr\u00fc\u00dfe "und" 100%.md': b"# T", "docs/empty.txt": b"", "single.csv": b"a,b",
+    }  # fmt: skip
+    write(tmp_path, files)
+    ended = world.run(tmp_path, "batch", "read-background", "docs", "single.csv", "--results", "out.ndjson")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("read-background  completed  7 jobs: 7 succeeded; after ")
+    lines = results(tmp_path / "out.ndjson")
+    assert [line["index"] for line in lines] == list(range(7))
+    expected = {
+        'docs/Gr\u00fc\u00dfe "und" 100%.md': ("text/markdown", 3),
+        "docs/a.html": ("text/html", 3),
+        "docs/b.pdf": ("application/pdf", 6),
+        "docs/empty.txt": ("text/plain", 0),
+        "docs/no type": ("application/octet-stream", 1),
+        "docs/deep/c.json": ("application/json", 2),
+        "single.csv": ("text/csv", 3),
+    }
+    assert {line["key"]: (line["result"]["type"], line["result"]["bytes"]) for line in lines} == expected
+    assert [line["key"] for line in lines] == list(expected)
+    assert not (tmp_path / "out.ndjson.part").exists()
+    (hook,) = eventually(lambda: world.receiver.at("/hook"), what="one message")
+    assert json.loads(hook.body)["type"] == "batch.completed"
+
+
+def test_names_that_are_no_text_and_absolute_ones(world: World, tmp_path: Path) -> None:
+    odd = os.path.join(os.fsencode(tmp_path), b"caf\xe9\n.txt")
+    Path(os.fsdecode(odd)).write_bytes(b"x")
+    ended = world.run(tmp_path, "batch", "read-background", str(tmp_path), "--results", f"{tmp_path}/out.ndjson")
+    assert ended.returncode == 0, ended.stderr
+    (line,) = results(tmp_path / "out.ndjson")
+    assert line["key"] == f"{tmp_path}/caf?\n.txt"
+
+
+def test_failures_are_told_by_name_and_run_again(world: World, tmp_path: Path) -> None:
+    write(tmp_path, {"good.txt": b"good", "bad.txt": b"broken", "worse.txt": b"broken"})
+    ended = world.run(tmp_path, "batch", "read-background", "good.txt", "bad.txt", "worse.txt", "--settled")
+    assert ended.returncode == 1
+    assert "completed_with_failures  3 jobs: 1 succeeded, 2 failed" in ended.stdout
+    assert "\n  bad.txt\n    " in ended.stdout
+    assert "failed (error)  ValueError: no text in it\n" in ended.stdout
+    assert "its message to hook: delivered" in ended.stdout
+    (batch,) = world.batches()
+    assert f"sendoff retry {batch['id']}" in ended.stdout
+    (world.functions / "mended").touch()
+    assert world.run(tmp_path, "retry", batch["id"]).returncode == 0
+    waited = world.run(tmp_path, "wait", batch["id"], "--results", "out.ndjson")
+    assert waited.returncode == 0, waited.stderr
+    assert "completed  3 jobs: 3 succeeded" in waited.stdout
+    assert [line["state"] for line in results(tmp_path / "out.ndjson")] == ["succeeded"] * 3
+    assert "completed  3 jobs: 3 succeeded" in world.run(tmp_path, "job", batch["id"]).stdout
+    listed = world.run(tmp_path, "jobs", "--batch", batch["id"]).stdout
+    assert len(listed.splitlines()) == 4
+    assert "  completed  3/3  " in world.run(tmp_path, "batches").stdout
+
+
+def test_lines_come_from_stdin_and_what_is_rejected_is_told(world: World, tmp_path: Path) -> None:
+    said = '{"body": "one", "key": "first"}\n\n{"body": {"n": 2}}\n{"bogus": 1}\n{"body_base64": "AAEC"}'
+    ended = world.run(tmp_path, "batch", "read-background", "-", "--json", "--results", "out.ndjson", said=said)
+    assert ended.returncode == 1
+    assert "1 item rejected, and in no batch:\n  item 2: " in ended.stderr
+    batch = json.loads(ended.stdout)
+    assert (batch["state"], batch["total"], batch["succeeded"]) == ("completed", 3, 3)
+    assert [(line["index"], line["key"], line["result"]["type"]) for line in results(tmp_path / "out.ndjson")] == [
+        (0, "first", "text/plain; charset=utf-8"),
+        (1, None, "application/json"),
+        (3, None, "application/octet-stream"),
+    ]
+
+
+def test_names_come_from_a_list_and_the_id_is_printed_without_waiting(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 3)
+    options = ("--files-from", "-", "--no-wait", "--tag", "nightly")
+    ended = world.run(tmp_path, "batch", "read-background", *options, said="\n".join(names))
+    assert ended.returncode == 0, ended.stderr
+    (batch,) = world.batches()
+    assert ended.stdout == f"{batch['id']}\n"
+    assert world.run(tmp_path, "wait", batch["id"]).returncode == 0
+    assert len(world.service.items("/v1/jobs?tag=nightly")) == 3
+
+
+# Once and not twice
+
+
+def test_the_same_command_again_submits_nothing_and_another_key_does(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 20)
+    assert world.run(tmp_path, "batch", "read-background", *names).returncode == 0
+    again = world.run(tmp_path, "batch", "read-background", *names, "--results", "out.ndjson")
+    assert again.returncode == 0
+    assert "This batch was begun before" in again.stderr
+    assert len(results(tmp_path / "out.ndjson")) == 20
+    assert len(world.jobs_that_ran()) == 20
+    os.utime(tmp_path / names[0], ns=(1, 1))
+    world.run(tmp_path, "batch", "read-background", *names)
+    world.run(tmp_path, "batch", "read-background", *names, "--new")
+    world.run(tmp_path, "batch", "read-background", *names, "--tag", "other")
+    assert [batch["total"] for batch in world.batches()] == [20] * 4
+
+
+def large(folder: Path) -> list[str]:
+    """Write files whose upload takes a while."""
+    names = [f"{index:03}.bin" for index in range(200)]
+    write(folder, dict.fromkeys(names, bytes(500_000)))
+    return names
+
+
+def test_a_client_that_is_killed_under_its_upload_goes_on_when_it_is_run_again(world: World, tmp_path: Path) -> None:
+    names = large(tmp_path)
+    with world.start(tmp_path, "batch", "read-background", *names) as first:
+        eventually(lambda: world.batches() and world.batches()[0]["total"] >= 2, what="a part is there")
+        first.kill()
+    (batch,) = world.batches()
+    assert batch["state"] == "receiving"
+    again = world.run(tmp_path, "batch", "read-background", *names, "--results", "out.ndjson")
+    assert again.returncode == 0, again.stderr
+    assert "200 jobs: 200 succeeded" in again.stdout
+    assert "begun before" in again.stderr
+    assert [each["id"] for each in world.batches()] == [batch["id"]]
+    assert len(world.jobs_that_ran()) == 200
+    assert [line["key"] for line in results(tmp_path / "out.ndjson")] == names
+
+
+def test_a_client_that_is_killed_under_the_work_goes_on_when_it_is_run_again(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 100)
+    world.hold()
+    with world.start(tmp_path, "batch", "read-background", *names) as first:
+        eventually(lambda: world.batches() and world.batches()[0]["total"] == 100, what="all of it is there")
+        first.kill()
+    with world.start(tmp_path, "batch", "read-background", *names) as second:
+        assert second.stderr is not None
+        assert "100 items for read-background; key batch-" in second.stderr.readline()
+        world.let_go()
+        out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    assert "100 jobs: 100 succeeded" in out
+    assert len(world.batches()) == 1
+    assert len(world.jobs_that_ran()) == 100
+
+
+def test_a_service_that_is_killed_under_an_upload_gets_the_rest_of_it(world: World, tmp_path: Path) -> None:
+    names = large(tmp_path)
+    with world.start(tmp_path, "batch", "read-background", *names, "--results", "out.ndjson") as sending:
+        eventually(lambda: world.batches() and world.batches()[0]["total"] >= 2, what="a part is there")
+        world.service.kill()
+        world.service.start()
+        out, err = sending.communicate(timeout=100)
+    assert sending.returncode == 0, err
+    assert "trying again" in err
+    assert "200 jobs: 200 succeeded" in out
+    assert len(world.batches()) == 1
+    assert len(world.jobs_that_ran()) == 200
+    assert [line["key"] for line in results(tmp_path / "out.ndjson")] == names
+
+
+def test_a_service_that_is_killed_under_the_work_is_waited_for(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 100)
+    world.hold()
+    with world.start(tmp_path, "batch", "read-background", *names, "--settled") as following:
+        eventually(lambda: world.batches() and world.batches()[0]["total"] == 100)
+        eventually(world.jobs_that_ran, what="some run")
+        world.service.kill()
+        world.let_go()
+        world.service.start()
+        out, err = following.communicate(timeout=100)
+    assert following.returncode == 0, err
+    assert "the service answers again" in err
+    assert "100 jobs: 100 succeeded" in out
+    assert "its message to hook: delivered" in out
+    assert len({hook.id for hook in world.receiver.at("/hook")}) == 1
+
+
+def test_a_batch_is_cancelled(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 50)
+    world.hold()
+    with world.start(tmp_path, "batch", "read-background", *names) as following:
+        eventually(lambda: world.batches() and world.batches()[0]["total"] == 50)
+        ended = world.run(tmp_path, "cancel", world.batches()[0]["id"])
+        out, _ = following.communicate(timeout=60)
+    world.let_go()
+    assert ended.returncode == 0
+    assert following.returncode == 1
+    assert "read-background  cancelled  50 jobs: 0 succeeded, 50 cancelled" in out
+
+
+# How it looks
+
+
+def test_a_terminal_shows_a_bar_that_lives(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 30)
+    world.hold()
+    with Terminal(tmp_path, "batch", "read-background", *names, **world.environ) as terminal:
+        terminal.until(lambda drawn: "0 of 30 done" in drawn and "2 running  28 waiting" in drawn)
+        world.let_go()
+        eventually(lambda: world.batches()[0]["succeeded"] > 0)
+        world.hold()
+        terminal.until(lambda drawn: "deliveries on their way: slow " in drawn)
+        world.let_go()
+        assert terminal.ended() == 0
+    assert "30 jobs: 30 succeeded" in terminal.drawn.splitlines()[-2]
+
+
+def test_an_interrupted_command_says_how_to_go_on(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 30)
+    world.hold()
+    with world.start(tmp_path, "batch", "read-background", *names) as following:
+        eventually(lambda: world.batches() and world.batches()[0]["total"] == 30)
+        following.send_signal(signal.SIGINT)
+        _, err = following.communicate(timeout=30)
+    world.let_go()
+    assert following.returncode == 130
+    assert err.endswith("Interrupted. What was submitted goes on; run the same command again to follow it.\n")
+
+
+def test_memory_is_bounded_whatever_the_files_are(world: World, tmp_path: Path) -> None:
+    names = [f"{index}.bin" for index in range(12)]
+    for name in names:
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(40_000_000)
+    with (tmp_path / "said").open("w+b") as said:
+        command = [SENDOFF, "batch", "read-background", *names]
+        process = Popen(command, cwd=tmp_path, env=world.environ, stdin=DEVNULL, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read().decode()
+    assert process.returncode == 1
+    assert "12 items rejected" in text
+    assert usage.ru_maxrss < 150_000, "kilobytes"
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "there are no files to submit"),
+        (["nowhere.txt", "here.txt"], "nowhere.txt cannot be read: No such file or directory"),
+        (["-", "here.txt"], "- stands for all items"),
+        (["-", "--files-from", "list"], "- stands for all items"),
+        (["here.txt", "--key", "a", "--new"], "give one of them"),
+        (["here.txt", "--key", "a\nb"], "expected printable ASCII"),
+        (["--files-from", "nowhere"], "nowhere cannot be read"),
+        (["/dev/null"], "/dev/null is no file"),
+        (["-"], "there are no files to submit"),
+    ],
+)
+def test_wrong_usage_is_2_and_nothing_is_submitted(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "here.txt").write_text("x")
+    ended = sendoff(tmp_path, "batch", "read-background", *arguments, said="", SENDOFF_URL="http://127.0.0.1:1")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert sentence in ended.stderr
+
+
+def test_too_many_items_are_wrong_usage(tmp_path: Path) -> None:
+    ended = sendoff(tmp_path, "batch", "f", "-", said="{}\n" * 10_001, SENDOFF_URL="http://127.0.0.1:1")
+    assert ended.returncode == 2
+    assert "a batch holds at most 10,000 items, and these are 10,001" in ended.stderr
+
+
+def test_an_unknown_function_is_found_before_anything_is_sent(world: World, tmp_path: Path) -> None:
+    names = many(tmp_path, 1)
+    ended = world.run(tmp_path, "batch", "reed-background", *names)
+    assert ended.returncode == 1
+    assert ended.stderr == "sendoff: there is no function reed-background\n  Did you mean read-background?\n"
+    assert world.batches() == []
