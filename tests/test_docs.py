@@ -61,6 +61,14 @@ ALONE = {
         '"key":"postcard.txt"',
         '"state":"completed_with_failures"',
     ),
+    "docs/how-to/use-the-command-line.md": (
+        "hello-background  succeeded after ",
+        '{"greeting":"Hello, Ada!","attempt":1}',
+        "hook  webhook  delivered  attempt 1 of 4",
+        '"state": "delivered"',
+        "hello-background  completed  3 jobs: 3 succeeded",
+        '"result":{"greeting":"Hello, Grace!"',
+    ),
 }
 """What is to be seen in the output of those that need no receiver, or start it themselves."""
 
