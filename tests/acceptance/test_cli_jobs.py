@@ -41,6 +41,7 @@ FUNCTIONS = {
                 time.sleep(0.05)
             return "went"
         """,
+    "failing-background.py": "def handler(event, context):\n    return {'statusCode': 500, 'body': 'out of order'}\n",
     "bytes-background.py": """
         import base64
         def handler(event, context):
@@ -53,6 +54,7 @@ CONFIG = """
         good-background: {{on_success: [good, bad]}}
         bad-background: {{retry: [1h]}}
         gated-background: {{retry: []}}
+        failing-background: {{retry: []}}
     destinations:
       good: {{type: webhook, url: "{good}", secrets: ["{secret}"]}}
       bad: {{type: webhook, url: "{bad}", secrets: ["{secret}"], retry: [1h]}}
@@ -198,6 +200,13 @@ def test_a_result_comes_byte_for_byte_and_not_on_a_terminal(world: World) -> Non
     assert world.run("result", world.good).stdout == '{"words":3}'
 
 
+def test_the_result_of_a_job_that_failed_is_printed_and_a_failure(world: World) -> None:
+    job_id = world.service.submit("failing-background", {})
+    world.service.ended(job_id)
+    ended = world.run("result", job_id)
+    assert (ended.returncode, ended.stdout) == (1, "out of order")
+
+
 def test_a_result_that_is_not_there_says_what_to_do(world: World) -> None:
     ended = world.run("result", world.bad)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -299,8 +308,14 @@ def test_a_table_is_cut_to_its_terminal_and_ids_stay_whole(world: World) -> None
 
 
 def test_waiting_and_following_survive_a_restart_of_the_service(tmp_path: Path) -> None:
-    slow = {"slow-background.py": "import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(1)\n"}
-    with Service(tmp_path, slow) as service:
+    source = """
+        import os, time
+        def handler(event, context):
+            print("begun")
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+        """
+    with Service(tmp_path, {"slow-background.py": source}) as service:
         job_id = service.submit("slow-background", {})
         eventually(lambda: service.job(job_id)["state"] == "running")
         environ = {"SENDOFF_URL": f"http://127.0.0.1:{service.port}"}
@@ -311,6 +326,7 @@ def test_waiting_and_following_survive_a_restart_of_the_service(tmp_path: Path) 
             assert stream is not None
             assert stream.readline()
         service.kill()
+        (tmp_path / "functions" / "go").touch()
         service.start()
         (waited, _), (followed, _) = (each.communicate(timeout=60) for each in asking)
     assert [each.returncode for each in asking] == [0, 0]
