@@ -83,7 +83,8 @@ def _run(args: argparse.Namespace, work: Work) -> int:
     try:
         return asking.run(args, partial(_batch, args, work))
     except KeyboardInterrupt:
-        console.err().print("Interrupted. What was submitted goes on; run the same command again to follow it.")
+        again = f"run it again with --key {work.key}, without --new," if args.new else "run the same command again"
+        console.err().print(f"Interrupted. What was submitted goes on; {again} to follow it.", soft_wrap=True)
         return EXIT_INTERRUPTED
 
 

@@ -36,7 +36,7 @@ async def _show(args: argparse.Namespace, client: Client) -> int:
         "/v1/batches",
         {"function": args.function, "state": args.state},
         args,
-        heads=("ID", "FUNCTION", "STATE", "ENDED", "FAILED", "AGE", "TOOK", "ETA"),
+        heads=("ID", "ENDED", "FAILED", "AGE", "STATE", "FUNCTION", "TOOK", "ETA"),
         row=partial(_row, SystemClock().now()),
         nothing="No such batches.",
     )
@@ -46,11 +46,11 @@ def _row(now: datetime, batch: Any) -> listing.Row:
     eta_s = batch["eta_s"]
     return (
         batch["id"],
-        batch["function"],
-        styled_state(batch["state"]),
         f"{ended(batch):,}/{batch['total']:,}",
         f"{batch['failed'] + batch['expired']:,}",
         words.age(datetime.fromisoformat(batch["created_at"]), now),
+        styled_state(batch["state"]),
+        batch["function"],
         words.took(batch["created_at"], batch["ended_at"], now),
         "" if eta_s is None else words.span(eta_s),
     )

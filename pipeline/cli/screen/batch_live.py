@@ -16,7 +16,8 @@ from pipeline.cli.screen.console import is_live
 from pipeline.clock import SystemClock
 
 _PER_SECOND = 8
-_BAR = 40
+_BAR, _LEAST_BAR = 40, 8
+_MARGIN = 4
 _WINDOW_S = 10.0
 _LINE_EVERY_S = 5.0
 _ENDS = ("succeeded", "failed", "cancelled", "expired")
@@ -116,15 +117,20 @@ class BatchLive:
 
     def _draw(self) -> RenderableType:
         done, total = self._done()
+        facts = self._facts()
+        # The last columns stay free: what a terminal echoes there, such as ^C, must not begin another line.
+        width = self._console.width - _MARGIN
+        bar_width = max(_LEAST_BAR, min(_BAR, width - len(self._function) - facts.cell_len - 2))
         row = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(total, 1), completed=done, width=min(_BAR, max(10, self._console.width // 3)))
-        row.add_row(Text(self._function, "bold", no_wrap=True), bar, self._facts())
-        parts: list[RenderableType] = [row]
-        if (more := self._more()) is not None:
-            parts.append(more)
-        if self._trouble is not None:
-            parts.append(Text(f"  {self._trouble}; trying again", "yellow"))
-        return Group(*parts)
+        row.add_row(
+            Text(self._function, "bold"), ProgressBar(total=max(total, 1), completed=done, width=bar_width), facts
+        )
+        facts.truncate(max(0, width - len(self._function) - bar_width - 2), overflow="ellipsis")
+        lines = [self._more(), Text(f"  {self._trouble}; trying again", "yellow") if self._trouble else None]
+        for line in lines:
+            if line is not None:
+                line.truncate(width, overflow="ellipsis")
+        return Group(row, *(line for line in lines if line is not None))
 
     def _done(self) -> tuple[int, int]:
         if self._batch is None:
@@ -135,7 +141,7 @@ class BatchLive:
         done, total = self._done()
         now_s = self._clock.monotonic()
         verb = "sent" if self._batch is None else "done"
-        line = Text(f"{done:,} of {total:,} {verb}", no_wrap=True, overflow="ellipsis")
+        line = Text(f"{done:,} of {total:,} {verb}")
         if self._batch is not None:
             for state, style in (("failed", "red"), ("expired", "red"), ("cancelled", "magenta")):
                 if number := self._batch[state]:
@@ -159,7 +165,7 @@ class BatchLive:
         waiting = [f"{clean_line(name)} {number:,}" for name, number in self._owed.items() if number]
         parts += [f"deliveries on their way: {', '.join(waiting)}"] if waiting else []
         parts.append(words.span(self._clock.monotonic() - self._began))
-        return Text("  " + "  ".join(parts), "dim", no_wrap=True, overflow="ellipsis")
+        return Text("  " + "  ".join(parts), "dim")
 
 
 def ended(batch: Any) -> int:

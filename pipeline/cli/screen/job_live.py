@@ -20,6 +20,8 @@ from pipeline.clock import SystemClock
 _LINES = 6
 _PER_SECOND = 8
 _BAR = 40
+_MARGIN = 4
+"""So many columns stay free: what a terminal echoes there, such as ^C, must not begin another line."""
 
 
 class JobLive:
@@ -93,24 +95,27 @@ class JobLive:
             head.append(f"  the next {words.when(at, now)}")
         else:
             head.append(f"  {words.span((now - datetime.fromisoformat(job['created_at'])).total_seconds())}", "dim")
+        head.truncate(self._console.width - _MARGIN - 2, overflow="ellipsis")
         grid = Table.grid(padding=(0, 1))
         grid.add_row(self._spinner, head)
         parts: list[RenderableType] = [grid]
         if job["progress"] is not None and job["state"] == "running":
             parts.append(self._progress(job["progress"]))
         if self._trouble is not None:
-            parts.append(Text(f"  {self._trouble}; trying again", "yellow"))
+            trouble = Text(f"  {self._trouble}; trying again", "yellow")
+            trouble.truncate(self._console.width - _MARGIN, overflow="ellipsis")
+            parts.append(trouble)
         for line in self._lines:
             shown = Text("  ").append_text(log_line(line))
-            shown.truncate(self._console.width, overflow="ellipsis")
+            shown.truncate(self._console.width - _MARGIN, overflow="ellipsis")
             parts.append(shown)
         return Group(*parts)
 
-    @staticmethod
-    def _progress(progress: Any) -> RenderableType:
-        text = Text(words.progress(progress), "cyan", no_wrap=True, overflow="ellipsis")
+    def _progress(self, progress: Any) -> RenderableType:
+        text = Text(words.progress(progress), "cyan")
         if not progress["total"] or progress["done"] is None:
             return Text("  ").append_text(text)
         row = Table.grid(padding=(0, 1))
+        text.truncate(max(0, self._console.width - _MARGIN - _BAR - 3), overflow="ellipsis")
         row.add_row(" ", ProgressBar(total=progress["total"], completed=progress["done"], width=_BAR), text)
         return row
