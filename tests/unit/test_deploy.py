@@ -63,7 +63,7 @@ def test_the_image_installs_by_hash_and_from_what_was_checked_alone() -> None:
 def test_the_image_runs_a_command_that_is_there_as_a_user_who_is_not_root() -> None:
     last = Image.read().last_stage()
     assert last.words("ENTRYPOINT") == ["sendoff"]
-    args = command_line._parser().parse_args(last.words("CMD"))
+    args = command_line._parser(["serve"]).parse_args(last.words("CMD"))
     assert args.store == "sqlite:////data/sendoff.db"
     assert not args.insecure
     (user,) = last.all("USER")
