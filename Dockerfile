@@ -30,5 +30,5 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8888/healthz', timeout=4)"]
 # As process 1 it needs no init: the guard reaps what functions leave behind, and only the service is told to stop.
 ENTRYPOINT ["sendoff"]
-# It listens on loopback, as there are no keys yet: whom to let in, and how, is for the one who runs it to say.
+# It listens on loopback, as long as there are no keys: whom to let in, and how, is for the one who runs it to say.
 CMD ["serve", "--store", "sqlite:////data/sendoff.db"]

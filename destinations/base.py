@@ -16,6 +16,10 @@ async def _no_event() -> bytes:
     return b"null"
 
 
+def _plain(link: str) -> str:
+    return link
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
     """One attempt, as the service hands it over."""
@@ -31,6 +35,8 @@ class Sending:
     """Where the service's own pages are reached, without a trailing slash: links in bodies start with it."""
     started_at: datetime
     """When the attempt began: signatures carry it, and dates in answers are held against it."""
+    link: Callable[[str], str] = _plain
+    """Makes of the link to the job's result one that the receiver can follow: where keys are asked for, it signs it."""
     read_event: Callable[[], Awaitable[bytes]] = _no_event
     """Reads the event that the job's function was called with, as JSON; for the few bodies that repeat it."""
 

@@ -4,6 +4,7 @@ A result's JSON is spliced in as it is, never parsed into objects and written ag
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -39,17 +40,20 @@ class Body:
     content_type: str
 
 
-def make_body(form: Form, message: AnyMessage, *, base_url: str, inline_limit: int) -> Body:
+def make_body(
+    form: Form, message: AnyMessage, *, base_url: str, inline_limit: int, link: Callable[[str], str] = str
+) -> Body:
     """Return the body of `message` in `form`; what has no result of its own, such as a batch, has the form `message`.
 
-    A result above `inline_limit` bytes is linked instead of spliced in, but for `raw`. `lambda` also repeats the event:
+    A result above `inline_limit` bytes is linked, by what `link` makes of its plain URL, instead of spliced in, but for
+    `raw`. `lambda` also repeats the event:
     `lambda_body` makes it.
     """
     if isinstance(message, BatchMessage):
         return Body(content=_batch_message(message, base_url), content_type=JSON_TYPE)
     if form is Form.RAW and message.result is not None:
         return Body(content=message.result.body, content_type=_type_of(message.result))
-    return Body(content=_message(message, base_url, inline_limit), content_type=JSON_TYPE)
+    return Body(content=_message(message, base_url, inline_limit, link), content_type=JSON_TYPE)
 
 
 def lambda_body(message: Message, event: bytes) -> Body:
@@ -85,12 +89,12 @@ def _type_of(result: Result) -> str:
     return content_type if _HEADER_VALUE.fullmatch(content_type) else "application/octet-stream"
 
 
-def _message(message: Message, base_url: str, inline_limit: int) -> bytes:
+def _message(message: Message, base_url: str, inline_limit: int, link: Callable[[str], str]) -> bytes:
     links = job_links(base_url, message.job_id)
     ended_at = rfc3339(message.ended_at)
     inside: dict[str, Any] = {"job": _job(message, ended_at, links)}
     if message.result is not None:
-        inside |= _result(message.result, links["result"], inline_limit)
+        inside |= _result(message.result, inline_limit) or {"result_url": link(links["result"])}
     inside["error"] = error(message.error)
     return orjson.dumps({"type": message.type, "timestamp": ended_at, "data": inside})
 
@@ -141,9 +145,10 @@ def _job(message: Message, ended_at: str, links: dict[str, str]) -> dict[str, An
     }
 
 
-def _result(result: Result, link: str, inline_limit: int) -> dict[str, Any]:
+def _result(result: Result, inline_limit: int) -> dict[str, Any] | None:
+    """Return the result's value to be spliced in, or None where it is too long for that."""
     if len(result.body) <= inline_limit:
         value = value_json(result)
         if len(value) <= inline_limit:  # as a JSON string, text and base64 are longer than the body was
             return {"result": orjson.Fragment(value)}
-    return {"result_url": link}
+    return None

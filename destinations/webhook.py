@@ -121,7 +121,13 @@ class Webhook:
     async def send(self, sending: Sending) -> Outcome:
         """Send one request and say what happened. Cancellation closes its connection and passes through."""
         settings = self._settings
-        body = make_body(settings.body, sending.message, base_url=sending.base_url, inline_limit=settings.inline_limit)
+        body = make_body(
+            settings.body,
+            sending.message,
+            base_url=sending.base_url,
+            inline_limit=settings.inline_limit,
+            link=sending.link,
+        )
         assert self._exchange is not None, "send() before open()"
         try:
             reply = await self._exchange.send(self._headers_of(sending, body), body.content)

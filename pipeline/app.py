@@ -36,7 +36,7 @@ from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.room import Room
 from pipeline.telemetry import Telemetry
-from pipeline.web.access import is_loopback
+from pipeline.web.origins import is_loopback
 from pipeline.web.parts import Parts
 from pipeline.web.routes import application
 
@@ -88,7 +88,12 @@ class App:
             promoter=self._promoter,
             changes=changes,
             children=Children(
-                worker=lambda: self.worker, next_expiry=next_expiry, clock=clock, ids=ids, current=current
+                store=self.store,
+                worker=lambda: self.worker,
+                next_expiry=next_expiry,
+                clock=clock,
+                ids=ids,
+                current=current,
             ),
             clock=clock,
             random=seed,
@@ -338,11 +343,13 @@ def bind(config: Config, *, is_insecure: bool) -> tuple[Config, socket.socket]:
 
 
 def check_address(config: Config, *, is_insecure: bool) -> None:
-    """Raise ConfigurationError for an address that may not be bound."""
+    """Raise ConfigurationError for an address that may not be bound: where nobody is asked for a key, and others than
+    this machine's own programs can reach it.
+    """
     host = config.service.host
-    if not (is_insecure or is_loopback(host)):
+    if not (config.keys or is_insecure or is_loopback(host)):
         message = (
             f"expected a loopback address such as 127.0.0.1, as there are no keys, got {host}; "
-            "serve --insecure lets anyone in"
+            "sendoff key new makes one, serve --insecure lets anyone in"
         )
         raise ConfigurationError([config.fault("service.host", message)])

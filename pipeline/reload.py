@@ -103,10 +103,15 @@ def facts_of(setup: Setup) -> Facts:
     config = setup.config
     return {
         "service": config.service,
+        **{f"keys.{name}": tuple(key for key in config.keys if key.name == name) for name in _names_of(config)},
         "functions": replace(config.functions, settings={}),
         **{f"destinations.{name}": route.made_of for name, route in setup.routes.items()},
         **{f"functions.{function.name}": (function, config.functions.of(function.name)) for function in setup.catalog},
     }
+
+
+def _names_of(config: Config) -> set[str]:
+    return {key.name for key in config.keys}
 
 
 def changes(before: Facts, after: Facts) -> Iterator[str]:

@@ -58,6 +58,8 @@ A policy is written one way everywhere: a name (`retry: fast`), a list of waits 
 or a mapping with exactly one of `name`, `waits` and `exponential`, and with `max_age`:
 """
 
+KEYS = "\n\nA list; how it is used: [give out keys](../how-to/give-out-keys.md)."
+
 TARGETS = """
 A list; each item is a destination's name, or `{to, when}`. A destination that is named twice gets one delivery, if
 either filter matches.
@@ -84,6 +86,7 @@ def configuration() -> str:
         "## The store\n\n" + page.table({"store": top["store"]}),
         page.section("## `service`", service, leave_out=("retention",)),
         page.section("### `service.retention`", service["properties"]["retention"]),
+        page.section("## `keys`", {**config["$defs"]["key"], "description": top["keys"]["description"] + KEYS}),
         page.section("## `functions`", top["functions"], leave_out=("settings",)),
         page.section("### `functions.settings.NAME`", function),
         "### Where messages go\n" + TARGETS + "\n" + page.table(config["$defs"]["target"]["properties"], ("to",)),
@@ -214,14 +217,14 @@ def _duration(seconds: float) -> str:
 
 
 def _routes() -> str:
-    paths: dict[tuple[str, Any], list[str]] = {}
-    for method, path, handler, *_ in ROUTES:
-        paths.setdefault((method, handler), []).append(f"`{path.replace('{rest:.*}', '{rest}')}`")
+    paths: dict[tuple[str, Any, str], list[str]] = {}
+    for method, path, handler, policy in ROUTES:
+        paths.setdefault((method, handler, policy.who), []).append(f"`{path.replace('{rest:.*}', '{rest}')}`")
     rows = (
-        ("any" if method == "*" else f"`{method}`", ", ".join(found), _answer(handler.__doc__ or ""))
-        for (method, handler), found in paths.items()
+        ("any" if method == "*" else f"`{method}`", ", ".join(found), _answer(handler.__doc__ or ""), who)
+        for (method, handler, who), found in paths.items()
     )
-    return _table(("Method", "Path", "What it answers with"), rows)
+    return _table(("Method", "Path", "What it answers with", "Who, once there are keys"), rows)
 
 
 def _answer(docstring: str) -> str:

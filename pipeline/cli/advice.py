@@ -33,6 +33,7 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -
                     yield config.fault(f"{place}.{key}[{index}].when", message)
     if catalog is not None:
         yield from _of_functions(config, catalog)
+    yield from _of_keys(config, catalog)
     for name, destination in config.destinations.items():
         for option, sentence in kinds[destination.kind].warn(destination.options, _ends(config, name)):
             yield config.fault(f"destinations.{name}.{option}", sentence)
@@ -93,6 +94,25 @@ def _of_functions(config: Config, catalog: Catalog) -> Iterator[Fault]:
             place = f"functions.settings.{function.name}.async_concurrency"
             message = f"serves only an async def handler, which {function.path.name} does not define"
             yield config.fault(place, message)
+
+
+def _of_keys(config: Config, catalog: Catalog | None) -> Iterator[Fault]:
+    known = None if catalog is None else list(catalog.functions)
+    hashes = [key.sha256 for key in config.keys]
+    for at, key in enumerate(config.keys):
+        if (first := hashes.index(key.sha256)) < at:
+            yield config.fault(
+                f"keys[{at}].sha256", f"is that of keys[{first}], too; only the last entry of a key counts"
+            )
+        for index, name in enumerate(key.functions or ()):
+            if known is not None and name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f" (nearest: {near[0]})" if near else ""
+                yield config.fault(f"keys[{at}].functions[{index}]", f"there is no such function in the folder{hint}")
+    for name, destination in config.destinations.items() if config.keys and not config.service.link_keys else ():
+        if destination.kind == "webhook" and destination.options.body != "raw":
+            message = f"results too large for a message are links, which {name} cannot follow without service.link_keys"
+            yield config.fault(f"destinations.{name}", message)
 
 
 def _ends(config: Config, destination: str) -> frozenset[JobState]:

@@ -47,5 +47,8 @@ def _summary(config: Config) -> Iterator[str]:
     named = ", ".join(config.functions.settings)
     is_there = "" if config.functions.directory.is_dir() else ", which is not there"
     yield f"  functions     {config.functions.directory}{is_there}" + (f" (settings: {named})" if named else "")
+    if config.keys:
+        named = ", ".join(f"{key.name} ({', '.join(key.scopes)})" for key in config.keys)
+        yield f"  keys          {named}"
     destinations = (f"{name} ({destination.kind})" for name, destination in config.destinations.items())
     yield f"  destinations  {', '.join(destinations) or 'none'}"

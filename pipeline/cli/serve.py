@@ -16,7 +16,7 @@ from aiohttp import web
 
 from destinations.base import Kind
 from destinations.registry import builtin_kinds
-from pipeline.app import BACKLOG, App, bind
+from pipeline.app import BACKLOG, App, bind, check_address
 from pipeline.cli.advice import advice
 from pipeline.cli.files import add_files, variables
 from pipeline.cli.signals import Signals, hold_back_hang_ups
@@ -41,7 +41,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--host", help="the address to bind")
     parser.add_argument("--port", type=int, help="the port to bind (0: a free one)")
     parser.add_argument("--store", metavar="URL", help="the store, such as sqlite:///data/sendoff.db")
-    parser.add_argument("--insecure", action="store_true", help="bind any address, and let anyone in")
+    parser.add_argument("--insecure", action="store_true", help="bind any address without keys, and let anyone in")
     parser.add_argument("--log-format", choices=("text", "json"), help="how the log is written (service.log_format)")
     parser.add_argument("--verbose", action="store_true", help="log every run and every delivery")
     parser.set_defaults(run=run)
@@ -83,7 +83,8 @@ async def _serve(
     kinds = builtin_kinds()
     app = App(config, kinds, clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
     warnings = partial(_warnings, kinds)
-    reloader = Reloader(app, loader.load, kinds, warnings=warnings, asked=signals.reload, telemetry=telemetry)
+    load = partial(_loaded_again, loader, is_insecure=is_insecure)
+    reloader = Reloader(app, load, kinds, warnings=warnings, asked=signals.reload, telemetry=telemetry)
     for warning in warnings(app.setup):
         telemetry.emit("service.warning", detail=warning)
     runner = routes.runner(app.application(is_insecure=is_insecure), config.service)
@@ -102,6 +103,12 @@ async def _serve(
     if app.failure.done():
         raise app.failure.result()
     telemetry.emit("service.stopped")
+
+
+def _loaded_again(loader: Loader, current: Config, *, is_insecure: bool) -> Config:
+    config = loader.load(current)
+    check_address(config, is_insecure=is_insecure)  # the last key may be gone
+    return config
 
 
 def _warnings(kinds: Mapping[str, Kind], setup: Setup) -> list[object]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.config.build import functions_settings, service_settings
+from pipeline.config.build import functions_settings, key_settings, service_settings
 from pipeline.config.convert import Conversion, type_from_environment
 from pipeline.config.environment import substitute
 from pipeline.config.explain import all_faults, in_order
@@ -65,6 +65,7 @@ def load_config(
         service=service_settings({**tree.get("service", {}), **given.get("service", {})}),
         store=given.get("store") or tree.get("store") or defaults["store"],
         functions=functions_settings({**defaults["functions"], **tree.get("functions", {})}),
+        keys=key_settings(tree.get("keys", ())),
         destinations=destinations,
         secrets=frozenset(conversion.secrets),
         places=Places.of(source, command_line),

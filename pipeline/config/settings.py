@@ -6,6 +6,8 @@ them together. Durations are seconds as float, sizes bytes, paths absolute.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -48,6 +50,36 @@ class Target:
     when: Mapping[str, Any] | None = None
 
 
+class Scope(StrEnum):
+    """What a key may do. None includes another."""
+
+    INVOKE = "invoke"
+    """Invoke functions, and see and change the jobs that it made."""
+    READ = "read"
+    """See everything."""
+    ADMIN = "admin"
+    """Change everything."""
+
+
+class Access(StrEnum):
+    """Who may invoke a function."""
+
+    PUBLIC = "public"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySettings:
+    """One key: who has it, what it hashes to, what it may do."""
+
+    name: str
+    sha256: str
+    scopes: tuple[Scope, ...]
+    functions: tuple[str, ...] | None = None
+    """What it may invoke; None: everything."""
+    expires: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSettings:
     """How long ended jobs stay, in seconds."""
@@ -65,6 +97,11 @@ class ServiceSettings:
     host: str = "127.0.0.1"
     port: int = 8888
     public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks whose X-Forwarded headers are believed."""
+    link_keys: tuple[Secret, ...] = ()
+    """What signs links, the newest first: the first signs, links of all are good."""
+    link_expiry: float = 7 * 86_400.0
     body_limit: int = 6 * 1024 * 1024
     result_limit: int = 64 * 1024 * 1024
     queue_limit: int = 100_000
@@ -99,6 +136,8 @@ class FunctionSettings:
     env: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
     """Variables of the workers' environment, besides the few that every worker has."""
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(waits=(60.0, 120.0)))
+    access: Access | None = None
+    """Who may invoke it; default: keys, once there are any."""
     retry_on_5xx: bool = True
     max_age: float | None = None
     """A job that has not started by then is expired; default: it waits as long as it takes."""
@@ -150,6 +189,8 @@ class Config:
     service: ServiceSettings
     store: Path
     functions: FunctionsSettings
+    keys: tuple[KeySettings, ...] = ()
+    """Without any, nobody is asked for one."""
     destinations: Mapping[str, DestinationSettings] = field(default_factory=lambda: MappingProxyType({}))
     secrets: frozenset[str] = frozenset()
     """Every text under a key marked secret, and what of it came from the environment: to be masked wherever shown."""

@@ -5,6 +5,7 @@ The keywords of Sendoff's own (`x-unit`, `x-path`, `x-secret`, `x-expected` and 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_network
 from typing import Any, TypeAlias
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -12,6 +13,7 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
 from pipeline.config.source import Place
+from pipeline.config.units import moment
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -55,7 +57,7 @@ class Shape:
 
     def __init__(self, root: Schema) -> None:
         self.root = root
-        self._validator = Draft202012Validator(root, registry=Registry(), format_checker=FormatChecker(["regex"]))
+        self._validator = Draft202012Validator(root, registry=Registry(), format_checker=_formats())
 
     def errors(self, value: Any) -> Iterator[ValidationError]:
         """Yield every way in which `value` does not fit."""
@@ -94,10 +96,12 @@ class Shape:
         return [inner for part in parts for schema in _children(part, step) for inner in self.parts(schema, value)]
 
     def has_secret(self, schema: Any, seen: frozenset[str] = frozenset()) -> bool:
-        """Tell whether a value meant for `schema` may be a secret: it, or an item or a branch of it, is marked so."""
+        """Tell whether a value meant for `schema` must not be shown: it, or an item or a branch of it, is a secret, or
+        stands where one may be written by mistake.
+        """
         if not isinstance(schema, Mapping):
             return False
-        if schema.get("x-secret"):
+        if schema.get("x-secret") or schema.get("x-hidden"):
             return True
         reference = schema.get("$ref", "")
         inner = [schema.get("items"), schema.get("additionalProperties"), schema.get("then"), schema.get("else")]
@@ -115,6 +119,21 @@ class Shape:
         for step in reference.removeprefix("#/").split("/"):
             target = target[step]
         return target
+
+
+def _formats() -> FormatChecker:
+    """Return the checker of those formats that no pattern can tell."""
+    checker = FormatChecker(["regex"])
+
+    @checker.checks("network", raises=ValueError)
+    def is_network(value: object) -> bool:
+        return not isinstance(value, str) or ip_network(value, strict=False) is not None
+
+    @checker.checks("date-time", raises=(ValueError, OverflowError))
+    def is_moment(value: object) -> bool:
+        return not isinstance(value, str) or moment(value) is not None
+
+    return checker
 
 
 def _children(part: Schema, step: str | int) -> Iterator[Any]:

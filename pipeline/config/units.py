@@ -1,12 +1,15 @@
-"""Durations, sizes and rates as the configuration writes them, turned into seconds, bytes and a number per second.
+"""Durations, sizes, rates and moments as the configuration writes them, turned into seconds, bytes, a number per second
+and a datetime.
 
 What is allowed where is the schema's business (`$defs` of `config.schema.json`); here it is only converted.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 _NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z/]+)")
 _SECONDS = MappingProxyType(
@@ -34,8 +37,16 @@ def rate_per_s(text: str) -> float:
     return float(_convert(text, _PER_SECOND))
 
 
-UNITS: Mapping[str, Callable[[str], float]] = MappingProxyType(
-    {"duration": duration_s, "size": size_bytes, "rate": rate_per_s}
+def moment(text: str) -> datetime:
+    """Return the moment of a text such as `2027-01-31T00:00:00Z`, in UTC. Raises ValueError for others."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"not a moment with its distance from UTC: {text!r}")
+    return at.astimezone(UTC)
+
+
+UNITS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {"duration": duration_s, "size": size_bytes, "rate": rate_per_s, "moment": moment}
 )
 """What the schema keyword `x-unit` may name."""
 

@@ -39,9 +39,10 @@ def event_json(
     body: bytes,
     request_id: str,
     client_ip: str,
+    peer_ip: str | None = None,
     body_limit: int,
 ) -> bytes:
-    """Return the event for one request, as JSON.
+    """Return the event for one request, as JSON; `peer_ip` is who connected, where that is a proxy of the client's.
 
     `headers` come as they were sent, less what the service keeps to itself (keys, cookies). gzip is undone here; an
     empty body counts as none. Raises BodyTooLargeError where the unpacked body is longer than `body_limit`, and
@@ -58,7 +59,7 @@ def event_json(
         raise BodyTooLargeError(f"the body is longer than {body_limit} bytes")
     received["x-nf-request-id"] = [request_id]
     received["client-ip"] = received["x-nf-client-connection-ip"] = [client_ip]
-    received.setdefault("x-forwarded-for", []).append(client_ip)
+    received.setdefault("x-forwarded-for", []).append(client_ip if peer_ip is None else peer_ip)
     query = _query(raw_query)
     text, is_base64 = _body(body, received.get("content-type", [""])[0])
     return _dumps(

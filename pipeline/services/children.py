@@ -9,10 +9,12 @@ from datetime import timedelta
 from pipeline.clock import Clock
 from pipeline.functions import wire
 from pipeline.ids import IdSource
-from pipeline.model import ChildDraft, DeliveryReason, JobDraft, Outcome, Verdict
+from pipeline.model import ChildDraft, DeliveryReason, JobDraft, Origin, Outcome, Verdict
 from pipeline.services.moments import NextMoment
 from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
+from pipeline.store import Store
+from pipeline.store.ownership import Subject
 
 DEEPEST = 16
 """So many steps a chain of functions may have; the job that a caller made is step 0."""
@@ -25,12 +27,14 @@ class Children:
     def __init__(
         self,
         *,
+        store: Store,
         worker: Callable[[], Worker],
         next_expiry: NextMoment,
         clock: Clock,
         ids: IdSource,
         current: Current,
     ) -> None:
+        self._store = store
         self._worker = worker
         self._next_expiry = next_expiry
         self._clock = clock
@@ -67,7 +71,16 @@ class Children:
         job_id = self._ids.new()
         is_large = len(child.body) > _LARGE
         event = await asyncio.to_thread(self._event, child, job_id) if is_large else self._event(child, job_id)
-        return self._worker().draft(job_id, child.function, event, parent_id=child.parent_id, depth=child.depth)
+        origin = await self._origin(child) if self._current.setup.config.keys else None
+        return self._worker().draft(
+            job_id, child.function, event, parent_id=child.parent_id, depth=child.depth, origin=origin
+        )
+
+    async def _origin(self, child: ChildDraft) -> Origin:
+        """Return what a child has from its parent: whoever may see the one may see the other."""
+        subject = Subject.BATCH if child.parent_id is None else Subject.JOB
+        parent = await self._store.find_owner(subject, child.subject_id)
+        return Origin(owner=parent.owner if parent else None)
 
     def _event(self, child: ChildDraft, job_id: str) -> bytes:
         path = f"/.netlify/functions/{child.function}"

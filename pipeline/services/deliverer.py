@@ -5,12 +5,13 @@ for every delivery; what stands here is only which sendings this service has in 
 """
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Protocol
 
 from destinations.base import Sending
+from pipeline import links
 from pipeline.clock import Clock
 from pipeline.errors import StoreError, UnconfiguredError, UnknownFunctionError
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
@@ -206,8 +207,16 @@ class Deliverer:
             started_at=started_at,
             message=claimed.message,
             base_url=self._current.setup.base_url,
+            link=partial(self._link, delivery.subject_id),
             read_event=partial(self._read_event, delivery.subject_id),
         )
+
+    def _link(self, job_id: str, url: str) -> str:
+        config = self._current.setup.config
+        if not (config.keys and config.service.link_keys):
+            return url
+        until = self._clock.now() + timedelta(seconds=config.service.link_expiry)
+        return links.signed(url, job_id, until, config.service.link_keys)
 
     async def _read_event(self, job_id: str) -> bytes:
         return await self._store.get_event(job_id) or b"null"

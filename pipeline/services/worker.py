@@ -12,7 +12,7 @@ from pipeline.clock import Clock
 from pipeline.errors import StoreError, UnknownFunctionError
 from pipeline.functions.pool import Pool
 from pipeline.lifecycle import after_run
-from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, RunOutcome, RunState
+from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Origin, RunOutcome, RunState
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
@@ -192,7 +192,14 @@ class Worker:
     # New jobs
 
     def draft(
-        self, job_id: str, function: str, event: bytes, *, parent_id: str | None = None, depth: int = 0
+        self,
+        job_id: str,
+        function: str,
+        event: bytes,
+        *,
+        parent_id: str | None = None,
+        depth: int = 0,
+        origin: Origin | None = None,
     ) -> JobDraft:
         """Return a job of `function` as its settings want it, not stored yet; UnknownFunctionError for none."""
         setup = self._current.setup
@@ -207,6 +214,7 @@ class Worker:
             max_age_s=settings.max_age,
             parent_id=parent_id,
             depth=depth,
+            origin=origin or Origin(),
         )
 
     # The service's life

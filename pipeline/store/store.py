@@ -42,6 +42,7 @@ from pipeline.store import (
     invocations,
     jobs,
     logs,
+    ownership,
     pruning,
     reading,
 )
@@ -54,6 +55,7 @@ from pipeline.store.insertions import Insertion
 from pipeline.store.interventions import Deletion
 from pipeline.store.invocations import Invocation
 from pipeline.store.jobs import RunEnd
+from pipeline.store.ownership import Ownership, Subject
 from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
@@ -271,6 +273,10 @@ class Store:
     async def get_job(self, job_id: str) -> JobView | None:
         """Return a job with the count of its deliveries, or None."""
         return self._reader.look_up(partial(reading.get_job, job_id=job_id))
+
+    async def find_owner(self, subject: Subject, subject_id: str) -> Ownership | None:
+        """Return whose a job, a batch or a delivery is, or None."""
+        return self._reader.look_up(partial(ownership.find, subject=subject, subject_id=subject_id))
 
     async def list_jobs(
         self,

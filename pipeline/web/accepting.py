@@ -11,7 +11,7 @@ from pipeline.functions.catalog import Function
 from pipeline.ids import made_at
 from pipeline.model import JobDraft, Origin
 from pipeline.store.idempotency import Earlier, IdempotencyKey
-from pipeline.web import views
+from pipeline.web import access, views
 from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
@@ -25,7 +25,8 @@ async def accept(
     """Make a job of an invocation and answer 202; with `wait` its own answer, if that is there in time."""
     parts = request.app[PARTS]
     wishes = wishes_in(request.headers, parts.clock.now())
-    draft = _with_wishes(parts.worker.draft(job_id, function.name, event), wishes)
+    origin = Origin(owner=access.owner(request), traceparent=wishes.traceparent)
+    draft = _with_wishes(parts.worker.draft(job_id, function.name, event, origin=origin), wishes)
     earlier = None
     if wishes.key is None:
         created_at = await parts.intake.accept(draft)
@@ -90,14 +91,15 @@ def _with_wishes(draft: JobDraft, wishes: Wishes) -> JobDraft:
         priority=wishes.priority,
         tags=wishes.tags,
         timeout_s=wishes.timeout_s or draft.timeout_s,
-        origin=Origin(traceparent=wishes.traceparent),
     )
 
 
 def _key_of(request: web.Request, function: Function, key: str, body: bytes) -> IdempotencyKey:
     fingerprint = sha256(b"%b %b\n" % (request.method.encode(), request.raw_path.encode(errors="surrogateescape")))
     fingerprint.update(body)
-    return IdempotencyKey(owner="", scope=f"job:{function.name}", key=key, fingerprint=fingerprint.digest())
+    return IdempotencyKey(
+        owner=access.owner(request) or "", scope=f"job:{function.name}", key=key, fingerprint=fingerprint.digest()
+    )
 
 
 async def _of_earlier(parts: Parts, draft: JobDraft, earlier: Earlier) -> tuple[JobDraft, datetime]:

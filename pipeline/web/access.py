@@ -1,71 +1,162 @@
-"""Who may ask: the Host and Origin checks that keep a web page from reaching a service on the same machine.
+"""Who may ask: every request is held against its route's policy before a handler sees it.
 
-Keys and scopes stand here too once they exist; until then the service is reached from the loopback address only.
+Keys are those of the current configuration: one that a reload takes out is refused from then on. Without any, nobody
+is asked for one.
 """
 
-from functools import lru_cache
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from pipeline.errors import SendoffError
+from pipeline import keys, links
+from pipeline.config.settings import Access, Config, KeySettings, Scope
+from pipeline.store.ownership import Subject
+from pipeline.web import origins
+from pipeline.web.answers import not_there
 from pipeline.web.parts import PARTS
+from pipeline.web.policies import OPEN, Policy
+from pipeline.web.problems import ProblemError
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class ForbiddenError(SendoffError):
-    """The request names a foreign Host, or comes from a page of another site."""
-
-
-@lru_cache(maxsize=256)
-def is_loopback(host: str) -> bool:
-    """Tell whether `host`, a name or an address, means this machine only."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+POLICIES = web.AppKey("policies", dict[web.AbstractRoute, Policy])
+"""The policy of every route. One that is not here cannot be used."""
+_CALLER = web.RequestKey("caller", KeySettings)
+_LINK = web.RequestKey("link", str)
 
 
-@lru_cache(maxsize=8)
-def allowed_hosts(public_url: str | None) -> frozenset[str]:
-    """Return the host names, besides loopback ones, that a request may carry."""
-    public = urlsplit(public_url or "").hostname
-    return frozenset({public} if public else ())
+@web.middleware
+async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let the request come to its handler, if its route's policy does."""
+    parts, match = request.app[PARTS], request.match_info
+    config = parts.config
+    # What no route answers is 404 or 405, whoever asks.
+    policy = OPEN if match.http_exception is not None else request.app[POLICIES][match.route]
+    is_public = bool(config.keys) and policy.is_function and _is_public(config, match["name"])
+    if not parts.is_insecure:
+        origins.check(request, config, is_public=is_public)
+    if config.keys and policy is not OPEN:
+        await _check_key(request, policy, config, is_public=is_public)
+    return await handler(request)
 
 
-def check(request: web.Request) -> None:
-    """Raise ForbiddenError for a foreign Host (DNS rebinding) or, on anything but a read, a foreign Origin."""
-    parts = request.app[PARTS]
-    if parts.is_insecure:
+def owner(request: web.Request) -> str | None:
+    """Return the name to which a job belongs that this request makes; None for nobody's."""
+    caller = request.get(_CALLER)
+    return None if caller is None else caller.name
+
+
+def link_of(request: web.Request) -> str | None:
+    """Return the signature by which the request came in, or None where it came with a key, or needed none."""
+    return request.get(_LINK)
+
+
+def check_function(request: web.Request, function: str) -> None:
+    """Raise the 403 for a caller whose key may not invoke `function`; for routes that do not have it in their path."""
+    caller = request.get(_CALLER)
+    if caller is not None and not _may_invoke(caller, function):
+        raise _not_for(caller, function)
+
+
+def passed_on(request: web.Request) -> list[tuple[str, str]]:
+    """Return the request's headers for the function's event: all but one that carries a key of the service's."""
+    headers = list(request.headers.items())
+    if "Authorization" not in request.headers:
+        return headers
+    known = request.app[PARTS].config.keys
+    return [pair for pair in headers if pair[0].lower() != "authorization" or not _carries_key(pair[1], known)]
+
+
+def _carries_key(value: str, known: tuple[KeySettings, ...]) -> bool:
+    # What looks like a key is one as well, if only of yesterday, or of another service.
+    token = _token(value)
+    return keys.is_like_one(value) or (token is not None and keys.shown(token, known) is not None)
+
+
+def _token(value: str) -> str | None:
+    scheme, _, token = value.strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def _check_key(request: web.Request, policy: Policy, config: Config, *, is_public: bool) -> None:
+    caller = _caller(request, config, is_needed=not is_public)
+    if caller is not None:
+        request[_CALLER] = caller
+        if not is_public:
+            await _check_scope(request, policy, caller)
+    elif not is_public:
+        _check_link(request, policy, config)
+
+
+def _caller(request: web.Request, config: Config, *, is_needed: bool) -> KeySettings | None:
+    """Return the key that the request carries; None for none, and for any that does not count where none is needed.
+
+    Raises the 401 for one that is wrong or has expired.
+    """
+    values = request.headers.getall("Authorization", [])
+    tokens = [token for value in values if (token := _token(value)) is not None]
+    if not tokens:
+        return None
+    found = keys.shown(tokens[0], config.keys) if len(values) == 1 else None
+    is_over = found is not None and found.expires is not None and found.expires <= request.app[PARTS].clock.now()
+    if found is not None and not is_over:
+        return found
+    if not is_needed:
+        return None
+    raise _unauthorized("the key has expired" if is_over else "the key is not one of this service's")
+
+
+def _unauthorized(detail: str) -> ProblemError:
+    return ProblemError(401, "Unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def _check_scope(request: web.Request, policy: Policy, caller: KeySettings) -> None:
+    if policy.scope in caller.scopes:
+        if policy.is_function and not _may_invoke(caller, name := request.match_info["name"]):
+            raise _not_for(caller, name)
         return
-    allowed = allowed_hosts(parts.config.service.public_url)
-    host = request.headers.get("Host", "")
-    if host and not _is_known(_hostname(host), allowed):
-        raise ForbiddenError(
-            f"the Host {host!r} is not this service; set service.public_url to the address it is reached by"
-        )
-    if request.method not in _SAFE_METHODS and (origin := request.headers.get("Origin")) is not None:
-        _check_origin(origin, host, allowed)
+    if policy.owned is not None and Scope.INVOKE in caller.scopes:
+        await _check_owner(request, policy, policy.owned, caller)
+        return
+    raise _missing(policy)
 
 
-def _check_origin(origin: str, host: str, allowed: frozenset[str]) -> None:
+async def _check_owner(request: web.Request, policy: Policy, subject: Subject, caller: KeySettings) -> None:
+    """Let pass what the caller made itself. Anything else is not there for it, unless it may see everything."""
+    subject_id = request.match_info["id"]
+    found = await request.app[PARTS].store.find_owner(subject, subject_id)
+    if found is not None and found.owner == caller.name:
+        if policy.is_change and not _may_invoke(caller, found.function):
+            raise _not_for(caller, found.function)
+        return
+    if Scope.READ in caller.scopes:
+        raise _missing(policy)
+    raise not_there(request, subject, subject_id)
+
+
+def _missing(policy: Policy) -> ProblemError:
+    detail = f"this needs a key with the scope {policy.scope}"
+    if policy.owned is not None:
+        detail += f", or with invoke, and the {policy.owned} made by it"
+    return ProblemError(403, "Forbidden", detail)
+
+
+def _not_for(caller: KeySettings, function: str) -> ProblemError:
+    return ProblemError(403, "Forbidden", f"the key {caller.name} may not invoke {function}")
+
+
+def _may_invoke(caller: KeySettings, function: str) -> bool:
+    return caller.functions is None or function in caller.functions
+
+
+def _is_public(config: Config, function: str) -> bool:
+    return config.functions.of(function).access is Access.PUBLIC
+
+
+def _check_link(request: web.Request, policy: Policy, config: Config) -> None:
+    given = request.query.get(links.PARAMETER) if policy.is_linked else None
+    if given is None:
+        raise _unauthorized("this needs a key: Authorization: Bearer KEY")
+    parts = request.app[PARTS]
     try:
-        site = urlsplit(origin)
-    except ValueError:
-        raise ForbiddenError(f"the Origin {origin!r} is no site") from None
-    if site.netloc.lower() != host.lower() and not _is_known(site.hostname or "", allowed):
-        raise ForbiddenError(f"the Origin {origin!r} is a foreign site")
-
-
-def _hostname(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if ":" in host else host
-
-
-def _is_known(name: str, allowed: frozenset[str]) -> bool:
-    return name.lower() in allowed or is_loopback(name)
+        links.check(given, request.match_info["id"], parts.clock.now(), config.service.link_keys)
+    except links.BadLinkError as error:
+        raise ProblemError(403, "Bad link", str(error)) from None
+    request[_LINK] = given

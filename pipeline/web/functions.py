@@ -6,14 +6,16 @@ from typing import Any
 
 from aiohttp import StreamReader, web
 
+from pipeline import links
 from pipeline.errors import BodyTooLargeError
 from pipeline.functions import wire
 from pipeline.functions.catalog import Function
 from pipeline.model import Call, JobReason, RunOutcome, RunState
 from pipeline.shapes import error
+from pipeline.web import access
 from pipeline.web.accepting import accept
 from pipeline.web.answers import replay
-from pipeline.web.parts import PARTS, Parts, base_url
+from pipeline.web.parts import PARTS, Parts, base_url, seen
 from pipeline.web.problems import ProblemError, problem
 from pipeline.web.wishes import preferences_in, refuse_wishes
 
@@ -63,16 +65,18 @@ async def _read(content: StreamReader, most: int) -> bytes:
 
 
 def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) -> bytes:
-    path, _, raw_query = request.raw_path.partition("?")
+    target = links.without_signatures(request.raw_path)
+    path, _, raw_query = target.partition("?")
     return wire.event_json(
         method=request.method,
         path=path,
         raw_query=raw_query,
-        raw_url=base_url(request) + request.raw_path,
-        headers=list(request.headers.items()),
+        raw_url=base_url(request) + target,
+        headers=access.passed_on(request),
         body=body,
         request_id=invocation_id,
-        client_ip=request.remote or "",
+        client_ip=seen(request).client_ip,
+        peer_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )
 

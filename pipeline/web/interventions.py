@@ -6,7 +6,7 @@ from aiohttp import web
 
 from pipeline.model import Job
 from pipeline.store.interventions import Deletion
-from pipeline.web import views
+from pipeline.web import access, views
 from pipeline.web.accepting import accepted
 from pipeline.web.answers import json_answer, not_there
 from pipeline.web.jobs import view_of
@@ -36,7 +36,7 @@ async def replay(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/jobs/{id}/replay: 202 and a new job, with the event of this one."""
     parts = request.app[PARTS]
     job = (await view_of(request, request.match_info["id"])).job
-    draft = await parts.interventions.replay(job, None)
+    draft = await parts.interventions.replay(job, access.owner(request))
     return accepted(request, draft, parts.clock.now(), NO_PREFERENCES)
 
 

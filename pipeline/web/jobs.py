@@ -24,6 +24,7 @@ from pipeline.web.answers import (
 )
 from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, base_url
+from pipeline.web.sharing import Sharing
 
 _LONGEST_WAIT_S = 60
 _LAST_NUMBER = 999_999_999
@@ -34,17 +35,22 @@ async def get(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}: the job; `?wait=` (seconds) holds the answer back until there is news.
 
     News is a changed ETag where If-None-Match names one, else the job's end; with `&until=settled` also the end of all
-    its deliveries (a held one will not end by itself, and counts as settled).
+    its deliveries (a held one will not end by itself, and counts as settled). `?share=1h` adds a signed link that is
+    good for so long.
     """
     parts = request.app[PARTS]
     seconds = whole_number(request, "wait", 0, 0, _LONGEST_WAIT_S)
     is_settling = choice(request, "until", ["final", "settled"]) == "settled"
     job_id = request.match_info["id"]
+    sharing = Sharing(request)
     until = parts.clock.monotonic() + seconds
     with parts.changes.subscribe(job_id) as changes:
         while True:
             view = await view_of(request, job_id)
             body, tag = _rendered(view, base_url(request), parts.current.setup.destinations)
+            if sharing.is_asked_for:
+                body = orjson.dumps(sharing.added(orjson.loads(body)))
+                tag = etag_of(body)
             left = until - parts.clock.monotonic()
             if left <= 0 or _is_news(request, view, tag, is_settling):
                 return _job_answer(request, view.job, body, tag)

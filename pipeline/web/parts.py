@@ -20,6 +20,7 @@ from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
+from pipeline.web import forwarded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +61,18 @@ class Parts:
 PARTS = web.AppKey("parts", Parts)
 
 
+def seen(request: web.Request) -> forwarded.Seen:
+    """Return who asks, and by which address, as far as trusted proxies tell."""
+    return forwarded.seen(request.remote or "", request.headers, request.app[PARTS].config.service.trusted_proxies)
+
+
 def base_url(request: web.Request) -> str:
-    """Return where this service is reached, without a trailing slash: `public_url`, else as the request's Host names
-    it.
+    """Return where this service is reached, without a trailing slash: `public_url`, else as a trusted proxy says, else
+    as the request's Host names it.
     """
     service = request.app[PARTS].config.service
     if service.public_url:
         return service.public_url.rstrip("/")
-    host = request.headers.get("Host") or f"127.0.0.1:{service.port}"
-    return f"{request.scheme}://{host}"
+    by = seen(request) if service.trusted_proxies else None
+    host = (by and by.host) or request.headers.get("Host") or f"127.0.0.1:{service.port}"
+    return f"{(by and by.scheme) or request.scheme}://{host}"

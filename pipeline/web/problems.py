@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pipeline import errors
-from pipeline.web import access
 from pipeline.web.parts import PARTS
 
 TYPE = "application/problem+json"
@@ -24,7 +23,6 @@ STATUS: Mapping[type[Exception], tuple[int, str, Mapping[str, str]]] = MappingPr
     {
         errors.BadNameError: (400, "Bad function name", _NONE),
         errors.BadBodyError: (400, "Bad body", _NONE),
-        access.ForbiddenError: (403, "Forbidden", _NONE),
         errors.UnknownFunctionError: (404, "Unknown function", _NONE),
         errors.BodyTooLargeError: (413, "Body too large", _NONE),
         errors.QueueFullError: (429, "Queue full", _BUSY),
@@ -75,9 +73,8 @@ def problem(
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Check that the request may come in at all, and turn whatever is raised into a problem."""
+    """Turn whatever is raised into a problem."""
     try:
-        access.check(request)
         return await handler(request)
     except ProblemError as raised:
         return problem(request, raised.status, raised.title, raised.detail, raised.headers, **raised.members)

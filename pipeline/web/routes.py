@@ -1,59 +1,87 @@
 """The route table, and the aiohttp application made of it."""
 
+from typing import NamedTuple
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from pipeline.config.settings import ServiceSettings
 from pipeline.web import batches, deliveries, destinations, events, functions, interventions, jobs, service
+from pipeline.web.access import POLICIES, check_access
 from pipeline.web.answers import UNTYPED
 from pipeline.web.parts import PARTS, Parts
+from pipeline.web.policies import (
+    ADMIN,
+    CHANGE_BATCH,
+    CHANGE_JOB,
+    FUNCTION,
+    INVOKE,
+    OPEN,
+    READ,
+    READ_BATCH,
+    READ_DELIVERY,
+    READ_JOB,
+    READ_LINKED_JOB,
+    Policy,
+)
 from pipeline.web.problems import answer_problems
 
+
+class Row(NamedTuple):
+    """One route: who may use it stands beside what answers it."""
+
+    method: str
+    path: str
+    handler: Handler
+    policy: Policy
+
+
 # Functions first: theirs is the hot path.
-ROUTES = (
-    ("*", "/functions/{name}", functions.invoke),
-    ("*", "/functions/{name}/{rest:.*}", functions.invoke),
-    ("*", "/.netlify/functions/{name}", functions.invoke),
-    ("*", "/.netlify/functions/{name}/{rest:.*}", functions.invoke),
-    ("GET", "/v1/jobs", jobs.list_all),
-    ("GET", "/v1/jobs/{id}", jobs.get),
-    ("GET", "/v1/jobs/{id}/result", jobs.result),
-    ("GET", "/v1/jobs/{id}/runs", jobs.runs),
-    ("GET", "/v1/jobs/{id}/logs", jobs.logs),
-    ("GET", "/v1/jobs/{id}/deliveries", jobs.deliveries),
-    ("GET", "/v1/jobs/{id}/events", events.job),
-    ("POST", "/v1/jobs/{id}/cancel", interventions.cancel),
-    ("POST", "/v1/jobs/{id}/retry", interventions.retry),
-    ("POST", "/v1/jobs/{id}/replay", interventions.replay),
-    ("DELETE", "/v1/jobs/{id}", interventions.delete),
-    ("POST", "/v1/batches", batches.post),
-    ("GET", "/v1/batches", batches.list_all),
-    ("GET", "/v1/batches/{id}", batches.get),
-    ("GET", "/v1/batches/{id}/results", batches.results),
-    ("GET", "/v1/batches/{id}/events", events.batch),
-    ("GET", "/v1/batches/{id}/deliveries", batches.deliveries),
-    ("POST", "/v1/batches/{id}/cancel", batches.cancel),
-    ("POST", "/v1/batches/{id}/retry-failed", batches.retry_failed),
-    ("GET", "/v1/deliveries", deliveries.list_all),
-    ("GET", "/v1/deliveries/{id}", deliveries.get),
-    ("GET", "/v1/destinations", destinations.list_all),
-    ("GET", "/v1/destinations/{name}", destinations.get),
-    ("GET", "/v1/functions", service.functions),
-    ("GET", "/healthz", service.healthz),
-    ("GET", "/readyz", service.readyz),
+ROUTES: tuple[Row, ...] = (
+    Row("*", "/functions/{name}", functions.invoke, FUNCTION),
+    Row("*", "/functions/{name}/{rest:.*}", functions.invoke, FUNCTION),
+    Row("*", "/.netlify/functions/{name}", functions.invoke, FUNCTION),
+    Row("*", "/.netlify/functions/{name}/{rest:.*}", functions.invoke, FUNCTION),
+    Row("GET", "/v1/jobs", jobs.list_all, READ),
+    Row("GET", "/v1/jobs/{id}", jobs.get, READ_LINKED_JOB),
+    Row("GET", "/v1/jobs/{id}/result", jobs.result, READ_LINKED_JOB),
+    Row("GET", "/v1/jobs/{id}/runs", jobs.runs, READ_JOB),
+    Row("GET", "/v1/jobs/{id}/logs", jobs.logs, READ_JOB),
+    Row("GET", "/v1/jobs/{id}/deliveries", jobs.deliveries, READ_JOB),
+    Row("GET", "/v1/jobs/{id}/events", events.job, READ_JOB),
+    Row("POST", "/v1/jobs/{id}/cancel", interventions.cancel, CHANGE_JOB),
+    Row("POST", "/v1/jobs/{id}/retry", interventions.retry, CHANGE_JOB),
+    Row("POST", "/v1/jobs/{id}/replay", interventions.replay, CHANGE_JOB),
+    Row("DELETE", "/v1/jobs/{id}", interventions.delete, ADMIN),
+    Row("POST", "/v1/batches", batches.post, INVOKE),
+    Row("GET", "/v1/batches", batches.list_all, READ),
+    Row("GET", "/v1/batches/{id}", batches.get, READ_BATCH),
+    Row("GET", "/v1/batches/{id}/results", batches.results, READ_BATCH),
+    Row("GET", "/v1/batches/{id}/events", events.batch, READ_BATCH),
+    Row("GET", "/v1/batches/{id}/deliveries", batches.deliveries, READ_BATCH),
+    Row("POST", "/v1/batches/{id}/cancel", batches.cancel, CHANGE_BATCH),
+    Row("POST", "/v1/batches/{id}/retry-failed", batches.retry_failed, CHANGE_BATCH),
+    Row("GET", "/v1/deliveries", deliveries.list_all, READ),
+    Row("GET", "/v1/deliveries/{id}", deliveries.get, READ_DELIVERY),
+    Row("GET", "/v1/destinations", destinations.list_all, READ),
+    Row("GET", "/v1/destinations/{name}", destinations.get, READ),
+    Row("GET", "/v1/functions", service.functions, READ),
+    Row("GET", "/healthz", service.healthz, OPEN),
+    Row("GET", "/readyz", service.readyz, OPEN),
 )
-"""Method, path and handler of every route."""
+"""Every route."""
 
 
 def application(parts: Parts) -> web.Application:
     """Return the aiohttp application over `parts`."""
     # No limit of aiohttp's, which cannot change while the service runs: whoever reads a body bounds it.
-    app = web.Application(middlewares=[answer_problems], client_max_size=0)
+    app = web.Application(middlewares=[answer_problems, check_access], client_max_size=0)
     app[PARTS] = parts
-    for method, path, handler in ROUTES:
-        if method == "GET":
-            app.router.add_get(path, handler)  # and HEAD
-        else:
-            app.router.add_route(method, path, handler)
+    app[POLICIES] = {}
+    for row in ROUTES:
+        resource = app.router.add_resource(row.path)
+        for method in ("GET", "HEAD") if row.method == "GET" else (row.method,):
+            app[POLICIES][resource.add_route(method, row.handler)] = row.policy
     app.on_response_prepare.append(_tidy)
     app.on_shutdown.append(_end_streams)
     return app

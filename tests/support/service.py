@@ -26,6 +26,7 @@ from pipeline.config.settings import (
     DestinationSettings,
     FunctionSettings,
     FunctionsSettings,
+    KeySettings,
     RetrySpec,
     ServiceSettings,
     Target,
@@ -167,12 +168,13 @@ class Service:
         *,
         functions: Mapping[str, FunctionSettings] | None = None,
         destinations: Mapping[str, DestinationSettings] | None = None,
+        keys: Sequence[KeySettings] = (),
         **service: Any,
     ) -> bool:
         """Have all this, and the functions that are in the folder, in the place of the configuration; tell whether it
         was taken.
         """
-        config = configured(self._folder, files, functions=functions, destinations=destinations, **service)
+        config = configured(self._folder, files, functions=functions, destinations=destinations, keys=keys, **service)
         reloader = Reloader(
             self.app,
             lambda _: config,
@@ -250,6 +252,7 @@ def configured(
     *,
     functions: Mapping[str, FunctionSettings] | None = None,
     destinations: Mapping[str, DestinationSettings] | None = None,
+    keys: Sequence[KeySettings] = (),
     **service: Any,
 ) -> Config:
     """Write `files` among the functions of `folder`, and return the configuration of a service there."""
@@ -260,6 +263,7 @@ def configured(
         functions=FunctionsSettings(
             directory=_written(folder / "functions", files or {}), settings=MappingProxyType(dict(functions or {}))
         ),
+        keys=tuple(keys),
         destinations=MappingProxyType(
             {name: replace(settings, name=name) for name, settings in (destinations or {}).items()}
         ),
@@ -274,6 +278,7 @@ async def serving(
     clock: Clock | None = None,
     functions: Mapping[str, FunctionSettings] | None = None,
     destinations: Mapping[str, DestinationSettings] | None = None,
+    keys: Sequence[KeySettings] = (),
     is_started: bool = True,
     grace_s: float = 5.0,
     **service: Any,
@@ -284,7 +289,7 @@ async def serving(
     jobs are taken in and stay queued.
     """
     clock = clock or FakeClock()
-    config = configured(folder, files, functions=functions, destinations=destinations, **service)
+    config = configured(folder, files, functions=functions, destinations=destinations, keys=keys, **service)
     config, listener = bind(config, is_insecure=False)
     with listener:
         telemetry = Telemetry(logging.getLogger("sendoff.test"))

@@ -191,7 +191,8 @@ def test_a_function_is_synchronous_as_its_file_says(tmp_path: Path) -> None:
 
 
 ADDRESS = (
-    "expected a loopback address such as 127.0.0.1, as there are no keys, got 0.0.0.0; serve --insecure lets anyone in"
+    "expected a loopback address such as 127.0.0.1, as there are no keys, got 0.0.0.0; sendoff key new makes one, "
+    "serve --insecure lets anyone in"
 )
 
 

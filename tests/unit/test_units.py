@@ -1,5 +1,6 @@
-"""Durations, sizes and rates: every unit, exact, and nothing else."""
+"""Durations, sizes, rates and moments: every unit, exact, and nothing else."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from pipeline.config.units import UNITS, duration_s, rate_per_s, size_bytes
+from pipeline.config.units import UNITS, duration_s, moment, rate_per_s, size_bytes
 from schemas import load_schema
 
 
@@ -41,7 +42,7 @@ def test_rate_is_per_second(text: str, rate: float) -> None:
     assert rate_per_s(text) == pytest.approx(rate)
 
 
-@pytest.mark.parametrize("unit", sorted(UNITS))
+@pytest.mark.parametrize("unit", sorted(UNITS.keys() - {"moment"}))
 @pytest.mark.parametrize(
     "text",
     ["", "5", "s", "5 s", " 5s", "5s\n", "-5s", "+5s", "1e3s", ".5s", "5.s", "1_0s", "\u0665s", "1h30m", "5/", "5M/s"],
@@ -59,3 +60,15 @@ def test_what_the_schema_takes_converts(name: str, text: str) -> None:
         value = UNITS[schema["x-unit"]](text)
         assert value >= 0
         assert name == "wait" or Decimal(value) > 0
+
+
+@pytest.mark.parametrize("text", ["2027-01-31T12:00:00Z", "2027-01-31T13:30:00+01:30", "2027-01-31T00:00:00-12:00"])
+def test_a_moment_is_in_utc(text: str) -> None:
+    assert moment(text) == datetime(2027, 1, 31, 12, tzinfo=UTC)
+    assert moment(text).tzinfo is UTC
+
+
+@pytest.mark.parametrize("text", ["", "5s", "2027-01-31", "2027-01-31T12:00:00", "2027-02-30T12:00:00Z", "tomorrow"])
+def test_other_text_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        moment(text)

@@ -1,0 +1,37 @@
+"""Policies: what a caller must have to use a route. Each row of the route table names one; `access` applies them."""
+
+from dataclasses import dataclass
+
+from pipeline.config.settings import Scope
+from pipeline.store.ownership import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One policy, and how the documentation says it."""
+
+    who: str
+    scope: Scope | None = None
+    """What the key must have; None: no key is needed."""
+    owned: Subject | None = None
+    """A key with `invoke` needs no other scope for what it made itself."""
+    is_change: bool = False
+    is_linked: bool = False
+    """Whether a signed link will do, too."""
+    is_function: bool = False
+    """Whether it is the function's own `access` that decides, and which functions a key may invoke."""
+
+
+OPEN = Policy(who="anyone")
+FUNCTION = Policy(who="by the function's `access`: anyone, or `invoke`", scope=Scope.INVOKE, is_function=True)
+INVOKE = Policy(who="`invoke`", scope=Scope.INVOKE)
+READ = Policy(who="`read`", scope=Scope.READ)
+ADMIN = Policy(who="`admin`", scope=Scope.ADMIN)
+
+READ_JOB = Policy(who="`read`, or its maker", scope=Scope.READ, owned=Subject.JOB)
+READ_LINKED_JOB = Policy(who="`read`, its maker, or a signed link", scope=Scope.READ, owned=Subject.JOB, is_linked=True)
+CHANGE_JOB = Policy(who="`admin`, or its maker", scope=Scope.ADMIN, owned=Subject.JOB, is_change=True)
+READ_BATCH = Policy(who="`read`, or its maker", scope=Scope.READ, owned=Subject.BATCH)
+CHANGE_BATCH = Policy(who="`admin`, or its maker", scope=Scope.ADMIN, owned=Subject.BATCH, is_change=True)
+READ_DELIVERY = Policy(who="`read`, or its job's maker", scope=Scope.READ, owned=Subject.DELIVERY)
+CHANGE_DELIVERY = Policy(who="`admin`, or its job's maker", scope=Scope.ADMIN, owned=Subject.DELIVERY, is_change=True)

@@ -1,0 +1,293 @@
+"""Keys: who may do what. One table names every route; a route that is not in it fails."""
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from destinations.function import Settings as FunctionTarget
+from pipeline.config.settings import Access, DestinationSettings, FunctionSettings
+from pipeline.web import routes
+from pipeline.web.access import POLICIES
+from pipeline.web.policies import ADMIN, CHANGE_JOB, Policy
+from pipeline.web.policies import INVOKE as INVOKE_ANY
+from pipeline.web.routes import ROUTES, Row
+from tests.support import samples
+from tests.support.callers import CALLERS, INVOKE, bearer, key, token_of
+from tests.support.callers import READ as READ_ALL
+from tests.support.raw_http import raw
+from tests.support.service import ECHO, QUICK, Service, sends_to, serving, webhook
+
+FILES = {"quick-background.py": QUICK, "other-background.py": QUICK, "open-background.py": QUICK, "echo.py": ECHO}
+SETTINGS = {
+    "quick-background": sends_to("hook"),
+    "open-background": FunctionSettings(access=Access.PUBLIC),
+    "echo": FunctionSettings(access=Access.PUBLIC),
+}
+
+YES = 0
+"""Stands for whatever the route answers who may use it."""
+FUNCTION = {"maker": YES, "valid": YES, "stranger": YES, "narrow": 403, "all": YES, "reader": 403, "operator": 403}
+READ = {"maker": 403, "valid": 403, "stranger": 403, "narrow": 403, "all": YES, "reader": YES, "operator": 403}
+OWN = {"maker": YES, "valid": YES, "stranger": 404, "narrow": YES, "all": YES, "reader": YES, "operator": 403}
+CHANGE = {"maker": YES, "valid": YES, "stranger": 404, "narrow": 403, "all": YES, "reader": 403, "operator": YES}
+OPERATE = {"maker": 403, "valid": 403, "stranger": 403, "narrow": 403, "all": YES, "reader": 403, "operator": YES}
+OPEN = dict.fromkeys(("none", "wrong", "expired", *READ), YES)
+WHO: dict[tuple[str, str], dict[str, int]] = {
+    ("*", "/functions/{name}"): FUNCTION,
+    ("*", "/functions/{name}/{rest:.*}"): FUNCTION,
+    ("*", "/.netlify/functions/{name}"): FUNCTION,
+    ("*", "/.netlify/functions/{name}/{rest:.*}"): FUNCTION,
+    ("GET", "/v1/jobs"): READ,
+    ("GET", "/v1/jobs/{id}"): OWN,
+    ("GET", "/v1/jobs/{id}/result"): OWN,
+    ("GET", "/v1/jobs/{id}/runs"): OWN,
+    ("GET", "/v1/jobs/{id}/logs"): OWN,
+    ("GET", "/v1/jobs/{id}/deliveries"): OWN,
+    ("POST", "/v1/jobs/{id}/cancel"): CHANGE,
+    ("POST", "/v1/jobs/{id}/retry"): CHANGE,
+    ("POST", "/v1/jobs/{id}/replay"): CHANGE,
+    ("DELETE", "/v1/jobs/{id}"): OPERATE,
+    ("GET", "/v1/deliveries"): READ,
+    ("GET", "/v1/deliveries/{id}"): OWN,
+    ("GET", "/v1/destinations"): READ,
+    ("GET", "/v1/destinations/{name}"): READ,
+    ("GET", "/v1/functions"): READ,
+    ("GET", "/healthz"): OPEN,
+    ("GET", "/readyz"): OPEN,
+}
+"""What each caller is answered on each route, where the maker made what is asked for; who is not named there is
+answered 401.
+"""
+METHODS = {"*": ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"), "GET": ("GET", "HEAD")}
+ANSWERS = {"cancel": 409, "retry": 409, "replay": 202, "DELETE": 409, "*": 202}
+"""What those routes answer, where the job has succeeded and still owes a delivery; all others 200."""
+
+
+@asynccontextmanager
+async def guarded(tmp_path: Path, **options: Any) -> AsyncIterator[Service]:
+    """Run a service that asks for keys."""
+    given: dict[str, Any] = {
+        "keys": CALLERS,
+        "functions": SETTINGS,
+        "destinations": {"hook": webhook("http://127.0.0.1:9/")},
+    }
+    async with serving(tmp_path, FILES, **given | options) as service:
+        yield service
+
+
+async def made(service: Service, caller: str = "maker") -> str:
+    """Have a caller make a job, and wait until it has ended and owes something; return its id."""
+    job_id = await service.start_job("quick-background", headers=bearer(caller))
+    await service.until(job_id, "succeeded")
+    return job_id
+
+
+def test_every_route_stands_in_the_table() -> None:
+    assert {(row.method, row.path) for row in ROUTES} == WHO.keys()
+
+
+async def test_every_route_of_the_application_has_a_policy(tmp_path: Path) -> None:
+    async with serving(tmp_path, is_started=False) as service:
+        app = service.app.application()
+        assert set(app.router.routes()) == app[POLICIES].keys()
+
+
+@pytest.mark.parametrize(("method", "path"), WHO, ids=lambda part: part)
+async def test_every_caller_is_answered_as_the_table_says(tmp_path: Path, method: str, path: str) -> None:
+    async with guarded(tmp_path) as service:
+        job_id = await made(service)
+        (delivery,) = await service.until_delivered(job_id, "retrying")
+        name = "hook" if "destinations" in path else "quick-background"
+        subject = delivery.id if path.startswith("/v1/deliveries") else job_id
+        asked = path.replace("{id}", subject).replace("{name}", name).replace("{rest:.*}", "x")
+        answered = ANSWERS.get(path.rpartition("/")[2], ANSWERS.get(method, 200))
+        for caller in OPEN:
+            expected = WHO[method, path].get(caller, 401) or answered
+            headers = {} if caller == "none" else bearer(caller)
+            for each in METHODS.get(method, (method,)):
+                answer = await service.ask(each, asked, headers=headers)
+                assert answer.status == expected, (caller, each, asked)
+                assert answer.headers.get("WWW-Authenticate") == ("Bearer" if expected == 401 else None)
+            if method != "*":
+                assert (await service.ask("PATCH", asked, headers=headers)).status == 405
+
+
+async def test_a_job_of_another_key_is_answered_like_one_that_is_not_there(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as service:
+        job_id, nothing = await made(service), samples.new_id()
+        for path in ("", "/result", "/runs", "/logs", "/deliveries"):
+            said = []
+            for each in (job_id, nothing):
+                answer = await service.get(f"/v1/jobs/{each}{path}", headers=bearer("stranger"))
+                said.append((answer.status, answer.body.replace(each.encode(), b"ID")))
+            assert said[0] == said[1]
+        await service.clock.advance(8 * 86_400)  # so old that it might be gone
+        assert (await service.get(f"/v1/jobs/{job_id}", headers=bearer("stranger"))).status == 410
+
+
+CHANGES = [
+    (INVOKE_ANY, {"maker": 204, "valid": 204, "stranger": 204, "narrow": 204, "all": 204, "both": 204}),
+    (ADMIN, {"operator": 204, "all": 204}),
+    # `both` sees that the job is there, and is told what it lacks; `narrow` made it, but may not have it run again.
+    (CHANGE_JOB, {"maker": 204, "valid": 204, "stranger": 404, "operator": 204, "all": 204}),
+]
+
+
+@pytest.mark.parametrize(("policy", "expected"), CHANGES, ids=["invoke", "admin", "change"])
+async def test_policies_of_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Policy, expected: dict[str, int]
+) -> None:
+    async def change(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    monkeypatch.setattr(routes, "ROUTES", (*ROUTES, Row("POST", "/v1/jobs/{id}/change", change, policy)))
+    async with guarded(tmp_path, keys=(*CALLERS, key("both", INVOKE, READ_ALL))) as service:
+        job_id = await made(service)
+        for caller in (*OPEN, "both"):
+            url = f"{service.url}/v1/jobs/{job_id}/change"
+            answer = await service.client.post(url, headers=bearer(caller))
+            assert answer.status == expected.get(caller, 401 if caller in ("none", "wrong", "expired") else 403), caller
+
+
+async def test_a_job_belongs_to_the_name_of_the_key_that_made_it(tmp_path: Path) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        owners = []
+        for caller in ("maker", "valid", "all"):
+            job_id = await service.start_job("quick-background", headers=bearer(caller))
+            owners.append((await service.job(job_id)).origin.owner)
+        job_id = await service.start_job("open-background")
+        assert [*owners, (await service.job(job_id)).origin.owner] == ["maker", "maker", "all", None]
+
+
+async def test_a_replay_belongs_to_who_asked_for_it(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as service:
+        job_id = await made(service)
+        for caller in ("maker", "operator"):
+            answer = await service.post(f"/v1/jobs/{job_id}/replay", headers=bearer(caller))
+            assert (await service.job(answer.json["id"])).origin.owner == caller
+
+
+async def test_an_idempotency_key_is_good_for_who_chose_it(tmp_path: Path) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        ids = []
+        for caller in ("maker", "valid", "stranger"):
+            headers = {"Idempotency-Key": "one", **bearer(caller)}
+            ids.append((await service.post("/functions/quick-background", headers=headers)).json["id"])
+        assert ids[0] == ids[1] != ids[2]
+        assert (await service.job(ids[2])).origin.owner == "stranger"
+
+
+async def test_the_child_of_a_job_belongs_to_who_made_its_parent(tmp_path: Path) -> None:
+    to = DestinationSettings(name="", kind="function", options=FunctionTarget(function="other-background"))
+    async with guarded(tmp_path, destinations={"hook": to}) as service:
+        job_id = await made(service)
+        await service.until_delivered(job_id, "delivered")
+        (child,) = (await service.get(f"/v1/jobs?parent={job_id}", headers=bearer("reader"))).json["items"]
+        assert (await service.get(f"/v1/jobs/{child['id']}", headers=bearer("maker"))).status == 200
+        assert (await service.get(f"/v1/jobs/{child['id']}", headers=bearer("stranger"))).status == 404
+
+
+async def test_a_public_function_takes_anybody_and_keeps_no_key(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as service:
+        for headers in ({}, bearer("wrong"), bearer("expired"), bearer("maker"), bearer("reader"), bearer("narrow")):
+            answer = await service.post("/functions/echo", headers=headers)
+            assert answer.status == 200
+            assert "authorization" not in answer.json["headers"]
+            assert "authorization" not in answer.json["multiValueHeaders"]
+        # What is not for us is the function's own.
+        for own in ("Bearer sk_live_abc", "Basic YTpi", "Bearer"):
+            answer = await service.post("/functions/echo", headers={"Authorization": own})
+            assert answer.json["headers"]["authorization"] == own
+        cross_site = {"Origin": "https://shop.example"}
+        assert (await service.post("/functions/echo", headers=cross_site)).status == 200
+        assert (await service.post("/functions/quick-background", headers=cross_site | bearer("maker"))).status == 403
+
+
+async def test_the_key_reaches_neither_event_nor_store_nor_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with guarded(tmp_path) as service:
+        job_id = await made(service)
+        event = await service.app.store.get_event(job_id)
+        assert event is not None
+        assert b"authorization" not in event.lower()
+        await service.get(f"/v1/jobs/{job_id}", headers=bearer("wrong"))
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir())
+    for caller in ("maker", "wrong"):
+        assert token_of(caller).encode() not in stored
+        assert base64.b64encode(token_of(caller).encode()) not in stored
+        assert token_of(caller) not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer",
+        "Bearer ",
+        "bearer",
+        "Bearer x",
+        "Basic {key}",
+        "{key}",
+        "Bearer {key}x",
+        "Bearer {key} {key}",
+        "Bearer \xff",
+        "Bearer " + "x" * 4000,
+        'Bearer "{key}"',
+        "",
+    ],
+)
+async def test_what_is_no_key_is_401(tmp_path: Path, value: str) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        line = f"Authorization: {value.format(key=token_of('all'))}"
+        answer = await raw_get(service, line)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def raw_get(service: Service, *lines: str) -> bytes:
+    return await raw(service, "GET /v1/jobs HTTP/1.1", *lines)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer   "])
+async def test_the_scheme_is_read_as_http_has_it(tmp_path: Path, scheme: str) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        assert (await raw_get(service, f"Authorization: {scheme} {token_of('all')}")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_two_keys_at_once_are_none(tmp_path: Path) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        line = f"Authorization: Bearer {token_of('all')}"
+        assert (await raw_get(service, line, line)).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_key_expires_to_the_second(tmp_path: Path) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        await service.clock.advance(86_399.5)
+        await service.start_job("quick-background", headers=bearer("valid"))
+        await service.clock.advance(0.5)
+        answer = await service.post("/functions/quick-background", headers=bearer("valid"))
+        assert (answer.status, answer.json["detail"]) == (401, "the key has expired")
+
+
+async def test_an_unknown_function_is_not_told_to_who_has_no_key(tmp_path: Path) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        assert [
+            (await service.post("/functions/nothing", headers=headers)).status
+            for headers in ({}, bearer("maker"), bearer("narrow"), bearer("reader"))
+        ] == [401, 404, 403, 403]
+
+
+async def test_a_reload_takes_keys_away_and_brings_others(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as service:
+        before = await made(service)
+        keys = [replace(key("new", INVOKE), name="maker"), *(each for each in CALLERS if each.name != "maker")]
+        assert await service.reload(keys=keys)
+        assert (await service.get(f"/v1/jobs/{before}", headers=bearer("maker"))).status == 401
+        assert (await service.get(f"/v1/jobs/{before}", headers=bearer("new"))).status == 200
+        assert await service.reload()
+        assert (await service.get(f"/v1/jobs/{before}")).status == 200
