@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 from pipeline import keys, links
 from pipeline.config.settings import Access, Config, KeySettings, Scope
 from pipeline.store.ownership import Subject
-from pipeline.web import origins
+from pipeline.web import origins, protocol
 from pipeline.web.answers import not_there
 from pipeline.web.parts import PARTS
 from pipeline.web.policies import OPEN, Policy
@@ -24,7 +24,8 @@ _LINK = web.RequestKey("link", str)
 
 @web.middleware
 async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let the request come to its handler, if its route's policy does."""
+    """Let the request come to its handler, if its form and its route's policy do."""
+    protocol.check(request)
     parts, match = request.app[PARTS], request.match_info
     config = parts.config
     # What no route answers is 404 or 405, whoever asks.
@@ -32,6 +33,7 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
     is_public = bool(config.keys) and policy.is_function and _is_public(config, match["name"])
     if not parts.is_insecure:
         origins.check(request, config, is_public=is_public)
+    protocol.check_host(request.headers.get("Host", ""))
     if config.keys and policy is not OPEN:
         await _check_key(request, policy, config, is_public=is_public)
     return await handler(request)

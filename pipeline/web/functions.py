@@ -17,6 +17,7 @@ from pipeline.web.accepting import accept
 from pipeline.web.answers import replay
 from pipeline.web.parts import PARTS, Parts, base_url, seen
 from pipeline.web.problems import ProblemError, problem
+from pipeline.web.protocol import target_of
 from pipeline.web.wishes import preferences_in, refuse_wishes
 
 
@@ -51,6 +52,8 @@ async def _body(request: web.Request, parts: Parts) -> bytes:
                 f"the body did not arrive within {service.body_timeout:g} s",
                 headers={"Connection": "close"},
             ) from None
+        except ConnectionError:  # there is nobody to be told
+            raise ProblemError(400, "Bad body", "the connection ended within the body") from None
     if len(body) > service.body_limit:
         raise BodyTooLargeError(f"the body is longer than {service.body_limit} bytes")
     return body
@@ -65,7 +68,7 @@ async def _read(content: StreamReader, most: int) -> bytes:
 
 
 def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) -> bytes:
-    target = links.without_signatures(request.raw_path)
+    target = links.without_signatures(target_of(request))
     path, _, raw_query = target.partition("?")
     return wire.event_json(
         method=request.method,

@@ -66,9 +66,12 @@ def problem(
         "instance": request.rel_url.raw_path,
     } | members
     masked = request.app[PARTS].telemetry.mask.value(body)
-    return web.Response(
+    response = web.Response(
         status=status, body=orjson.dumps(masked), headers={"Content-Type": TYPE, "Cache-Control": "no-store", **headers}
     )
+    if headers.get("Connection") == "close":
+        response.force_close()  # the header alone would have what comes behind be answered, too
+    return response
 
 
 @web.middleware

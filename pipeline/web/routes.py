@@ -25,6 +25,7 @@ from pipeline.web.policies import (
     Policy,
 )
 from pipeline.web.problems import answer_problems
+from pipeline.web.protocol import Runner, expect
 
 
 class Row(NamedTuple):
@@ -81,7 +82,7 @@ def application(parts: Parts) -> web.Application:
     for row in ROUTES:
         resource = app.router.add_resource(row.path)
         for method in ("GET", "HEAD") if row.method == "GET" else (row.method,):
-            app[POLICIES][resource.add_route(method, row.handler)] = row.policy
+            app[POLICIES][resource.add_route(method, row.handler, expect_handler=expect)] = row.policy
     app.on_response_prepare.append(_tidy)
     app.on_shutdown.append(_end_streams)
     return app
@@ -89,10 +90,12 @@ def application(parts: Parts) -> web.Application:
 
 def runner(app: web.Application, service: ServiceSettings) -> web.AppRunner:
     """Return what serves `app`, on sites that are still to be added."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         keepalive_timeout=service.keepalive,
+        # What is refused before its body has come is read on for so long, so that its sender hears the answer.
+        lingering_time=min(10.0, service.keepalive),
         shutdown_timeout=1.0,
         auto_decompress=False,  # gzip is undone where events are made, which bounds what comes out of it
     )

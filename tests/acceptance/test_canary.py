@@ -208,7 +208,7 @@ def synchronous(service: Service) -> Iterator[tuple[str, Any]]:
 
 def everything(service: Service, jobs: list[str]) -> Iterator[tuple[str, Any]]:
     """Return the answer of every route of the service that shows something."""
-    paths = [path for method, path, _ in ROUTES if method == "GET"]
+    paths = [path for method, path, *_ in ROUTES if method == "GET"]
     lists = [path for path in paths if "{" not in path]
     of_jobs = [path for path in paths if path.startswith("/v1/jobs/{id}")]
     of_deliveries = [path for path in paths if path.startswith("/v1/deliveries/{id}")]
