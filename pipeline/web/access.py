@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from pipeline import keys, links
 from pipeline.config.settings import Access, Config, KeySettings, Scope
+from pipeline.functions.wire import Headers
 from pipeline.store.ownership import Subject
 from pipeline.web import origins, protocol
 from pipeline.web.answers import not_there
@@ -57,11 +58,14 @@ def check_function(request: web.Request, function: str) -> None:
         raise _not_for(caller, function)
 
 
-def passed_on(request: web.Request) -> list[tuple[str, str]]:
+def passed_on(request: web.Request) -> Headers:
     """Return the request's headers for the function's event: all but one that carries a key of the service's."""
     headers = list(request.headers.items())
-    if "Authorization" not in request.headers:
-        return headers
+    return without_keys(request, headers) if "Authorization" in request.headers else headers
+
+
+def without_keys(request: web.Request, headers: Headers) -> Headers:
+    """Return headers less those that carry a key of the service's."""
     known = request.app[PARTS].config.keys
     return [pair for pair in headers if pair[0].lower() != "authorization" or not _carries_key(pair[1], known)]
 

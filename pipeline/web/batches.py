@@ -17,7 +17,7 @@ from pipeline.shapes import batch_links, error, rfc3339
 from pipeline.store.batches import Added
 from pipeline.store.idempotency import IdempotencyKey
 from pipeline.values import value_json
-from pipeline.web import uploads, views
+from pipeline.web import access, uploads, views
 from pipeline.web.answers import (
     DEFAULT_LIMIT,
     MOST,
@@ -31,7 +31,7 @@ from pipeline.web.answers import (
     whole_number,
 )
 from pipeline.web.items import Item, Reject
-from pipeline.web.parts import PARTS, Parts, base_url
+from pipeline.web.parts import PARTS, Parts, base_url, seen
 from pipeline.web.problems import ProblemError
 from pipeline.web.wishes import LONGEST_WAIT_S, Wishes, wishes_in
 
@@ -55,8 +55,10 @@ async def post(request: web.Request) -> web.StreamResponse:
     if wishes.run_at is not None:
         raise ProblemError(400, "Bad header", "X-Job-Delay and X-Job-Run-At are for single jobs: a batch runs at once")
     document = await uploads.read_document(request) if form == "application/json" else None
-    function = parts.catalog.get(_function_name(request, document))
-    batch_id, is_repeated = await _begin(parts, function, wishes)
+    name = _function_name(request, document)
+    access.check_function(request, name)
+    function = parts.catalog.get(name)
+    batch_id, is_repeated = await _begin(parts, function, wishes, access.owner(request))
     rejected: list[Reject] = []
     async with aclosing(uploads.portions(request, form, document)) as found:  # type: ignore[type-var]  # a generator
         async for portion in found:
@@ -80,12 +82,12 @@ def _function_name(request: web.Request, document: dict[str, Any] | None) -> str
     return str(named)
 
 
-async def _begin(parts: Parts, function: Function, wishes: Wishes) -> tuple[str, bool]:
+async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | None) -> tuple[str, bool]:
     key = None
     if wishes.key is not None:
-        key = IdempotencyKey(owner="", scope=f"batch:{function.name}", key=wishes.key, fingerprint=b"")
+        key = IdempotencyKey(owner=owner or "", scope=f"batch:{function.name}", key=wishes.key, fingerprint=b"")
     batch_id = parts.ids.new()
-    earlier = await parts.batches.begin(batch_id, function.name, owner=None, priority=wishes.priority, key=key)
+    earlier = await parts.batches.begin(batch_id, function.name, owner=owner, priority=wishes.priority, key=key)
     return (batch_id, False) if earlier is None else (earlier.made_id, True)
 
 
@@ -124,10 +126,11 @@ def _draft(
         path=path,
         raw_query="",
         raw_url=base_url(request) + path,
-        headers=item.headers,
+        headers=access.without_keys(request, item.headers),
         body=item.body,
         request_id=job_id,
-        client_ip=request.remote or "",
+        client_ip=seen(request).client_ip,
+        peer_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )
     draft = parts.worker.draft(job_id, function.name, event)
@@ -138,7 +141,7 @@ def _draft(
         timeout_s=min(wishes.timeout_s or draft.timeout_s, draft.timeout_s),
         batch_id=batch_id,
         batch_index=item.index,
-        origin=Origin(key=item.key, digest=item.digest, traceparent=wishes.traceparent),
+        origin=Origin(owner=access.owner(request), key=item.key, digest=item.digest, traceparent=wishes.traceparent),
     )
 
 

@@ -1,7 +1,8 @@
 """Keys: who may do what. One table names every route; a route that is not in it fails."""
 
 import base64
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,10 +31,16 @@ SETTINGS = {
     "echo": FunctionSettings(access=Access.PUBLIC),
 }
 
+BATCHES = "/v1/batches?function=quick-background"
+NDJSON = {"Content-Type": "application/x-ndjson"}
+LINES = b'{"body": 1}\n{"body": 2, "headers": {"Authorization": "Bearer KEY"}}\n'.replace(
+    b"KEY", token_of("maker").encode()
+)
 YES = 0
 """Stands for whatever the route answers who may use it."""
 FUNCTION = {"maker": YES, "valid": YES, "stranger": YES, "narrow": 403, "all": YES, "reader": 403, "operator": 403}
 READ = {"maker": 403, "valid": 403, "stranger": 403, "narrow": 403, "all": YES, "reader": YES, "operator": 403}
+BATCH = FUNCTION
 OWN = {"maker": YES, "valid": YES, "stranger": 404, "narrow": YES, "all": YES, "reader": YES, "operator": 403}
 CHANGE = {"maker": YES, "valid": YES, "stranger": 404, "narrow": 403, "all": YES, "reader": 403, "operator": YES}
 OPERATE = {"maker": 403, "valid": 403, "stranger": 403, "narrow": 403, "all": YES, "reader": 403, "operator": YES}
@@ -53,6 +60,15 @@ WHO: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/v1/jobs/{id}/retry"): CHANGE,
     ("POST", "/v1/jobs/{id}/replay"): CHANGE,
     ("DELETE", "/v1/jobs/{id}"): OPERATE,
+    ("GET", "/v1/jobs/{id}/events"): OWN,
+    ("POST", "/v1/batches"): BATCH,
+    ("GET", "/v1/batches"): READ,
+    ("GET", "/v1/batches/{id}"): OWN,
+    ("GET", "/v1/batches/{id}/results"): OWN,
+    ("GET", "/v1/batches/{id}/events"): OWN,
+    ("GET", "/v1/batches/{id}/deliveries"): OWN,
+    ("POST", "/v1/batches/{id}/cancel"): CHANGE,
+    ("POST", "/v1/batches/{id}/retry-failed"): CHANGE,
     ("GET", "/v1/deliveries"): READ,
     ("GET", "/v1/deliveries/{id}"): OWN,
     ("GET", "/v1/destinations"): READ,
@@ -65,7 +81,7 @@ WHO: dict[tuple[str, str], dict[str, int]] = {
 answered 401.
 """
 METHODS = {"*": ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"), "GET": ("GET", "HEAD")}
-ANSWERS = {"cancel": 409, "retry": 409, "replay": 202, "DELETE": 409, "*": 202}
+ANSWERS = {"cancel": 409, "retry": 409, "replay": 202, "retry-failed": 409, "DELETE": 409, "*": 202}
 """What those routes answer, where the job has succeeded and still owes a delivery; all others 200."""
 
 
@@ -88,6 +104,15 @@ async def made(service: Service, caller: str = "maker") -> str:
     return job_id
 
 
+async def batch_of(service: Service, caller: str) -> str:
+    """Have a caller make a batch, and wait until it has ended; return its id."""
+    answer = await service.post(BATCHES, headers=NDJSON | bearer(caller), data=LINES)
+    assert answer.status == 202, answer
+    batch_id = str(answer.json["id"])
+    assert (await service.get(f"/v1/batches/{batch_id}?wait=20", headers=bearer(caller))).json["state"] == "completed"
+    return batch_id
+
+
 def test_every_route_stands_in_the_table() -> None:
     assert {(row.method, row.path) for row in ROUTES} == WHO.keys()
 
@@ -104,18 +129,34 @@ async def test_every_caller_is_answered_as_the_table_says(tmp_path: Path, method
         job_id = await made(service)
         (delivery,) = await service.until_delivered(job_id, "retrying")
         name = "hook" if "destinations" in path else "quick-background"
-        subject = delivery.id if path.startswith("/v1/deliveries") else job_id
+        subject = job_id
+        if path.startswith("/v1/deliveries"):
+            subject = delivery.id
+        elif path.startswith("/v1/batches"):
+            subject = await batch_of(service, "maker")
         asked = path.replace("{id}", subject).replace("{name}", name).replace("{rest:.*}", "x")
         answered = ANSWERS.get(path.rpartition("/")[2], ANSWERS.get(method, 200))
+        upload: dict[str, Any] = {}
+        if (method, path) == ("POST", "/v1/batches"):
+            asked, answered, upload = BATCHES, 202, {"data": LINES}
         for caller in OPEN:
             expected = WHO[method, path].get(caller, 401) or answered
             headers = {} if caller == "none" else bearer(caller)
             for each in METHODS.get(method, (method,)):
-                answer = await service.ask(each, asked, headers=headers)
-                assert answer.status == expected, (caller, each, asked)
-                assert answer.headers.get("WWW-Authenticate") == ("Bearer" if expected == 401 else None)
+                status, said = await ask(service, each, asked, headers=headers | NDJSON, **upload)
+                assert status == expected, (caller, each, asked)
+                assert said.get("WWW-Authenticate") == ("Bearer" if expected == 401 else None)
             if method != "*":
                 assert (await service.ask("PATCH", asked, headers=headers)).status == 405
+
+
+async def ask(service: Service, method: str, path: str, **options: Any) -> tuple[int, Mapping[str, str]]:
+    """Return status and headers of an answer, which is read only where it ends."""
+    if path.endswith("/events"):
+        async with service.client.request(method, service.url + path, **options) as got:
+            return got.status, got.headers
+    answer = await service.ask(method, path, **options)
+    return answer.status, answer.headers
 
 
 async def test_a_job_of_another_key_is_answered_like_one_that_is_not_there(tmp_path: Path) -> None:
@@ -181,6 +222,37 @@ async def test_an_idempotency_key_is_good_for_who_chose_it(tmp_path: Path) -> No
             ids.append((await service.post("/functions/quick-background", headers=headers)).json["id"])
         assert ids[0] == ids[1] != ids[2]
         assert (await service.job(ids[2])).origin.owner == "stranger"
+
+
+async def test_a_batch_belongs_to_who_made_it_and_so_do_its_jobs(tmp_path: Path) -> None:
+    async with guarded(tmp_path) as service:
+        batch_id = await batch_of(service, "maker")
+        jobs = (await service.get(f"/v1/jobs?batch={batch_id}", headers=bearer("reader"))).json["items"]
+        assert len(jobs) == 2
+        for job in jobs:
+            assert (await service.get(f"/v1/jobs/{job['id']}", headers=bearer("maker"))).status == 200
+            assert (await service.get(f"/v1/jobs/{job['id']}", headers=bearer("stranger"))).status == 404
+            event = await service.app.store.get_event(job["id"])
+            assert event is not None
+            assert b"authorization" not in event.lower()
+
+
+async def test_the_key_of_a_batch_is_good_for_who_chose_it(tmp_path: Path) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        ids = []
+        for caller in ("maker", "valid", "stranger"):
+            headers = {"Idempotency-Key": "one", **NDJSON, **bearer(caller)}
+            ids.append((await service.post(BATCHES, headers=headers, data=LINES)).json["id"])
+        assert ids[0] == ids[1] != ids[2]
+
+
+async def test_a_key_makes_batches_of_its_own_functions_only(tmp_path: Path) -> None:
+    async with guarded(tmp_path, is_started=False) as service:
+        headers = {"Content-Type": "application/json", **bearer("narrow")}
+        for name, status in (("other-background", 202), ("quick-background", 403), ("nothing", 403)):
+            document = {"function": name, "items": [{"body": 1}]}
+            answer = await service.post("/v1/batches", headers=headers, data=json.dumps(document).encode())
+            assert answer.status == status
 
 
 async def test_the_child_of_a_job_belongs_to_who_made_its_parent(tmp_path: Path) -> None:
