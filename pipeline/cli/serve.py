@@ -7,12 +7,13 @@ import logging
 import random
 import socket
 import sys
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import uvloop
-from aiohttp import web
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, web
 
 from destinations.base import Kind
 from destinations.registry import builtin_kinds
@@ -69,6 +70,11 @@ def _telemetry(form: str, mask: Masker, *, is_verbose: bool) -> Telemetry:
     # On the root: what libraries log goes through the same mask.
     logging.getLogger().addHandler(make_handler(sys.stderr, form, mask))
     logging.captureWarnings(True)
+    for kind in (
+        BadContentDispositionHeader,
+        BadContentDispositionParam,
+    ):  # of callers, who may send any number of them
+        warnings.simplefilter("ignore", kind)
     logging.raiseExceptions = False  # it would print the arguments of a record that cannot be formatted
     logger = logging.getLogger("sendoff")
     logger.setLevel(logging.DEBUG if is_verbose else logging.INFO)

@@ -31,7 +31,7 @@ from pipeline.web.answers import (
     whole_number,
 )
 from pipeline.web.items import Item, Reject
-from pipeline.web.parts import PARTS, Parts, base_url, seen
+from pipeline.web.parts import PARTS, Parts, base_url, client_ip
 from pipeline.web.problems import ProblemError
 from pipeline.web.wishes import LONGEST_WAIT_S, Wishes, wishes_in
 
@@ -129,7 +129,7 @@ def _draft(
         headers=access.without_keys(request, item.headers),
         body=item.body,
         request_id=job_id,
-        client_ip=seen(request).client_ip,
+        client_ip=client_ip(request),
         peer_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )

@@ -15,7 +15,7 @@ from pipeline.shapes import error
 from pipeline.web import access
 from pipeline.web.accepting import accept
 from pipeline.web.answers import replay
-from pipeline.web.parts import PARTS, Parts, base_url, seen
+from pipeline.web.parts import PARTS, Parts, base_url, client_ip
 from pipeline.web.problems import ProblemError, problem
 from pipeline.web.protocol import target_of
 from pipeline.web.wishes import preferences_in, refuse_wishes
@@ -78,7 +78,7 @@ def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) 
         headers=access.passed_on(request),
         body=body,
         request_id=invocation_id,
-        client_ip=seen(request).client_ip,
+        client_ip=client_ip(request),
         peer_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )

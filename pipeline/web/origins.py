@@ -33,9 +33,9 @@ def check(request: web.Request, config: Config, *, is_public: bool) -> None:
     allowed = _allowed(config.service.public_url)
     host = request.headers.get("Host", "")
     forwarded = seen(request).host if config.service.trusted_proxies else None
-    # A trusted proxy answers for the name that it was asked by.
     is_bounded = not config.keys or is_loopback(config.service.host)
-    if host and forwarded is None and is_bounded and not _is_known(_hostname(host), allowed):
+    # Whatever X-Forwarded-Host says: a page can send that, and it may come from where the proxy is, too.
+    if host and is_bounded and not _is_known(_hostname(host), allowed):
         raise _forbidden(
             f"the Host {host!r} is not this service; set service.public_url to the address it is reached by"
         )

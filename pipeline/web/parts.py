@@ -66,6 +66,12 @@ def seen(request: web.Request) -> forwarded.Seen:
     return forwarded.seen(request.remote or "", request.headers, request.app[PARTS].config.service.trusted_proxies)
 
 
+def client_ip(request: web.Request) -> str:
+    """Return the address of who asks."""
+    has_proxies = request.app[PARTS].config.service.trusted_proxies
+    return seen(request).client_ip if has_proxies else request.remote or ""
+
+
 def base_url(request: web.Request) -> str:
     """Return where this service is reached, without a trailing slash: `public_url`, else as a trusted proxy says, else
     as the request's Host names it.

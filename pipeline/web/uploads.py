@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pipeline import strictjson
 from pipeline.errors import BadJsonError, BodyTooLargeError
@@ -132,6 +133,8 @@ async def _of_files(request: web.Request, limit: int) -> AsyncIterator[Portion]:
             yield portion
     except ValueError as error:  # what aiohttp says of a body that is not what its type promises
         raise ProblemError(400, "Bad multipart", f"expected multipart/form-data with files: {error}") from None
+    except HttpProcessingError:  # it would repeat what was sent
+        raise ProblemError(400, "Bad multipart", "the headers of a part are none, or too long") from None
 
 
 async def _of_part(request: web.Request, index: int, part: Any, limit: int) -> Item | Reject:
@@ -143,7 +146,9 @@ async def _of_part(request: web.Request, index: int, part: Any, limit: int) -> I
     while chunk := await _timely(request, part.read_chunk()):
         if len(body) <= limit:
             body += chunk
-    return item_of_file(index, part.filename[:500], part.headers.get("Content-Type"), bytes(body), limit)
+    # Bytes that are no UTF-8 come as lone surrogates, which cannot be stored.
+    name = part.filename[:500].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return item_of_file(index, name, part.headers.get("Content-Type"), bytes(body), limit)
 
 
 async def _timely(request: web.Request, reading: Awaitable[T]) -> T:

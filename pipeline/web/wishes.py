@@ -15,7 +15,7 @@ Headers = CIMultiDictProxy[str]
 LONGEST_WAIT_S = 60
 _LONGEST_DELAY = timedelta(days=366)
 _MOST_TAGS = 20
-_TAG = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+_TAG = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")  # bytes that are no UTF-8 come as lone surrogates
 _KEY = re.compile(
     r'"(?P<quoted>(?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"|(?P<bare>[\x21\x23-\x5b\x5d-\x7e]{1,255})'
 )

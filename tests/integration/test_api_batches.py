@@ -444,3 +444,13 @@ async def test_batches_are_listed_newest_first_by_pages(tmp_path: Path) -> None:
         assert [each["id"] for each in rest.json["items"]] == [made[0]]
         assert (await service.get("/v1/batches?state=completed")).json["items"] == []
         assert len((await service.get("/v1/batches?function=shows-background&state=running")).json["items"]) == 3
+
+
+async def test_a_file_s_name_may_be_any_bytes(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        disposition = b'Content-Disposition: form-data; name="f"; filename="caf\xe9"'
+        content = b"--b\r\n" + disposition + b"\r\n\r\nx\r\n--b--\r\n"
+        answer = await service.post(URL, data=content, headers={"Content-Type": "multipart/form-data; boundary=b"})
+        assert (answer.status, answer.json["total"], answer.json["rejected"]) == (202, 1, [])
+        (job,) = (await service.get(f"/v1/jobs?batch={answer.json['id']}")).json["items"]
+        assert (await service.job(job["id"])).origin.key == "caf\ufffd"

@@ -76,6 +76,10 @@ async def test_a_foreign_host_is_refused_as_before(tmp_path: Path) -> None:
     async with serving(tmp_path, FILES, is_started=False, trusted_proxies=("10.0.0.0/8",)) as service:
         headers = {"Host": "evil.example", "X-Forwarded-Host": "127.0.0.1"}
         assert (await service.get("/v1/jobs", headers=headers)).status == 403
+    async with serving(tmp_path, FILES, is_started=False, trusted_proxies=TRUSTED) as service:
+        # A page whose name leads to this machine can name any forwarded host, and comes from where the proxy is.
+        headers = {"Host": "evil.example", "X-Forwarded-Host": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"}
+        assert (await service.get("/v1/jobs", headers=headers)).status == 403
     async with serving(tmp_path, FILES, keys=CALLERS, is_started=False) as service:
         assert (await service.get("/v1/jobs", headers={"Host": "evil.example", **bearer("all")})).status == 403
 
