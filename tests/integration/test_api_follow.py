@@ -155,7 +155,7 @@ async def test_the_last_lines_are_those_of_the_runs_so_far(tmp_path: Path) -> No
         assert await last(2) == await last(500) == ["begin 1", "hello"]
         service.go()
         await service.until(job_id, "retrying")
-        await service.clock.advance(5.0)
+        await service.clock.advance(5.1)
         await eventually(lambda: has_said("begin 2"))
         assert await last(3) == ["last words", "no line break", "begin 2"]
         service.go()
