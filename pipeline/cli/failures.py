@@ -1,10 +1,8 @@
 """What ends a command that speaks to a service: a sentence that says what is wrong, and one that says what helps."""
 
-from pipeline.errors import SendoffError
 
-
-class CommandError(SendoffError):
-    """The command cannot do what it was told to."""
+class CommandError(Exception):
+    """The command cannot do what it was told to. None of the errors of a service, which are answered over HTTP."""
 
     exit_code = 1
 

@@ -64,12 +64,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STORE
 
 
-def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
+class _Intermixed(argparse.ArgumentParser):
+    """Takes options anywhere: `batch NAME --new FILE FILE`, too, which argparse by itself does not."""
+
+    _is_inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._is_inside:
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False
+
+
+def _parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sendoff", description="Runs functions and gives their background results a proper send-off."
     )
     parser.add_argument("--version", action="version", version=f"sendoff {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers: Any = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Intermixed)
     for name in commands:
         _command(name).register(subparsers)
     return parser
