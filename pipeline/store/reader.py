@@ -50,6 +50,8 @@ class Reader:
         self._on_fatal = on_fatal
         self._connection = open_reader(path)
         self._own = open_reader(path)  # the loop's
+        for connection in (self._connection, self._own):
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens its files, now and not later
         self._queue: SimpleQueue[_Read | None] = SimpleQueue()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="store-reader", daemon=True)
