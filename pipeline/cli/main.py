@@ -70,7 +70,7 @@ class _Intermixed(argparse.ArgumentParser):
     _is_inside = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self._is_inside:
+        if self._is_inside or self._subparsers is not None:  # argparse cannot mix where commands have commands
             return super().parse_known_args(args, namespace)
         self._is_inside = True
         try:
