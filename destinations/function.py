@@ -59,6 +59,7 @@ class Function:
             subject_id=message.subject_id,
             parent_id=None if isinstance(message, BatchMessage) else message.job_id,
             depth=1 if isinstance(message, BatchMessage) else message.depth + 1,
+            traceparent=message.traceparent,
         )
         return Outcome(verdict=Verdict.DELIVERED, child=child)
 

@@ -156,7 +156,7 @@ class Webhook:
             "X-Function-Status": str(_function_status(message)),
             "X-Duration-Seconds": f"{_duration_s(message):.6f}",
         }
-        if isinstance(message, Message) and message.traceparent is not None:
+        if message.traceparent is not None:
             headers["traceparent"] = message.traceparent
         if not self._has_own_type:
             headers["content-type"] = body.content_type

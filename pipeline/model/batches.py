@@ -26,6 +26,8 @@ class Batch:
     expired: int
     created_at: datetime
     ended_at: datetime | None
+    traceparent: str | None = None
+    """The W3C trace that its caller belongs to."""
 
     @property
     def ended(self) -> int:
@@ -44,6 +46,7 @@ class BatchDraft:
     created_at: datetime
     closes_at: datetime
     """An upload that was cut off is closed then, with what has come."""
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +86,8 @@ class BatchMessage:
     def function(self) -> str:
         """Return the function of the batch's jobs."""
         return self.batch.function
+
+    @property
+    def traceparent(self) -> str | None:
+        """Return the trace of the batch's caller."""
+        return self.batch.traceparent

@@ -117,6 +117,7 @@ class ChildDraft:
     """The job; None where the message is a batch's."""
     depth: int
     """The child's own: one more than its parent's."""
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,14 @@ class Batches:
     # Taking in
 
     async def begin(
-        self, batch_id: str, function: str, *, owner: str | None, priority: int, key: IdempotencyKey | None
+        self,
+        batch_id: str,
+        function: str,
+        *,
+        owner: str | None,
+        priority: int,
+        key: IdempotencyKey | None,
+        traceparent: str | None = None,
     ) -> Earlier | None:
         """Store a batch that has no items yet; with a key that has made one already, return which.
 
@@ -119,7 +126,13 @@ class Batches:
         now = self._clock.now()
         closes_at = now + timedelta(seconds=RECEIVING_S)
         draft = BatchDraft(
-            id=batch_id, function=function, owner=owner, priority=priority, created_at=now, closes_at=closes_at
+            id=batch_id,
+            function=function,
+            owner=owner,
+            priority=priority,
+            created_at=now,
+            closes_at=closes_at,
+            traceparent=traceparent,
         )
         earlier = await asyncio.shield(self._store.batches.insert(draft, key=key))
         if earlier is None:

@@ -71,25 +71,27 @@ class Children:
         job_id = self._ids.new()
         is_large = len(child.body) > _LARGE
         event = await asyncio.to_thread(self._event, child, job_id) if is_large else self._event(child, job_id)
-        origin = await self._origin(child) if self._current.setup.config.keys else None
+        owner = await self._owner(child) if self._current.setup.config.keys else None
+        origin = Origin(owner=owner, traceparent=child.traceparent)
         return self._worker().draft(
             job_id, child.function, event, parent_id=child.parent_id, depth=child.depth, origin=origin
         )
 
-    async def _origin(self, child: ChildDraft) -> Origin:
-        """Return what a child has from its parent: whoever may see the one may see the other."""
+    async def _owner(self, child: ChildDraft) -> str | None:
+        """Return whose parent it has: whoever may see the one may see the other."""
         subject = Subject.BATCH if child.parent_id is None else Subject.JOB
         parent = await self._store.find_owner(subject, child.subject_id)
-        return Origin(owner=parent.owner if parent else None)
+        return parent.owner if parent else None
 
     def _event(self, child: ChildDraft, job_id: str) -> bytes:
         path = f"/.netlify/functions/{child.function}"
+        trace = [] if child.traceparent is None else [("traceparent", child.traceparent)]
         return wire.event_json(
             method="POST",
             path=path,
             raw_query="",
             raw_url=self._current.setup.base_url + path,
-            headers=[("content-type", child.content_type), ("x-sendoff-parent", child.subject_id)],
+            headers=[("content-type", child.content_type), ("x-sendoff-parent", child.subject_id), *trace],
             body=child.body,
             request_id=job_id,
             client_ip="127.0.0.1",

@@ -218,6 +218,10 @@ CREATE INDEX batch_running ON batch (id) WHERE state = 'running';
 CREATE INDEX batch_by_function ON batch (function, id);
 """
 
+TRACES = """
+ALTER TABLE batch ADD COLUMN traceparent TEXT;
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
@@ -229,6 +233,7 @@ def migrations() -> Migrations:
         ("progress", PROGRESS),
         ("expiry", EXPIRY),
         ("callers", CALLERS),
+        ("traces", TRACES),
     ):
         steps(name=name)(_running(script))
     return steps

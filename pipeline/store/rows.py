@@ -241,7 +241,7 @@ def _batch_message(message_id: str, held: dict[str, Any]) -> BatchMessage:
 
 BATCH_COLUMNS = (
     "id, function, state, round, owner, is_cancelled, total, succeeded, failed, cancelled, expired, created_at,"
-    " ended_at"
+    " ended_at, traceparent"
 )
 
 
@@ -261,6 +261,7 @@ def batch(row: Row) -> Batch:
         expired=row[10],
         created_at=moment(row[11]),
         ended_at=moment_or_none(row[12]),
+        traceparent=row[13],
     )
 
 

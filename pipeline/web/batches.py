@@ -33,7 +33,7 @@ from pipeline.web.answers import (
 from pipeline.web.items import Item, Reject
 from pipeline.web.parts import PARTS, Parts, base_url, client_ip
 from pipeline.web.problems import ProblemError
-from pipeline.web.wishes import LONGEST_WAIT_S, Wishes, wishes_in
+from pipeline.web.wishes import LONGEST_WAIT_S, Wishes, trace_of, wishes_in
 
 _STATES = [str(state) for state in BatchState]
 _NDJSON = "application/x-ndjson"
@@ -87,7 +87,9 @@ async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | 
     if wishes.key is not None:
         key = IdempotencyKey(owner=owner or "", scope=f"batch:{function.name}", key=wishes.key, fingerprint=b"")
     batch_id = parts.ids.new()
-    earlier = await parts.batches.begin(batch_id, function.name, owner=owner, priority=wishes.priority, key=key)
+    earlier = await parts.batches.begin(
+        batch_id, function.name, owner=owner, priority=wishes.priority, key=key, traceparent=wishes.traceparent
+    )
     return (batch_id, False) if earlier is None else (earlier.made_id, True)
 
 
@@ -121,12 +123,14 @@ def _draft(
 ) -> JobDraft:
     job_id = parts.ids.new()
     path = f"/.netlify/functions/{function.name}"
+    own_trace = [value for name, value in item.headers if name == "traceparent"]
+    passed_on = [] if own_trace or wishes.traceparent is None else [("traceparent", wishes.traceparent)]
     event = wire.event_json(
         method="POST",
         path=path,
         raw_query="",
         raw_url=base_url(request) + path,
-        headers=access.without_keys(request, item.headers),
+        headers=[*access.without_keys(request, item.headers), *passed_on],
         body=item.body,
         request_id=job_id,
         client_ip=client_ip(request),
@@ -141,7 +145,12 @@ def _draft(
         timeout_s=min(wishes.timeout_s or draft.timeout_s, draft.timeout_s),
         batch_id=batch_id,
         batch_index=item.index,
-        origin=Origin(owner=access.owner(request), key=item.key, digest=item.digest, traceparent=wishes.traceparent),
+        origin=Origin(
+            owner=access.owner(request),
+            key=item.key,
+            digest=item.digest,
+            traceparent=trace_of(own_trace) if own_trace else wishes.traceparent,
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """What the headers of an invocation ask for: preferences, a key, and when and how the job is to run. No I/O."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +20,11 @@ _TAG = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")  # bytes that are no 
 _KEY = re.compile(
     r'"(?P<quoted>(?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"|(?P<bare>[\x21\x23-\x5b\x5d-\x7e]{1,255})'
 )
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_TRACEPARENT = re.compile(
+    r"(?:00|(?P<later>(?!00|ff)[0-9a-f]{2}))-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    r"(?(later)(?:-[\x21-\x7e]*)?)"  # a later version may have more to say
+)
+_LONGEST_TRACEPARENT = 200
 _OF_JOBS = ("X-Job-Run-At", "X-Job-Delay", "X-Job-Priority", "X-Job-Tag", "X-Job-Timeout")
 
 
@@ -88,7 +93,7 @@ def wishes_in(headers: Headers, now: datetime) -> Wishes:
         tags=tags_of(headers.getall("X-Job-Tag", ()), "X-Job-Tag"),
         timeout_s=_duration(headers, "X-Job-Timeout"),
         key=key_in(headers),
-        traceparent=_traceparent(headers),
+        traceparent=trace_of(headers.getall("traceparent", ())),
     )
 
 
@@ -109,6 +114,13 @@ def key_in(headers: Headers) -> str | None:
         raise _bad("Idempotency-Key", "expected one text of 1 to 255 printable ASCII characters, in quotes or without")
     quoted = found["quoted"]
     return found["bare"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+
+
+def trace_of(values: Sequence[str]) -> str | None:
+    """Return what `traceparent` headers say (W3C Trace Context): None where it is malformed, or where there are two."""
+    if len(values) != 1 or len(values[0]) > _LONGEST_TRACEPARENT or not _TRACEPARENT.fullmatch(values[0]):
+        return None
+    return values[0]
 
 
 def tags_of(tags: object, name: str) -> tuple[str, ...]:
@@ -153,12 +165,6 @@ def _priority(headers: Headers) -> int:
     if len(text) != 1 or text not in "0123456789":
         raise _bad("X-Job-Priority", f"expected a number from 0, the most urgent, to 9, got {text!r}")
     return int(text)
-
-
-def _traceparent(headers: Headers) -> str | None:
-    # One that is malformed is passed over, as the standard wants it.
-    text = headers.get("traceparent", "")
-    return text if len(text) <= 200 and _TRACEPARENT.fullmatch(text) else None
 
 
 def _bad(name: str, detail: str) -> ProblemError:

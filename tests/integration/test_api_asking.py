@@ -213,14 +213,6 @@ async def test_a_timeout_may_only_be_lowered(tmp_path: Path) -> None:
         assert (await post(service, X_Job_Timeout="16m")).status == 400
 
 
-async def test_a_trace_goes_to_the_function_and_a_malformed_one_is_passed_over(tmp_path: Path) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    async with serving(tmp_path, FILES) as service:
-        for value, kept in ((trace, trace), ("00-0-0-0", None), ("0" * 300, None)):
-            job_id = await service.start_job("quick-background", headers={"traceparent": value})
-            assert (await service.job(job_id)).origin.traceparent == kept
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
