@@ -112,6 +112,7 @@ def api() -> str:
         "delivery",
         "attempt",
         "destination",
+        "usage",
         "list",
         "problem",
     )

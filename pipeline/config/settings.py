@@ -4,6 +4,7 @@ Each dataclass mirrors one object of `schemas/config.schema.json`: the same fiel
 them together. Durations are seconds as float, sizes bytes, paths absolute.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -150,6 +151,11 @@ class FunctionSettings:
         """Yield the settings that name destinations, each with its key."""
         for key in ("on_success", "on_failure", "on_batch"):
             yield key, getattr(self, key)
+
+    @property
+    def memory_mb(self) -> int:
+        """Return `memory` in whole megabytes, as the function's context names it, and as usage is counted."""
+        return math.ceil(self.memory / 1_000_000)
 
     def limit_s(self, *, is_background: bool) -> float:
         """Return how long a run may take."""

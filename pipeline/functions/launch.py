@@ -1,6 +1,5 @@
 """How one function's worker processes are started, and what bounds them."""
 
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pipeline.functions.environment import worker_environment
 from pipeline.functions.guardian import Order
 
 _PROGRAM = Path(__file__).parent / "workers" / "sendoff_python"
-_MEGABYTE = 1_000_000
 _BACKSTOP = 2
 """RLIMIT_DATA as a multiple of the memory limit: it also counts the stacks of threads that are never touched."""
 
@@ -50,13 +48,13 @@ class Launch:
 
     def order(self, fds: tuple[int, int, int]) -> Order:
         """Return the guard's order; `fds` are the worker's channel, stdout and stderr."""
-        memory = self.settings.memory
+        settings = self.settings
         argv = [self.interpreter or sys.executable, _PROGRAM, self.function.name, self.function.path]
         return Order(
-            argv=[*map(str, argv), str(self.result_limit), str(math.ceil(memory / _MEGABYTE))],
+            argv=[*map(str, argv), str(self.result_limit), str(settings.memory_mb)],
             env=self.environment,
             cwd=str(self.function.folder),
-            limits={"CORE": 0, "DATA": memory * _BACKSTOP},
-            memory=memory,
+            limits={"CORE": 0, "DATA": settings.memory * _BACKSTOP},
+            memory=settings.memory,
             fds=fds,
         )

@@ -97,6 +97,11 @@ class Pool:
         lane = self._lanes.get(function_name)
         return lane.running if lane is not None else 0
 
+    def waiting(self, function_name: str) -> int:
+        """Return how many runs and calls of a function wait for a process."""
+        lane = self._lanes.get(function_name)
+        return lane.waiting if lane is not None else 0
+
     def processes(self) -> tuple[ProcessView, ...]:
         """Return all worker processes."""
         return tuple(

@@ -45,6 +45,7 @@ from pipeline.model.states import (
     RunState,
     Verdict,
 )
+from pipeline.model.usage import Usage
 
 __all__ = [
     "FINAL_JOB_STATES",
@@ -84,5 +85,6 @@ __all__ = [
     "RunError",
     "RunOutcome",
     "RunState",
+    "Usage",
     "Verdict",
 ]

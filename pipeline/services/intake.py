@@ -19,6 +19,7 @@ from pipeline.store import Store
 from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.store.invocations import Invocation
 from pipeline.store.room import Room
+from pipeline.store.usage import spent
 
 _OUTPUT_KEPT = 4096
 
@@ -115,6 +116,7 @@ class Intake:
         """Run a synchronous function and return what it came to; DrainingError or BusyError where it cannot be run."""
         if self.is_draining:
             raise DrainingError("the service is shutting down")
+        memory_mb = self._current.setup.memory_mb(call.function)
         at, began = self._clock.now(), self._clock.monotonic()
         running = asyncio.ensure_future(self._pool.run(call, slot_wait_s=call.timeout_s))
         self._calls.add(running)
@@ -128,6 +130,7 @@ class Intake:
             at=at,
             duration_s=self._clock.monotonic() - began,
             output="\n".join(text for _, _, _, text in outcome.output.lines)[-_OUTPUT_KEPT:],
+            spent=spent(outcome, call.function, memory_mb, self._clock.now(), is_call=True),
         )
         task = asyncio.ensure_future(self._store.insert_invocation(note))
         self._notes.add(task)

@@ -17,7 +17,8 @@ from pipeline.functions.catalog import Catalog
 from pipeline.retry import Policy, policy
 from pipeline.services.routes import Goals, Route, goals_of, routes_of
 
-_DEFAULT_POLICY = policy(FunctionSettings().retry)
+_DEFAULTS = FunctionSettings()
+_DEFAULT_POLICY = policy(_DEFAULTS.retry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,10 @@ class Setup:
     def policy(self, function: str) -> Policy:
         """Return the retry policy of a function."""
         return self.policies.get(function, _DEFAULT_POLICY)
+
+    def memory_mb(self, function: str) -> int:
+        """Return what a process of a function may use, in megabytes."""
+        return self.config.functions.settings.get(function, _DEFAULTS).memory_mb
 
     def knows(self, function: str) -> bool:
         """Tell whether anything is said of a function: it is there, or has settings."""

@@ -150,12 +150,15 @@ class Worker:
         the setup said that the run `began_under`.
         """
         now, setup = self._clock.now(), self._current.setup
+        memory_mb = (began_under or setup).memory_mb(job.function)
         if began_under is not None and not setup.knows(job.function):
             setup = began_under
         step = after_run(job, outcome, setup.policy(job.function), now)
         ending = self._fan_out.ending(setup.goals, job, step, outcome, now, self._deliverer.offer)
         try:
-            verb = partial(self._store.finish_run, job, token, step, outcome, now=now, ending=ending)
+            verb = partial(
+                self._store.finish_run, job, token, step, outcome, now=now, ending=ending, memory_mb=memory_mb
+            )
             claimed = await when_there_is_room(verb, self._clock)
         except BaseException:
             self._deliverer.withdraw(ending)

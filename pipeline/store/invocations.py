@@ -1,11 +1,14 @@
 """Synchronous calls, each noted in one narrow row after its caller has the answer."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.model import JobReason, RunState
+from pipeline.store import rows, usage
 from pipeline.store.rows import micros
+from pipeline.store.usage import Spent
 
 _INSERT = """
 INSERT INTO invocation (id, function, state, reason, at, duration_s, output) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -23,10 +26,18 @@ class Invocation:
     reason: JobReason | None
     at: datetime
     duration_s: float
+    """How long its caller waited."""
     output: str
+    spent: Spent | None = None
+    """What it counts for the usage of its function."""
 
 
-def insert_invocation(db: sqlite3.Connection, note: Invocation) -> None:
-    """Note a synchronous call."""
-    facts = (note.id, note.function, note.state, note.reason, micros(note.at), note.duration_s, note.output)
-    db.execute(_INSERT, facts)
+def insert_invocations(db: sqlite3.Connection, notes: Sequence[Invocation]) -> list[None]:
+    """Note synchronous calls, and count those that were not noted before."""
+    new = [note for note in notes if db.execute(_INSERT, _row(note)).rowcount]
+    usage.count(db, [note.spent for note in new])
+    return [None] * len(notes)
+
+
+def _row(note: Invocation) -> rows.Row:
+    return (note.id, note.function, note.state, note.reason, micros(note.at), note.duration_s, note.output)

@@ -11,9 +11,10 @@ import orjson
 
 from pipeline.lifecycle import JobStep
 from pipeline.model import ClaimedJob, Job, Lease, Progress, RunOutcome
-from pipeline.store import batches, bulk, deliveries, logs, rows
+from pipeline.store import batches, bulk, deliveries, logs, rows, usage
 from pipeline.store.deliveries import Ending
 from pipeline.store.rows import micros
+from pipeline.store.usage import Spent
 
 # Counted as it is claimed, not as it fails, so that a job that kills its service cannot run for ever (finding 7).
 _CLAIM = f"""
@@ -72,6 +73,8 @@ class RunEnd:
     outcome: RunOutcome
     now: datetime
     ending: Ending | None
+    memory_mb: int = 0
+    """What the run was allowed to use, for the usage of its function."""
 
 
 def claim_jobs(db: sqlite3.Connection, function: str, most: int, *, now: datetime, lease: Lease) -> list[ClaimedJob]:
@@ -107,6 +110,7 @@ def finish_runs(db: sqlite3.Connection, items: Sequence[RunEnd]) -> list[list[bo
     for item in valid:
         logs.append(db, item.job.id, item.job.run, item.outcome.output)
     batches.count_ended(db, [(item.job.batch_id, item.step.state) for item in valid])
+    usage.count(db, [_spent(item) for item in valid])
     endings = [(item.ending, result_ids.get(item.job.id)) for item in valid if item.ending is not None]
     claims = iter(deliveries.insert_messages(db, endings))
     return [None if item.job.id not in written else [] if item.ending is None else next(claims) for item in items]
@@ -126,6 +130,10 @@ def _step_row(item: RunEnd) -> rows.Row:
         rows.json_or_none(step.error),
         step.max_attempts,
     )
+
+
+def _spent(item: RunEnd) -> Spent | None:
+    return usage.spent(item.outcome, item.job.function, item.memory_mb, item.now, is_call=False)
 
 
 def _insert_results(db: sqlite3.Connection, items: Sequence[RunEnd]) -> dict[str, int]:

@@ -222,6 +222,21 @@ TRACES = """
 ALTER TABLE batch ADD COLUMN traceparent TEXT;
 """
 
+USAGE = """
+-- What functions used: counted as runs end, and kept when these are pruned. The day is that of the end, in days since
+-- 1970 (UTC); memory is counted in megabytes times microseconds.
+CREATE TABLE usage (
+    day INTEGER NOT NULL,
+    function TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    run_us INTEGER NOT NULL,
+    memory_us INTEGER NOT NULL,
+    PRIMARY KEY (day, function)
+) STRICT, WITHOUT ROWID;
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
@@ -234,6 +249,7 @@ def migrations() -> Migrations:
         ("expiry", EXPIRY),
         ("callers", CALLERS),
         ("traces", TRACES),
+        ("usage", USAGE),
     ):
         steps(name=name)(_running(script))
     return steps

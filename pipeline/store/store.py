@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from pipeline.model import (
     Result,
     Run,
     RunOutcome,
+    Usage,
 )
 from pipeline.store import (
     deliveries,
@@ -45,6 +46,7 @@ from pipeline.store import (
     ownership,
     pruning,
     reading,
+    usage,
 )
 from pipeline.store.batch_verbs import BatchVerbs
 from pipeline.store.database import FileLock, check_version
@@ -153,13 +155,15 @@ class Store:
         *,
         now: datetime,
         ending: Ending | None = None,
+        memory_mb: int = 0,
     ) -> list[bool] | None:
-        """Write a run's end; with a job's end its result, message and deliveries, in the same transaction.
+        """Write a run's end; with a job's end its result, message and deliveries, in the same transaction. It counts
+        for the usage of its function, as one that was allowed `memory_mb`.
 
         Returns which of the ending's deliveries were claimed, or None where the lease is no longer held (nothing
         changed).
         """
-        end = RunEnd(job=job, token=token, step=step, outcome=outcome, now=now, ending=ending)
+        end = RunEnd(job=job, token=token, step=step, outcome=outcome, now=now, ending=ending, memory_mb=memory_mb)
         return await self._writer.write(jobs.finish_runs, end)
 
     async def note_progress(self, said: Sequence[tuple[str, int, Progress]]) -> None:
@@ -190,8 +194,8 @@ class Store:
         return await self._alone(partial(jobs.with_expired_lease, now=now))
 
     async def insert_invocation(self, note: Invocation) -> None:
-        """Note a synchronous call."""
-        await self._alone(partial(invocations.insert_invocation, note=note))
+        """Note a synchronous call, and count it for the usage of its function; once, however often it is noted."""
+        await self._writer.write(invocations.insert_invocations, note)
 
     # Deliveries
 
@@ -356,6 +360,15 @@ class Store:
     async def open_deliveries(self) -> dict[tuple[str, DeliveryState], int]:
         """Count the open deliveries of every destination by state."""
         return await self._reader.read(reading.open_deliveries)
+
+    async def list_usage(
+        self, *, first: date, last: date, most: int, function: str | None = None, after: tuple[date, str] | None = None
+    ) -> list[Usage]:
+        """Return up to `most` rows of usage of the days from `first` to `last`, the newest day first, functions by
+        name, behind the day and function `after`.
+        """
+        query = partial(usage.list_usage, first=first, last=last, function=function, after=after, most=most)
+        return await self._reader.read(query)
 
     async def queued_jobs(self) -> dict[str, int]:
         """Count the queued jobs of every function."""

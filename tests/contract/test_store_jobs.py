@@ -161,7 +161,8 @@ async def test_the_end_of_a_job_is_stored_with_result_run_log_message_and_delive
     assert claimed.message == owed.message
     assert (claimed.delivery.id, claimed.delivery.recipient) == (other.id, "a@b.example")
     assert await store.leased_jobs(samples.OWNER) == []
-    assert rig.rows() == {"delivery": 2, "job": 1, "log": 1, "message": 1, "payload": 2, "run": 1}
+    rows = {"delivery": 2, "job": 1, "log": 1, "message": 1, "payload": 2, "run": 1, "usage": 1}
+    assert rig.rows() == rows
 
 
 async def test_a_failed_job_says_why_and_keeps_a_response_that_failed(store: Store) -> None:

@@ -129,6 +129,7 @@ SHAPES = [
     (r"/v1/destinations", "list of destination"),
     (r"/v1/destinations/[^/]+", "destination"),
     (r"/v1/functions", "list of function"),
+    (r"/v1/usage", "list of usage"),
     (r"/healthz", "health"),
     (r"/readyz", "ready"),
 ]
