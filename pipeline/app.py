@@ -22,6 +22,7 @@ from pipeline.services.children import Children
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.expirer import Expirer
 from pipeline.services.fanout import FanOut
+from pipeline.services.gauges import Gauges
 from pipeline.services.intake import Intake
 from pipeline.services.interventions import Interventions
 from pipeline.services.leases import Leases
@@ -29,6 +30,7 @@ from pipeline.services.moments import NextMoment
 from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
+from pipeline.services.pulse import Pulse
 from pipeline.services.rescuer import Rescuer
 from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
@@ -67,7 +69,8 @@ class App:
         telemetry.mask.learn(config.secrets)
         self._current = current = Current(Setup.make(config, kinds))
         self._room = Room(config.store, config.service.disk_floor, clock)
-        self.store = Store(config.store, self._fail, self._room)
+        self._expect(current.setup)
+        self.store = Store(config.store, self._fail, self._room, self._committed)
         self.pool = Pool(
             catalog=self.setup.catalog,
             settings=config.functions,
@@ -94,6 +97,7 @@ class App:
                 clock=clock,
                 ids=ids,
                 current=current,
+                telemetry=telemetry,
             ),
             clock=clock,
             random=seed,
@@ -146,6 +150,7 @@ class App:
             next_expiry=next_expiry,
             clock=clock,
             current=current,
+            telemetry=telemetry,
         )
         self.interventions = Interventions(
             store=self.store,
@@ -156,6 +161,7 @@ class App:
             current=current,
             ids=ids,
             clock=clock,
+            telemetry=telemetry,
         )
         self.batches = Batches(
             doorbell=doorbell,
@@ -170,6 +176,14 @@ class App:
             clock=clock,
             telemetry=telemetry,
         )
+        self._pulse = Pulse(telemetry)
+        self._gauges = Gauges(
+            store=self.store,
+            pool=self.pool,
+            current=current,
+            is_draining=lambda: self.intake.is_draining,
+            clock=clock,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -182,6 +196,13 @@ class App:
     def config(self) -> Config:
         """Return the configuration that counts now."""
         return self._current.setup.config
+
+    def _committed(self, writes: int, duration_s: float) -> None:
+        self._telemetry.emit("store.committed", writes=writes, duration_s=duration_s)
+
+    def _expect(self, setup: Setup) -> None:
+        functions = {function.name: function.is_background for function in setup.catalog}
+        self._telemetry.meters.expect(functions, setup.routes)
 
     def _fail(self, error: StoreError) -> None:
         if not self.failure.done():
@@ -199,6 +220,7 @@ class App:
             batches=self.batches,
             changes=self._changes,
             progress=self._progress,
+            gauges=self._gauges,
             clock=self._clock,
             ids=self._ids,
             telemetry=self._telemetry,
@@ -215,7 +237,7 @@ class App:
         self.deliverer.lanes.recount(await self._pending_deliveries())
         self.spawn(self._promote)
         lanes = (self.worker.lanes, self.deliverer.lanes)
-        for service in (*lanes, self._progress, self.expirer, self.batches, self.rescuer, self.pruner):
+        for service in (*lanes, self._progress, self.expirer, self.batches, self.rescuer, self.pruner, self._pulse):
             self.spawn(service.serve)
 
     async def _pending_deliveries(self) -> dict[str, int]:
@@ -234,6 +256,7 @@ class App:
         before, self._current.setup = self._current.setup, setup
         service = setup.config.service
         self._room.floor = service.disk_floor
+        self._expect(setup)
         self.pool.update(catalog=setup.catalog, settings=setup.config.functions, result_limit=service.result_limit)
         functions, destinations = self.worker.follow(), self.deliverer.follow()
         self._changes.notify_all()  # a delivery may be held from here on, and so settled

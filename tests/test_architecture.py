@@ -73,6 +73,10 @@ def test_only_retry_imports_tenacity() -> None:
     assert users_of("tenacity") == {"pipeline/retry.py"}
 
 
+def test_only_metrics_imports_prometheus() -> None:
+    assert users_of("prometheus_client") == {"pipeline/metrics/meters.py"}
+
+
 @pytest.mark.parametrize("module", ["sqlite3", "sqlite_utils"])
 def test_only_the_store_knows_the_database(module: str) -> None:
     users = users_of(module)

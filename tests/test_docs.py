@@ -20,6 +20,7 @@ from destinations.signing import sign
 from pipeline import __version__
 from pipeline.cli import main as command_line
 from pipeline.config.settings import ServiceSettings
+from pipeline.metrics.table import METRICS
 from pipeline.model import DeliveryReason, DeliveryState, JobReason, JobState, RunState
 from pipeline.service_log import Fields
 from pipeline.telemetry import FACTS
@@ -242,6 +243,21 @@ def test_every_route_that_is_named_is_there() -> None:
         for span in each.spans():
             if found := re.fullmatch(r"(?:GET |POST )?(/(?:v1|healthz|readyz)[^?\s]*)(\?\S*)?", span):
                 assert re.sub(r"\{\w+\}", "*", found[1]) in known, (each.name, span)
+
+
+def test_the_rules_and_queries_of_the_how_to_name_metrics_and_labels_that_are_there() -> None:
+    page = document("docs/how-to/watch-it.md")
+    scrape, rules = (YAML(typ="safe").load(block.text) for block in page.blocks("yml"))
+    assert scrape["scrape_configs"][0]["job_name"] == "sendoff"
+    alerts = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    queries = [*alerts, *(span for span in page.spans() if "sendoff_" in span)]
+    assert len(queries) > 20
+    for query in queries:
+        for name, selector in re.findall(r"\b(sendoff_\w+)(?:\{([^}]*)\})?", query):
+            metric = METRICS[name if name in METRICS else re.sub(r"_(bucket|sum|count)$", "", name)]
+            assert set(re.findall(r"(\w+)[=!]", selector)) <= set(metric.labels), query
+            grouped = re.findall(r"by \(([\w, ]+)\)", query)
+            assert {label for labels in grouped for label in labels.split(", ")} <= {*metric.labels, "le"}, query
 
 
 def test_the_changelog_tells_of_this_version() -> None:

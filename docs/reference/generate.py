@@ -13,6 +13,7 @@ import orjson
 
 from destinations.registry import builtin_kinds
 from pipeline.config.words import expectation
+from pipeline.metrics.table import METRICS
 from pipeline.retry import NAMED_WAITS
 from pipeline.web.answers import DEFAULT_LIMIT, MOST
 from pipeline.web.routes import ROUTES
@@ -63,6 +64,14 @@ KEYS = "\n\nA list; how it is used: [give out keys](../how-to/give-out-keys.md).
 TARGETS = """
 A list; each item is a destination's name, or `{to, when}`. A destination that is named twice gets one delivery, if
 either filter matches.
+"""
+
+OF_METRICS = """
+`GET /metrics` answers with these, in Prometheus' text format or as OpenMetrics, and with the `process_*` metrics that
+every client of Prometheus has. Durations are in seconds, sizes in bytes. A histogram has `_bucket`, `_sum` and
+`_count`; its buckets stand in brackets. Counters and histograms begin at 0 when the service starts; gauges are read
+when they are asked for. Labels are names from the configuration and words of Sendoff's own, so that no caller can add
+to their number. How to use them: [watch it](../how-to/watch-it.md).
 """
 
 API = f"""
@@ -127,7 +136,22 @@ def api() -> str:
     return _page(parts)
 
 
-PAGES = {"configuration.md": configuration, "api.md": api}
+def metrics() -> str:
+    """Return the page of all metrics."""
+    rows = (
+        (
+            f"`{metric.name}`",
+            metric.kind + (f" ({', '.join(f'{bound:g}' for bound in metric.buckets)})" if metric.buckets else ""),
+            ", ".join(f"`{label}`" for label in metric.labels) or "none",
+            f"{metric.help}.",
+        )
+        for metric in METRICS.values()
+    )
+    table = _table(("Metric", "Kind", "Labels", "What it says"), rows)
+    return _page(["# Metrics", NOTE.replace("the schemas", "`pipeline/metrics/table.py`"), OF_METRICS, table])
+
+
+PAGES = {"configuration.md": configuration, "api.md": api, "metrics.md": metrics}
 
 
 def _page(parts: list[str]) -> str:

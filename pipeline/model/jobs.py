@@ -96,6 +96,13 @@ class RunOutcome:
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
+    @property
+    def duration_s(self) -> float | None:
+        """Return how long it ran, or None where it did not begin."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:

@@ -148,6 +148,7 @@ class Batches:
         now = self._clock.now()
         added = await asyncio.shield(self._store.batches.add_items(batch_id, drafts, now=now))
         if new := added.count(Added.NEW):
+            self._telemetry.emit("job.accepted", batch_id=batch_id, function=lane.name, jobs=new)
             lane.add(new)
             self._changes.notify(batch_id)
             if (age_s := drafts[0].max_age_s) is not None:
@@ -170,6 +171,8 @@ class Batches:
             return False
         while True:
             cancelled, running = await self._store.batches.cancel_jobs(batch.id, _CHUNK, now=self._clock.now())
+            if cancelled:
+                self._telemetry.emit("job.cancelled", batch_id=batch.id, function=batch.function, jobs=len(cancelled))
             for job_id in (*cancelled, *running):
                 self._changes.notify(job_id)
             if len(cancelled) < _CHUNK:

@@ -15,6 +15,7 @@ from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.ownership import Subject
+from pipeline.telemetry import Telemetry
 
 DEEPEST = 16
 """So many steps a chain of functions may have; the job that a caller made is step 0."""
@@ -33,6 +34,7 @@ class Children:
         clock: Clock,
         ids: IdSource,
         current: Current,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._worker = worker
@@ -40,9 +42,11 @@ class Children:
         self._clock = clock
         self._ids = ids
         self._current = current
+        self._telemetry = telemetry
 
     def begin(self, draft: JobDraft) -> None:
         """Note that a job which `settle` gave is stored and waits."""
+        self._telemetry.emit("job.accepted", job_id=draft.id, function=draft.function, jobs=1)
         self._worker().lanes.add({draft.function: 1})
         if draft.max_age_s is not None:
             self._next_expiry.expect(self._clock.now() + timedelta(seconds=draft.max_age_s))

@@ -25,6 +25,7 @@ from pipeline.model import (
     DeliveryState,
     JobDraft,
     Lease,
+    Message,
     Outcome,
     Verdict,
 )
@@ -125,6 +126,9 @@ class Deliverer:
         """Send at once what was claimed as it was inserted; the rest waits in its lane."""
         for draft, lease, is_claimed in zip(ending.deliveries, ending.leases, claimed, strict=True):
             if draft.is_filtered:
+                self._telemetry.emit(
+                    "delivery.skipped", delivery_id=draft.id, job_id=_job_id(ending), destination=draft.destination
+                )
                 continue
             if is_claimed and lease is not None:
                 delivery = _sending(draft, ending.message, now)
@@ -255,6 +259,9 @@ class Deliverer:
                 destination=delivery.destination,
                 attempt=delivery.attempt,
                 reason=step.reason,
+                error_class=outcome.reason,
+                duration_s=round(duration_s, 6),
+                latency_s=(now - delivery.created_at).total_seconds(),
             )
 
     def _is_note_due(self, destination: str, now: datetime) -> bool:
@@ -305,7 +312,17 @@ class Deliverer:
     async def lost(self, delivery: Delivery, token: int) -> None:
         """Write that a sending was lost with the service that had it."""
         now = self._clock.now()
-        await self._write(delivery, token, after_sending_lost(delivery, now), None, now)
+        step = after_sending_lost(delivery, now)
+        if await self._write(delivery, token, step, None, now) and step.state is DeliveryState.DEAD:
+            self._telemetry.emit(
+                f"delivery.{step.state}",
+                delivery_id=delivery.id,
+                job_id=delivery.job_id,
+                destination=delivery.destination,
+                attempt=step.attempt,
+                reason=step.reason,
+                duration_s=None,
+            )
 
     # The service's life
 
@@ -324,6 +341,10 @@ class Deliverer:
         for task in self._sending.values():
             task.cancel()
         await self.drained()
+
+
+def _job_id(ending: Ending) -> str | None:
+    return ending.message.job_id if isinstance(ending.message, Message) else None
 
 
 def _sending(draft: DeliveryDraft, message: AnyMessage, now: datetime) -> Delivery:

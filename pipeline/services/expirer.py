@@ -82,7 +82,7 @@ class Expirer:
         if claimed is None:
             self._deliverer.withdraw(ending)
             return
-        self._telemetry.emit("job.expired", job_id=job.id)
+        self._telemetry.emit("job.expired", job_id=job.id, function=job.function)
         self._deliverer.begin(ending, claimed, now)
         self._changes.notify(job.id)
         if job.batch_id is not None:

@@ -20,6 +20,7 @@ from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.store.invocations import Invocation
 from pipeline.store.room import Room
 from pipeline.store.usage import spent
+from pipeline.telemetry import Telemetry
 
 _OUTPUT_KEPT = 4096
 
@@ -39,6 +40,7 @@ class Intake:
         next_expiry: NextMoment,
         clock: Clock,
         current: Current,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._room = room
@@ -49,6 +51,7 @@ class Intake:
         self._next_expiry = next_expiry
         self._clock = clock
         self._current = current
+        self._telemetry = telemetry
         self._notes: set[asyncio.Task[None]] = set()
         self._calls: set[asyncio.Future[RunOutcome]] = set()
         self.is_draining = False
@@ -83,6 +86,7 @@ class Intake:
         now = self._clock.now()
         earlier = await self._store.insert_job_once(draft, key, now=now)
         if earlier is None:
+            self._accepted(draft)
             self._note_waiting(draft, lane, now)
         return now, earlier
 
@@ -95,6 +99,7 @@ class Intake:
             if lease is not None:
                 lane.release()
             raise
+        self._accepted(draft)
         if is_claimed and lease is not None:
             self._worker.start(_claimed(draft, lease, now))
             return now
@@ -102,6 +107,9 @@ class Intake:
             lane.release()
         self._note_waiting(draft, lane, now)
         return now
+
+    def _accepted(self, draft: JobDraft) -> None:
+        self._telemetry.emit("job.accepted", job_id=draft.id, function=draft.function, jobs=1)
 
     def _note_waiting(self, draft: JobDraft, lane: Lane[ClaimedJob], now: datetime) -> None:
         due_at = max(draft.run_at or now, now)
@@ -122,13 +130,22 @@ class Intake:
         self._calls.add(running)
         running.add_done_callback(self._calls.discard)
         outcome = await running
+        duration_s = self._clock.monotonic() - began
+        self._telemetry.emit(
+            "call.ended",
+            id=call.id,
+            function=call.function,
+            state=outcome.state,
+            reason=outcome.reason,
+            duration_s=duration_s,
+        )
         note = Invocation(
             id=call.id,
             function=call.function,
             state=outcome.state,
             reason=outcome.reason,
             at=at,
-            duration_s=self._clock.monotonic() - began,
+            duration_s=duration_s,
             output="\n".join(text for _, _, _, text in outcome.output.lines)[-_OUTPUT_KEPT:],
             spent=spent(outcome, call.function, memory_mb, self._clock.now(), is_call=True),
         )

@@ -15,6 +15,7 @@ from pipeline.services.setup import Current
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.interventions import Deletion
+from pipeline.telemetry import Telemetry
 
 _LOOKS = 3
 
@@ -33,6 +34,7 @@ class Interventions:
         current: Current,
         ids: IdSource,
         clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._worker = worker
@@ -42,6 +44,7 @@ class Interventions:
         self._current = current
         self._ids = ids
         self._clock = clock
+        self._telemetry = telemetry
 
     async def cancel(self, job: Job) -> bool:
         """Cancel a job: at once where it waits; where it runs, its run is ended as at its time limit.
@@ -55,6 +58,7 @@ class Interventions:
             verb = partial(self._store.cancel_job, job.id, now=self._clock.now())
             state, is_cancelled = await when_there_is_room(verb, self._clock)
             if is_cancelled:
+                self._telemetry.emit("job.cancelled", job_id=job.id, function=job.function, jobs=1)
                 self._changes.notify(job.id)
                 if job.batch_id is not None:
                     self._batch_ended(job.batch_id)

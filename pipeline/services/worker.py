@@ -119,8 +119,8 @@ class Worker:
             self._running.pop(key, None)
             lane.release()
             said = self._progress.end(job.id)
-        if outcome.started_at is not None and outcome.ended_at is not None:
-            lane.measure((outcome.ended_at - outcome.started_at).total_seconds())
+        if (work_s := outcome.duration_s) is not None:
+            lane.measure(work_s)
         self._writing.add(key)
         try:
             await self._progress.write(said)
@@ -172,8 +172,10 @@ class Worker:
             job_id=job.id,
             run=job.run,
             function=job.function,
-            reason=outcome.reason,
+            reason=outcome.reason or (step.reason if step.state.is_final else None),
             next=step.state,
+            duration_s=outcome.duration_s,
+            waited_s=None if outcome.started_at is None else (outcome.started_at - job.due_at).total_seconds(),
         )
         if ending is not None:
             self._deliverer.begin(ending, claimed, now)

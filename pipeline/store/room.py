@@ -63,12 +63,15 @@ class Room:
         if self._is_low:
             raise StoreFullError(f"{self._database}: the disk is all but full")
 
+    def space(self) -> Space:
+        """Return what the disk has now."""
+        return space_at(self._database.parent, self.floor, has_ballast=self._ballast.exists())
+
     def look(self) -> None:
         """Find out what is free, and make the ballast where it is missing and there is room for it."""
-        has_ballast = self._ballast.exists()
-        space = space_at(self._database.parent, self.floor, has_ballast=has_ballast)
+        space = self.space()
         self._is_low = space.free < space.needed
-        if not self._is_low and not has_ballast:
+        if not self._is_low and not self._ballast.exists():
             self._is_low = not self._load(space.ballast)
 
     def _load(self, size: int) -> bool:

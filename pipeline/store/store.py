@@ -62,7 +62,8 @@ from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
 from pipeline.store.room import Room
-from pipeline.store.writer import Writer
+from pipeline.store.survey import Survey, survey
+from pipeline.store.writer import OnCommit, Writer
 
 T = TypeVar("T")
 
@@ -70,11 +71,17 @@ T = TypeVar("T")
 class Store:
     """The embedded store: one SQLite file, one writing thread, one service."""
 
-    def __init__(self, path: Path, on_fatal: Callable[[StoreError], None], room: Room | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_fatal: Callable[[StoreError], None],
+        room: Room | None = None,
+        on_commit: OnCommit = lambda *_: None,
+    ) -> None:
         """Open (and create or migrate) the file; StoreError where it cannot be used.
 
         `on_fatal` is called on the loop when the database can no longer be trusted (I/O error, corruption). The
-        ballast of `room` is thrown off when the disk is full.
+        ballast of `room` is thrown off when the disk is full. `on_commit` is called on the loop, too.
         """
         check_version()
         loop = asyncio.get_running_loop()
@@ -86,8 +93,9 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
         try:
-            self._writer = Writer(path, loop, on_fatal, self._release)
+            self._writer = Writer(path, loop, on_fatal, self._release, on_commit)
             self._reader = Reader(path, loop, on_fatal)
+            self._surveyor = Reader(path, loop, on_fatal)
             self.batches = BatchVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()
@@ -99,6 +107,7 @@ class Store:
         """Commit what is queued and close the file."""
         await self._writer.close()
         self._reader.close()
+        self._surveyor.close()
         self._release()
         self._lock.release()
 
@@ -369,6 +378,10 @@ class Store:
         """
         query = partial(usage.list_usage, first=first, last=last, function=function, after=after, most=most)
         return await self._reader.read(query)
+
+    async def survey(self) -> Survey:
+        """Count all that is open, and look at the files; no other query waits for this."""
+        return await self._surveyor.read(partial(survey, path=self.path, room=self._room))
 
     async def queued_jobs(self) -> dict[str, int]:
         """Count the queued jobs of every function."""

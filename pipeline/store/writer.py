@@ -21,6 +21,9 @@ T = TypeVar("T")
 Verb = Callable[[sqlite3.Connection, Sequence[Item]], Sequence[T]]
 """Does the same for each of many items, and returns what became of each."""
 
+OnCommit = Callable[[int, float], None]
+"""Is told how many writes a group had, and how long it took to write and commit them, in seconds."""
+
 _GROUP_MOST = 256
 _SIBLINGS = 5
 _DELAY_S = 0.003
@@ -57,14 +60,16 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         on_fatal: Callable[[StoreError], None],
         on_full: Callable[[], None],
+        on_commit: OnCommit,
     ) -> None:
-        """Open the database; `on_fatal` is called once, on the loop, when it can no longer be trusted, and `on_full`
-        in the writing thread, each time that the disk is full.
+        """Open the database; `on_fatal` is called once, on the loop, when it can no longer be trusted, `on_full` in the
+        writing thread, each time that the disk is full, and `on_commit` on the loop.
         """
         self._path = path
         self._loop = loop
         self._on_fatal = on_fatal
         self._on_full = on_full
+        self._on_commit = on_commit
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._connection = open_writer(path)
         self._failed: StoreError | None = None
@@ -106,9 +111,15 @@ class Writer:
                 self._closing.wait(_DELAY_S)
             group, is_open = self._next_group()
             if group:
+                began = self._loop.time()
                 self._commit(group)
-                self._loop.call_soon_threadsafe(_settle, group)
+                self._loop.call_soon_threadsafe(self._settle, group, self._loop.time() - began)
         self._connection.close()
+
+    def _settle(self, group: list[_Write], duration_s: float) -> None:
+        for write in group:
+            write.settle()
+        self._on_commit(len(group), duration_s)
 
     def _next_group(self) -> tuple[list[_Write], bool]:
         group: list[_Write] = []
@@ -205,8 +216,3 @@ def _by_verb(group: list[_Write]) -> dict[Verb[Any, Any], list[_Write]]:
     for write in group:
         sorted_writes.setdefault(write.verb, []).append(write)
     return sorted_writes
-
-
-def _settle(group: list[_Write]) -> None:
-    for write in group:
-        write.settle()

@@ -12,6 +12,7 @@ from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.services.batches import Batches
 from pipeline.services.changes import Changes
+from pipeline.services.gauges import Gauges
 from pipeline.services.intake import Intake
 from pipeline.services.interventions import Interventions
 from pipeline.services.progress import ProgressNotes
@@ -36,6 +37,7 @@ class Parts:
     batches: Batches
     changes: Changes
     progress: ProgressNotes
+    gauges: Gauges
     clock: Clock
     ids: IdSource
     telemetry: Telemetry

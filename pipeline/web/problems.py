@@ -65,7 +65,9 @@ def problem(
         "detail": detail,
         "instance": request.rel_url.raw_path,
     } | members
-    masked = request.app[PARTS].telemetry.mask.value(body)
+    telemetry = request.app[PARTS].telemetry
+    telemetry.emit("problem.answered", status=status, path=request.path)
+    masked = telemetry.mask.value(body)
     response = web.Response(
         status=status, body=orjson.dumps(masked), headers={"Content-Type": TYPE, "Cache-Control": "no-store", **headers}
     )

@@ -6,7 +6,18 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pipeline.config.settings import ServiceSettings
-from pipeline.web import batches, deliveries, destinations, events, functions, interventions, jobs, service, usage
+from pipeline.web import (
+    batches,
+    deliveries,
+    destinations,
+    events,
+    functions,
+    interventions,
+    jobs,
+    metrics,
+    service,
+    usage,
+)
 from pipeline.web.access import POLICIES, check_access
 from pipeline.web.answers import UNTYPED
 from pipeline.web.parts import PARTS, Parts
@@ -68,6 +79,7 @@ ROUTES: tuple[Row, ...] = (
     Row("GET", "/v1/destinations/{name}", destinations.get, READ),
     Row("GET", "/v1/functions", service.functions, READ),
     Row("GET", "/v1/usage", usage.get, READ),
+    Row("GET", "/metrics", metrics.get, READ),
     Row("GET", "/healthz", service.healthz, OPEN),
     Row("GET", "/readyz", service.readyz, OPEN),
 )

@@ -146,7 +146,7 @@ def shape_of(path: str, status: int) -> str | None:
         return "accepted" if status == 202 else None
     if path == "/v1/batches" and status == 202:
         return "batch"
-    if path.endswith(("/results", "/events")):
+    if path.endswith(("/results", "/events")) or path == "/metrics":
         return None
     if path.endswith("/result"):
         return "waiting" if status == 202 else None
