@@ -74,6 +74,8 @@ WHO: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/v1/destinations"): READ,
     ("GET", "/v1/destinations/{name}"): READ,
     ("GET", "/v1/functions"): READ,
+    ("GET", "/v1/usage"): READ,
+    ("GET", "/metrics"): READ,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
 }
