@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.mask import Masker
-from pipeline.model import JobReason
+from pipeline.model import JobReason, JobState
 from pipeline.service_log import make_handler
 from pipeline.telemetry import Telemetry
 
@@ -43,16 +43,18 @@ def as_json() -> Log:
 
 
 def test_a_fact_as_text_is_a_line_with_its_fields(text: Log) -> None:
-    text.telemetry.emit("run.failed", job_id="j1", run=2, function="f", reason=JobReason.ERROR, next=None)
+    ended = {"next": JobState.FAILED, "duration_s": None, "waited_s": None}
+    text.telemetry.emit("run.failed", job_id="j1", run=2, function="f", reason=JobReason.ERROR, **ended)
     at, level, rest = text.lines[0].split(" ", 2)
     assert datetime.fromisoformat(at).utcoffset() is not None
     assert at.endswith("Z")
-    assert (level, rest) == ("INFO", "run.failed job_id=j1 run=2 function=f reason=error")
+    assert (level, rest) == ("INFO", "run.failed job_id=j1 run=2 function=f reason=error next=failed")
 
 
 def test_a_fact_as_json_is_an_object_with_its_fields(as_json: Log) -> None:
     as_json.telemetry.emit("service.draining", grace_s=30.0)
-    as_json.telemetry.emit("run.lost", job_id="j1", run=2, reason=None)
+    ended = {"next": JobState.QUEUED, "duration_s": None, "waited_s": None}
+    as_json.telemetry.emit("run.lost", job_id="j1", run=2, function="f", reason=None, **ended)
     as_json.telemetry.emit(
         "service.started", url="http://127.0.0.1:1", functions=1, destinations=0, store=Path("/x/ä.db")
     )
