@@ -74,6 +74,7 @@ class Writer:
         self._connection = open_writer(path)
         self._failed: StoreError | None = None
         self._is_broken = False
+        self._was_full = False
         self._closing = threading.Event()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
@@ -123,11 +124,7 @@ class Writer:
 
     def _next_group(self) -> tuple[list[_Write], bool]:
         group: list[_Write] = []
-        try:
-            write = self._queue.get(timeout=_IDLE_S)
-        except Empty:
-            self._checkpoint()
-            write = self._queue.get()
+        write = self._next()
         while write is not None:
             group.append(write)
             if len(group) == _GROUP_MOST:
@@ -137,6 +134,18 @@ class Writer:
             except Empty:
                 return group, True
         return group, False
+
+    def _next(self) -> _Write | None:
+        try:
+            return self._queue.get(timeout=_IDLE_S)
+        except Empty:
+            self._checkpoint()
+        while self._was_full:  # until the log has given its space back
+            try:
+                return self._queue.get(timeout=_IDLE_S)
+            except Empty:
+                self._checkpoint()
+        return self._queue.get()
 
     def _commit(self, group: list[_Write]) -> None:
         if self._is_broken:
@@ -187,6 +196,7 @@ class Writer:
             return error
         mapped = store_error(error, self._path)
         if isinstance(mapped, StoreFullError):
+            self._was_full = True
             self._on_full()
         if isinstance(mapped, StoreError) and _is_fatal(error):
             self._break(mapped)
@@ -199,10 +209,14 @@ class Writer:
             self._loop.call_soon_threadsafe(self._on_fatal, error)
 
     def _checkpoint(self) -> None:
+        # Where the disk was full, the log's own space is part of what is missing.
+        mode = "TRUNCATE" if self._was_full else "PASSIVE"
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            is_busy, *_ = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
             self._mapped(error)
+        else:
+            self._was_full = self._was_full and bool(is_busy)
 
 
 def _is_fatal(error: Exception) -> bool:
