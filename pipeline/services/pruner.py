@@ -1,5 +1,6 @@
 """The pruner: sweeps the store once an hour, in small batches, and deletes what has outlived its retention."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 
@@ -44,7 +45,12 @@ class Pruner:
                 break
             after = next_after
             await self._clock.sleep(_PAUSE_S)  # the writer has more urgent work between two batches
-        await self._prune_invocations(cutoffs)
+        now = self._clock.now()
+        await self._prune_all(partial(self._store.prune_invocations, first_id_at(cutoffs.succeeded), _MOST))
+        await self._prune_all(partial(self._store.prune_idempotency, _MOST, now=now))
+        # After their jobs; a batch without jobs stays no longer than the longest-kept job would.
+        ended_before = min(cutoffs.succeeded, cutoffs.failed)
+        await self._prune_all(partial(self._store.batches.prune, first_id_at(now), _MOST, ended_before=ended_before))
         if deleted:
             self._telemetry.emit("store.pruned", jobs=deleted)
         return deleted
@@ -57,8 +63,6 @@ class Pruner:
             dead=now - timedelta(seconds=keep.dead),
         )
 
-    async def _prune_invocations(self, cutoffs: Cutoffs) -> None:
-        before = first_id_at(cutoffs.succeeded)
-        batch = partial(self._store.prune_invocations, before, _MOST)
+    async def _prune_all(self, batch: Callable[[], Awaitable[int]]) -> None:
         while await when_there_is_room(batch, self._clock) == _MOST:
             await self._clock.sleep(_PAUSE_S)

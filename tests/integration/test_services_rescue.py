@@ -289,3 +289,27 @@ async def test_a_sweep_goes_over_many_batches(tmp_path: Path) -> None:
             return None if await service.app.store.list_jobs(before=None, most=1) else True
 
         await eventually(nothing_left)
+
+
+async def test_a_sweep_takes_batches_and_keys_along_once_they_are_old_enough(tmp_path: Path) -> None:
+    async with serving(tmp_path, {"quick-background.py": QUICK}) as service:
+        upload = {"function": "quick-background", "items": [{}]}
+        batch_id = (await service.post("/v1/batches", json=upload, headers={"Idempotency-Key": "a"})).json["id"]
+        waiting = asyncio.ensure_future(service.get(f"/v1/batches/{batch_id}?wait=60"))
+        assert (await waiting).json["state"] == "completed"
+
+        async def swept() -> None:
+            sweeping = asyncio.ensure_future(service.app.pruner.sweep())
+            while not sweeping.done():
+                await service.clock.advance(0.06)
+                await asyncio.sleep(0.005)
+
+        await service.clock.advance(8 * 86_400)  # its job is gone by now, and its key
+        await swept()
+        assert (await service.get("/v1/jobs")).json["items"] == []
+        assert (await service.get(f"/v1/batches/{batch_id}")).status == 200
+        again = await service.post("/v1/batches", json=upload, headers={"Idempotency-Key": "a"})
+        assert "Idempotency-Replayed" not in again.headers
+        await service.clock.advance(31 * 86_400)
+        await swept()
+        assert (await service.get(f"/v1/batches/{batch_id}")).status == 410
