@@ -15,7 +15,7 @@ from destinations.registry import builtin_kinds
 from pipeline.config.words import expectation
 from pipeline.metrics.table import METRICS
 from pipeline.retry import NAMED_WAITS
-from pipeline.web.answers import DEFAULT_LIMIT, MOST
+from pipeline.web.parameters import LIMIT
 from pipeline.web.routes import ROUTES
 from schemas import load_schema
 
@@ -77,8 +77,8 @@ to their number. How to use them: [watch it](../how-to/watch-it.md).
 API = f"""
 All bodies are JSON in UTF-8; errors are [problems](#problem). Moments are RFC 3339 in UTC, ids are UUIDs of version
 7, which sort by time. Lists answer with a [list](#list) of the shape named here, newest first unless it says
-otherwise, and take `limit` (1 to {MOST}, default
-{DEFAULT_LIMIT}) and `cursor`. Every `GET` answers `HEAD`, too.
+otherwise, and take `limit` (1 to {LIMIT.most}, default
+{LIMIT.default}) and `cursor`. Every `GET` answers `HEAD`, too.
 """
 
 

@@ -22,6 +22,10 @@ _BYTES = MappingProxyType(
 _PER_SECOND = MappingProxyType({f"/{unit}": 1 / _SECONDS[unit] for unit in ("s", "m", "h")})
 
 
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
+"""What a duration looks like, for those who are to write one."""
+
+
 def duration_s(text: str) -> float:
     """Return the seconds of a duration such as `500ms`, `0.5s`, `2m`, `1h` or `30d`. Raises ValueError for others."""
     return float(_convert(text, _SECONDS))

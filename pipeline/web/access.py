@@ -13,6 +13,7 @@ from pipeline.functions.wire import Headers
 from pipeline.store.ownership import Subject
 from pipeline.web import origins, protocol
 from pipeline.web.answers import not_there
+from pipeline.web.parameters import SIGNATURE
 from pipeline.web.parts import PARTS
 from pipeline.web.policies import OPEN, Policy
 from pipeline.web.problems import ProblemError
@@ -157,7 +158,7 @@ def _is_public(config: Config, function: str) -> bool:
 
 
 def _check_link(request: web.Request, policy: Policy, config: Config) -> None:
-    given = request.query.get(links.PARAMETER) if policy.is_linked else None
+    given = SIGNATURE.read(request) if policy.is_linked else None
     if given is None:
         raise _unauthorized("this needs a key: Authorization: Bearer KEY")
     parts = request.app[PARTS]

@@ -18,24 +18,24 @@ from pipeline.store.batches import Added
 from pipeline.store.idempotency import IdempotencyKey
 from pipeline.values import value_json
 from pipeline.web import access, uploads, views
-from pipeline.web.answers import (
-    DEFAULT_LIMIT,
-    MOST,
-    choice,
-    etag_of,
-    id_cursor,
-    is_match,
-    json_answer,
-    not_there,
-    page,
-    whole_number,
-)
+from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.items import Item, Reject
+from pipeline.web.parameters import (
+    AFTER_INDEX,
+    BATCH_STATE,
+    CURSOR,
+    FUNCTION,
+    LIMIT,
+    MOST,
+    MOST_ITEMS,
+    OF_FUNCTION,
+    UNTIL,
+    WAIT,
+)
 from pipeline.web.parts import PARTS, Parts, base_url, client_ip
 from pipeline.web.problems import ProblemError
-from pipeline.web.wishes import LONGEST_WAIT_S, Wishes, trace_of, wishes_in
+from pipeline.web.wishes import Wishes, trace_of, wishes_in
 
-_STATES = [str(state) for state in BatchState]
 _NDJSON = "application/x-ndjson"
 _REASONS = {
     Added.DIFFERENT: "another item was sent under this index before; a changed batch takes a new Idempotency-Key",
@@ -62,7 +62,7 @@ async def post(request: web.Request) -> web.StreamResponse:
     rejected: list[Reject] = []
     async with aclosing(uploads.portions(request, form, document)) as found:  # type: ignore[type-var]  # a generator
         async for portion in found:
-            items = [item for item in portion if isinstance(item, Item) and item.index < uploads.MOST]
+            items = [item for item in portion if isinstance(item, Item) and item.index < MOST_ITEMS]
             rejected += [reject for reject in portion if isinstance(reject, Reject)]
             rejected += _beyond(portion)
             rejected += await _add(request, parts, function, batch_id, items, wishes)
@@ -76,7 +76,7 @@ async def post(request: web.Request) -> web.StreamResponse:
 
 
 def _function_name(request: web.Request, document: dict[str, Any] | None) -> str:
-    named = request.query.get("function") or (document or {}).get("function")
+    named = OF_FUNCTION.read(request) or (document or {}).get("function")
     if not named:
         raise ProblemError(400, "No function", "name the function: POST /v1/batches?function=NAME")
     return str(named)
@@ -94,11 +94,11 @@ async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | 
 
 
 def _beyond(portion: uploads.Portion) -> list[Reject]:
-    detail = f"a batch holds at most {uploads.MOST} items; send the rest as another batch"
+    detail = f"a batch holds at most {MOST_ITEMS} items; send the rest as another batch"
     return [
         Reject(index=item.index, detail=detail)
         for item in portion
-        if isinstance(item, Item) and item.index >= uploads.MOST
+        if isinstance(item, Item) and item.index >= MOST_ITEMS
     ]
 
 
@@ -164,8 +164,8 @@ async def get(request: web.Request) -> web.StreamResponse:
     its own deliveries. The time that is left is not news.
     """
     parts = request.app[PARTS]
-    seconds = whole_number(request, "wait", 0, 0, LONGEST_WAIT_S)
-    is_settling = choice(request, "until", ["final", "settled"]) == "settled"
+    seconds = WAIT.read(request)
+    is_settling = UNTIL.read(request) == "settled"
     batch_id = request.match_info["id"]
     until = parts.clock.monotonic() + seconds
     with parts.changes.subscribe(batch_id) as changes:
@@ -232,12 +232,12 @@ def shown(request: web.Request, batch: Batch, running: int) -> views.View:
 
 async def list_all(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/batches: batches, newest first."""
-    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
-    state = choice(request, "state", _STATES)
+    limit = LIMIT.read(request)
+    state = BATCH_STATE.read(request)
     found = await request.app[PARTS].store.batches.list_all(
-        before=id_cursor(request),
+        before=CURSOR.read_id(request),
         most=limit + 1,
-        function=request.query.get("function"),
+        function=FUNCTION.read(request),
         state=BatchState(state) if state else None,
     )
     items = [shown(request, batch, running) for batch, running in found]
@@ -248,8 +248,8 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/batches/{id}/deliveries: what the batch itself owes, newest first; not what its jobs owe."""
     parts = request.app[PARTS]
     batch = await view_of(request, request.match_info["id"])
-    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
-    found = await parts.store.list_deliveries(before=id_cursor(request), most=limit + 1, job_id=batch.id)
+    limit = LIMIT.read(request)
+    found = await parts.store.list_deliveries(before=CURSOR.read_id(request), most=limit + 1, job_id=batch.id)
     items = [views.delivery(each, base_url(request), parts.routes) for each in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 
@@ -260,7 +260,7 @@ async def results(request: web.Request) -> web.StreamResponse:
     `?after=` (an index) leaves out what stands before; of a batch that still runs, what has ended so far comes.
     """
     batch = await view_of(request, request.match_info["id"])
-    after = whole_number(request, "after", -1, 0, uploads.MOST)
+    after = AFTER_INDEX.read(request)
     headers = {"Content-Type": _NDJSON, "Cache-Control": "no-store", "X-Batch-State": batch.state}
     if request.method == "HEAD":
         return web.Response(headers=headers)

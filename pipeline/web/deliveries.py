@@ -4,31 +4,21 @@ from aiohttp import web
 
 from pipeline.model import DeliveryState
 from pipeline.web import views
-from pipeline.web.answers import (
-    DEFAULT_LIMIT,
-    MOST,
-    choice,
-    id_cursor,
-    json_answer,
-    not_there,
-    page,
-    whole_number,
-)
+from pipeline.web.answers import json_answer, not_there, page
+from pipeline.web.parameters import CURSOR, DELIVERY_STATE, DESTINATION, LIMIT
 from pipeline.web.parts import PARTS, base_url
-
-_STATES = [str(state) for state in DeliveryState if state is not DeliveryState.HELD]
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/deliveries: all deliveries, newest first; `destination` and `state` narrow them."""
     parts = request.app[PARTS]
-    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
-    state = choice(request, "state", _STATES)
+    limit = LIMIT.read(request)
+    state = DELIVERY_STATE.read(request)
     found = await parts.store.list_deliveries(
-        before=id_cursor(request),
+        before=CURSOR.read_id(request),
         most=limit + 1,
         state=DeliveryState(state) if state else None,
-        destination=request.query.get("destination"),
+        destination=DESTINATION.read(request),
     )
     items = [views.delivery(value, base_url(request), parts.routes) for value in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

@@ -18,10 +18,11 @@ from aiohttp import web
 
 from pipeline.store.reading import JobView
 from pipeline.web import batches, views
-from pipeline.web.answers import MOST, bad_parameter
 from pipeline.web.follow import KEEPALIVE_S, lines_of, streamed
 from pipeline.web.jobs import view_of
+from pipeline.web.parameters import AFTER_LINE, MOST
 from pipeline.web.parts import PARTS, Parts, base_url
+from pipeline.web.wishes import bad_header
 
 _TYPE = "text/event-stream"
 _PING = b": ping\n\n"
@@ -51,9 +52,11 @@ async def batch(request: web.Request) -> web.StreamResponse:
 
 
 def _last_seen(request: web.Request) -> int:
-    text = request.headers.get("Last-Event-ID") or request.query.get("after") or "0"
+    text = request.headers.get("Last-Event-ID")
+    if not text:
+        return AFTER_LINE.read(request)
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise bad_parameter("after", f"expected the number of a log line, got {text!r}")
+        raise bad_header("Last-Event-ID", f"expected the number of a log line, got {text!r}")
     return int(text)
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from pipeline.functions.tail import Tail
 from pipeline.model import Job, JobState, LogLine
 from pipeline.web import views
-from pipeline.web.answers import MOST
+from pipeline.web.parameters import MOST
 from pipeline.web.parts import PARTS, Parts
 
 KEEPALIVE_S = 15.0

@@ -8,27 +8,25 @@ from aiohttp import web
 from pipeline.model import Job, JobState
 from pipeline.store.reading import JobView
 from pipeline.web import follow, views
-from pipeline.web.answers import (
-    DEFAULT_LIMIT,
-    MOST,
-    choice,
-    etag_of,
-    id_cursor,
-    is_match,
-    json_answer,
-    not_there,
-    number_cursor,
-    page,
-    since,
-    whole_number,
-)
+from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.outcome import answer_of
+from pipeline.web.parameters import (
+    AFTER_LINE,
+    BATCH,
+    CREATED_AFTER,
+    CURSOR,
+    FOLLOW,
+    FUNCTION,
+    JOB_STATE,
+    LAST,
+    LIMIT,
+    PARENT,
+    TAG,
+    UNTIL,
+    WAIT,
+)
 from pipeline.web.parts import PARTS, base_url
 from pipeline.web.sharing import Sharing
-
-_LONGEST_WAIT_S = 60
-_LAST_NUMBER = 999_999_999
-_STATES = [str(state) for state in JobState]
 
 
 async def get(request: web.Request) -> web.StreamResponse:
@@ -39,8 +37,8 @@ async def get(request: web.Request) -> web.StreamResponse:
     good for so long.
     """
     parts = request.app[PARTS]
-    seconds = whole_number(request, "wait", 0, 0, _LONGEST_WAIT_S)
-    is_settling = choice(request, "until", ["final", "settled"]) == "settled"
+    seconds = WAIT.read(request)
+    is_settling = UNTIL.read(request) == "settled"
     job_id = request.match_info["id"]
     sharing = Sharing(request)
     until = parts.clock.monotonic() + seconds
@@ -93,17 +91,17 @@ async def view_of(request: web.Request, job_id: str) -> JobView:
 async def list_all(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs: all jobs, newest first; `function`, `state` and `parent` narrow them."""
     parts = request.app[PARTS]
-    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
-    state = choice(request, "state", _STATES)
+    limit = LIMIT.read(request)
+    state = JOB_STATE.read(request)
     found = await parts.store.list_jobs(
-        before=id_cursor(request),
+        before=CURSOR.read_id(request),
         most=limit + 1,
-        function=request.query.get("function"),
+        function=FUNCTION.read(request),
         state=JobState(state) if state else None,
-        parent_id=request.query.get("parent"),
-        batch_id=request.query.get("batch"),
-        tag=request.query.get("tag"),
-        since=since(request, "created_after"),
+        parent_id=PARENT.read(request),
+        batch_id=BATCH.read(request),
+        tag=TAG.read(request),
+        since=CREATED_AFTER.read(request),
     )
     now = [parts.progress.shown(view) for view in found]
     items = [views.job(view, base_url(request), parts.routes) for view in now]
@@ -127,8 +125,8 @@ async def result(request: web.Request) -> web.StreamResponse:
 async def runs(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}/runs: the runs of a job, oldest first, the current one last."""
     job = (await view_of(request, request.match_info["id"])).job
-    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
-    found = await request.app[PARTS].store.list_runs(job.id, after=number_cursor(request), most=limit + 1)
+    limit = LIMIT.read(request)
+    found = await request.app[PARTS].store.list_runs(job.id, after=CURSOR.read_number(request), most=limit + 1)
     items = [views.run(run) for run in found]
     current = views.current_run(job)
     # Between the two reads the run may have ended; then its own row is there already.
@@ -143,13 +141,13 @@ async def logs(request: web.Request) -> web.StreamResponse:
     """
     parts = request.app[PARTS]
     job = (await view_of(request, request.match_info["id"])).job
-    if "last" in request.query:
-        last_lines = await follow.last_lines(parts, job, whole_number(request, "last", DEFAULT_LIMIT, 1, MOST))
+    if last_most := LAST.read(request):
+        last_lines = await follow.last_lines(parts, job, last_most)
         return json_answer({"items": [views.log_line(line) for line in last_lines], "next_cursor": None})
-    after = max(number_cursor(request), whole_number(request, "after", 0, 0, _LAST_NUMBER))
-    if choice(request, "follow", ["0", "1"]) == "1":
+    after = max(CURSOR.read_number(request), AFTER_LINE.read(request))
+    if FOLLOW.read(request) == "1":
         return await follow.stream(request, job.id, after)
-    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
+    limit = LIMIT.read(request)
     found = await parts.store.list_log(job.id, after=after, most=limit + 1)
     found += await follow.running_lines(parts, job, found[-1].number if found else after, limit + 1 - len(found))
     last = str(found[limit - 1].number) if len(found) > limit else ""
@@ -160,7 +158,7 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}/deliveries: the deliveries of a job, newest first."""
     parts = request.app[PARTS]
     job = (await view_of(request, request.match_info["id"])).job
-    limit = whole_number(request, "limit", DEFAULT_LIMIT, 1, MOST)
-    found = await parts.store.list_deliveries(before=id_cursor(request), most=limit + 1, job_id=job.id)
+    limit = LIMIT.read(request)
+    found = await parts.store.list_deliveries(before=CURSOR.read_id(request), most=limit + 1, job_id=job.id)
     items = [views.delivery(value, base_url(request), parts.routes) for value in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

@@ -6,14 +6,10 @@ from typing import Any
 from aiohttp import web
 
 from pipeline import links
-from pipeline.config.units import duration_s
 from pipeline.web import access
-from pipeline.web.answers import bad_parameter
+from pipeline.web.parameters import SHARE
 from pipeline.web.parts import PARTS
 from pipeline.web.problems import ProblemError
-
-PARAMETER = "share"
-_SHORTEST_S, _LONGEST_S = 1.0, 30 * 86_400.0
 
 
 class Sharing:
@@ -26,19 +22,13 @@ class Sharing:
         self._until = self._asked_for(request)
 
     def _asked_for(self, request: web.Request) -> datetime | None:
-        text = request.query.get(PARAMETER)
-        if text is None:
+        seconds = SHARE.read(request)
+        if seconds is None:
             return None
         if self._own is not None:
             raise ProblemError(403, "Forbidden", "a link makes no further links: that needs a key")
-        try:
-            seconds = duration_s(text)
-        except ValueError:
-            seconds = 0.0
-        if not _SHORTEST_S <= seconds <= _LONGEST_S:
-            raise bad_parameter(PARAMETER, f"expected a duration from 1s to 30d, such as 1h, got {text!r}")
         if not self._keys:
-            raise bad_parameter(PARAMETER, "nothing signs links here: set service.link_keys")
+            raise SHARE.refused("nothing signs links here: set service.link_keys")
         return request.app[PARTS].clock.now() + timedelta(seconds=seconds)
 
     @property

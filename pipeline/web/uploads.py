@@ -16,8 +16,6 @@ from pipeline.web.items import Item, Reject, item_of_file, items_of_lines, items
 from pipeline.web.parts import PARTS
 from pipeline.web.problems import ProblemError
 
-MOST = 10_000
-"""So many items a batch may have."""
 JSON_LIMIT = 64 * 1024 * 1024
 """The largest upload in the form of one JSON document; NDJSON has no such limit."""
 _PORTION = 200

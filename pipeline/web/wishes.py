@@ -9,11 +9,11 @@ from multidict import CIMultiDictProxy
 
 from pipeline.config.units import duration_s
 from pipeline.shapes import moment_of
+from pipeline.web.parameters import LONGEST_WAIT_S
 from pipeline.web.problems import ProblemError
 
 Headers = CIMultiDictProxy[str]
 
-LONGEST_WAIT_S = 60
 _LONGEST_DELAY = timedelta(days=366)
 _MOST_TAGS = 20
 _TAG = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")  # bytes that are no UTF-8 come as lone surrogates
@@ -84,7 +84,7 @@ def preferences_in(headers: Headers) -> Preferences:
 def wishes_in(headers: Headers, now: datetime) -> Wishes:
     """Return how a job is to be made; raises a 400 that names the header and what it takes."""
     if "X-Callback-Url" in headers:
-        raise _bad("X-Callback-Url", "is not taken here: results go to the destinations that are configured")
+        raise bad_header("X-Callback-Url", "is not taken here: results go to the destinations that are configured")
     if not any(name in headers for name in (*_OF_JOBS, "Idempotency-Key", "traceparent")):
         return NO_WISHES
     return Wishes(
@@ -101,7 +101,7 @@ def refuse_wishes(headers: Headers) -> None:
     """Raise a 400 where a synchronous call asks for what only a job can have."""
     for name in ("Idempotency-Key", *_OF_JOBS):
         if name in headers:
-            raise _bad(name, "is for jobs; add Prefer: respond-async to have this call made one")
+            raise bad_header(name, "is for jobs; add Prefer: respond-async to have this call made one")
 
 
 def key_in(headers: Headers) -> str | None:
@@ -111,7 +111,9 @@ def key_in(headers: Headers) -> str | None:
         return None
     found = _KEY.fullmatch(text.strip())
     if found is None or len(headers.getall("Idempotency-Key")) > 1:
-        raise _bad("Idempotency-Key", "expected one text of 1 to 255 printable ASCII characters, in quotes or without")
+        raise bad_header(
+            "Idempotency-Key", "expected one text of 1 to 255 printable ASCII characters, in quotes or without"
+        )
     quoted = found["quoted"]
     return found["bare"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
 
@@ -127,7 +129,7 @@ def tags_of(tags: object, name: str) -> tuple[str, ...]:
     """Return tags, each once; raises a 400 that names where they stand."""
     found = tuple(dict.fromkeys(str(tag).strip() for tag in tags)) if isinstance(tags, (list, tuple)) else ()
     if len(found) > _MOST_TAGS or not all(_TAG.fullmatch(tag) for tag in found):
-        raise _bad(name, f"expected at most {_MOST_TAGS} tags of 1 to 100 characters")
+        raise bad_header(name, f"expected at most {_MOST_TAGS} tags of 1 to 100 characters")
     return found
 
 
@@ -138,14 +140,18 @@ def _run_at(headers: Headers, now: datetime) -> datetime | None:
             return None
         at = now + timedelta(seconds=min(delay, _LONGEST_DELAY.total_seconds() + 1))
     elif delay is not None:
-        raise _bad("X-Job-Run-At", "expected this or X-Job-Delay, got both")
+        raise bad_header("X-Job-Run-At", "expected this or X-Job-Delay, got both")
     else:
         found = moment_of(text)
         if found is None:
-            raise _bad("X-Job-Run-At", f"expected a moment with its offset such as 2026-01-05T12:00:00Z, got {text!r}")
+            raise bad_header(
+                "X-Job-Run-At", f"expected a moment with its offset such as 2026-01-05T12:00:00Z, got {text!r}"
+            )
         at = found
     if at - now > _LONGEST_DELAY:
-        raise _bad("X-Job-Run-At" if text else "X-Job-Delay", f"expected at most {_LONGEST_DELAY.days} days from now")
+        raise bad_header(
+            "X-Job-Run-At" if text else "X-Job-Delay", f"expected at most {_LONGEST_DELAY.days} days from now"
+        )
     return at if at > now else None
 
 
@@ -156,16 +162,17 @@ def _duration(headers: Headers, name: str) -> float | None:
     try:
         seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 10 else duration_s(text)
     except ValueError:
-        raise _bad(name, f"expected a duration such as 90, 30s, 2m or 1h, got {text!r}") from None
+        raise bad_header(name, f"expected a duration such as 90, 30s, 2m or 1h, got {text!r}") from None
     return seconds
 
 
 def _priority(headers: Headers) -> int:
     text = headers.get("X-Job-Priority", "5")
     if len(text) != 1 or text not in "0123456789":
-        raise _bad("X-Job-Priority", f"expected a number from 0, the most urgent, to 9, got {text!r}")
+        raise bad_header("X-Job-Priority", f"expected a number from 0, the most urgent, to 9, got {text!r}")
     return int(text)
 
 
-def _bad(name: str, detail: str) -> ProblemError:
+def bad_header(name: str, detail: str) -> ProblemError:
+    """Return the 400 for a header of the request."""
     return ProblemError(400, "Bad header", f"{name}: {detail}", errors=[{"detail": detail, "header": name}])
