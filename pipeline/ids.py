@@ -6,9 +6,12 @@ from random import Random
 
 from pipeline.clock import Clock
 
-_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+"""What every id looks like, as `schemas/` say it."""
+_UUID7 = re.compile(ID_PATTERN.strip("^$"))
 _COUNTER_BITS = 42  # rand_a and the head of rand_b count up; the tail stays random
 _TAIL_BITS = 32
+_LAST_MS = 253_402_300_799_000  # the end of the year 9999: a datetime knows no later one, an id can name it
 _ROUNDING_MS = 0.0005  # a moment as float may lie just below the millisecond that it stands for
 
 
@@ -51,8 +54,8 @@ def is_id(text: str) -> bool:
 
 
 def made_at(identifier: str) -> datetime:
-    """Return the moment, to the millisecond, that a UUIDv7 carries."""
-    return datetime.fromtimestamp(int(identifier[:8] + identifier[9:13], 16) / 1000, UTC)
+    """Return the moment, to the millisecond, that a UUIDv7 carries; of one that nobody made the last there is."""
+    return datetime.fromtimestamp(min(int(identifier[:8] + identifier[9:13], 16), _LAST_MS) / 1000, UTC)
 
 
 def first_id_at(at: datetime) -> str:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pipeline.functions import wire
 from pipeline.ids import is_id, made_at
 from pipeline.model import Result
-from pipeline.web.parameters import CURSOR, cursor_after
+from pipeline.web.parameters import CURSOR
 from pipeline.web.parts import PARTS, base_url
 from pipeline.web.problems import ProblemError
 
@@ -54,10 +54,9 @@ def page(request: web.Request, items: Sequence[Any], limit: int, last: str) -> w
     """
     if len(items) <= limit:
         return json_answer({"items": list(items), "next_cursor": None})
-    token = cursor_after(last)
-    following = request.rel_url.update_query({CURSOR.name: token})
+    following = request.rel_url.update_query({CURSOR.name: last})
     link = f"<{base_url(request)}{following}>; rel=next"
-    return json_answer({"items": list(items[:limit]), "next_cursor": token}, headers={"Link": link})
+    return json_answer({"items": list(items[:limit]), "next_cursor": last}, headers={"Link": link})
 
 
 def not_there(request: web.Request, what: str, identifier: str) -> ProblemError:

@@ -235,7 +235,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     limit = LIMIT.read(request)
     state = BATCH_STATE.read(request)
     found = await request.app[PARTS].store.batches.list_all(
-        before=CURSOR.read_id(request),
+        before=CURSOR.read(request),
         most=limit + 1,
         function=FUNCTION.read(request),
         state=BatchState(state) if state else None,
@@ -249,7 +249,7 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     batch = await view_of(request, request.match_info["id"])
     limit = LIMIT.read(request)
-    found = await parts.store.list_deliveries(before=CURSOR.read_id(request), most=limit + 1, job_id=batch.id)
+    found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=batch.id)
     items = [views.delivery(each, base_url(request), parts.routes) for each in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 

@@ -15,7 +15,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     limit = LIMIT.read(request)
     state = DELIVERY_STATE.read(request)
     found = await parts.store.list_deliveries(
-        before=CURSOR.read_id(request),
+        before=CURSOR.read(request),
         most=limit + 1,
         state=DeliveryState(state) if state else None,
         destination=DESTINATION.read(request),

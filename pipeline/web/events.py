@@ -52,9 +52,10 @@ async def batch(request: web.Request) -> web.StreamResponse:
 
 
 def _last_seen(request: web.Request) -> int:
+    after = AFTER_LINE.read(request)
     text = request.headers.get("Last-Event-ID")
     if not text:
-        return AFTER_LINE.read(request)
+        return after
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise bad_header("Last-Event-ID", f"expected the number of a log line, got {text!r}")
     return int(text)

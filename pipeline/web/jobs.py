@@ -20,6 +20,7 @@ from pipeline.web.parameters import (
     JOB_STATE,
     LAST,
     LIMIT,
+    NUMBER_CURSOR,
     PARENT,
     TAG,
     UNTIL,
@@ -94,7 +95,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     limit = LIMIT.read(request)
     state = JOB_STATE.read(request)
     found = await parts.store.list_jobs(
-        before=CURSOR.read_id(request),
+        before=CURSOR.read(request),
         most=limit + 1,
         function=FUNCTION.read(request),
         state=JobState(state) if state else None,
@@ -126,7 +127,7 @@ async def runs(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs/{id}/runs: the runs of a job, oldest first, the current one last."""
     job = (await view_of(request, request.match_info["id"])).job
     limit = LIMIT.read(request)
-    found = await request.app[PARTS].store.list_runs(job.id, after=CURSOR.read_number(request), most=limit + 1)
+    found = await request.app[PARTS].store.list_runs(job.id, after=NUMBER_CURSOR.read(request), most=limit + 1)
     items = [views.run(run) for run in found]
     current = views.current_run(job)
     # Between the two reads the run may have ended; then its own row is there already.
@@ -141,13 +142,14 @@ async def logs(request: web.Request) -> web.StreamResponse:
     """
     parts = request.app[PARTS]
     job = (await view_of(request, request.match_info["id"])).job
-    if last_most := LAST.read(request):
+    last_most = LAST.read(request)
+    after = max(NUMBER_CURSOR.read(request), AFTER_LINE.read(request))
+    limit = LIMIT.read(request)
+    if last_most:
         last_lines = await follow.last_lines(parts, job, last_most)
         return json_answer({"items": [views.log_line(line) for line in last_lines], "next_cursor": None})
-    after = max(CURSOR.read_number(request), AFTER_LINE.read(request))
     if FOLLOW.read(request) == "1":
         return await follow.stream(request, job.id, after)
-    limit = LIMIT.read(request)
     found = await parts.store.list_log(job.id, after=after, most=limit + 1)
     found += await follow.running_lines(parts, job, found[-1].number if found else after, limit + 1 - len(found))
     last = str(found[limit - 1].number) if len(found) > limit else ""
@@ -159,6 +161,6 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     job = (await view_of(request, request.match_info["id"])).job
     limit = LIMIT.read(request)
-    found = await parts.store.list_deliveries(before=CURSOR.read_id(request), most=limit + 1, job_id=job.id)
+    found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=job.id)
     items = [views.delivery(value, base_url(request), parts.routes) for value in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

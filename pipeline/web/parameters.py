@@ -1,11 +1,9 @@
 """Parameters of the query: each is declared once, read by its handlers, and told by the OpenAPI document."""
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +11,7 @@ from aiohttp import web
 
 from pipeline import links
 from pipeline.config.units import DURATION_PATTERN, duration_s
-from pipeline.ids import first_id_at, is_id
+from pipeline.ids import ID_PATTERN, first_id_at, is_id
 from pipeline.model import BatchState, DeliveryState, JobState
 from pipeline.shapes import moment_of
 from pipeline.web.problems import ProblemError
@@ -25,7 +23,7 @@ MOST_ITEMS = 10_000
 """So many items a batch may have."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LAST_NUMBER = 999_999_999
-_FIRST_YEAR = 1970  # ids know no time before it
+_FIRST = datetime.fromtimestamp(0, UTC)  # ids know no time before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +119,9 @@ class Moment(Parameter):
         if text is None:
             return None
         at = moment_of(text.replace(" ", "+"))  # a + that was not percent-encoded
-        if at is None or at.year < _FIRST_YEAR:
+        if at is None:
             raise self.refused(f"expected a moment with its offset such as 2026-01-05T12:00:00Z, got {text!r}")
-        return first_id_at(at)
+        return first_id_at(max(at, _FIRST))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,55 +182,60 @@ class Duration(Parameter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor(Parameter):
-    """Where the next page of a list begins: a text of our own, and nobody else's."""
+    """Where the next page of a list of what has an id begins: behind the last of this one."""
 
     @property
     def schema(self) -> Mapping[str, Any]:
         """Return what a value must be, as JSON Schema."""
-        return {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
+        return {"type": "string", "pattern": ID_PATTERN}
 
-    def read_id(self, request: web.Request) -> str | None:
+    def read(self, request: web.Request) -> str | None:
         """Return the id that it stands for, or None where it is not there."""
-        found = self._read(request)
-        if found is not None and not is_id(found):
-            raise self._foreign()
-        return found
+        text = self.text(request)
+        if text is not None and not is_id(text):
+            raise self.refused("expected a next_cursor of an earlier answer")
+        return text
 
-    def read_number(self, request: web.Request) -> int:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberCursor(Parameter):
+    """Where the next page of a list of what is numbered begins: behind the last of this one."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """Return what a value must be, as JSON Schema."""
+        return {"type": "string", "pattern": "^[0-9]{1,17}$"}
+
+    def read(self, request: web.Request) -> int:
         """Return the number that it stands for, 0 where it is not there."""
-        found = self._read(request) or "0"
-        if not (found.isdigit() and len(found) < 18):
-            raise self._foreign()
-        return int(found)
+        text = self.text(request)
+        if text is None:
+            return 0
+        if not (text.isascii() and text.isdigit() and len(text) < 18):
+            raise self.refused("expected a next_cursor of an earlier answer")
+        return int(text)
 
-    def read_usage(self, request: web.Request) -> tuple[date, str] | None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageCursor(Parameter):
+    """Where the next page of usage begins: behind the last day and function of this one."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """Return what a value must be, as JSON Schema."""
+        day = "[0-9]{4}-(0[1-9]|1[0-2])-([012][0-9]|3[01])"
+        return {"type": "string", "pattern": rf"^{day}\.[A-Za-z0-9_-]{{1,64}}$"}
+
+    def read(self, request: web.Request) -> tuple[date, str] | None:
         """Return the day and the function that it stands for, or None where it is not there."""
-        found = self._read(request)
-        if found is None:
-            return None
-        text, _, function = found.partition(" ")
-        day = day_of(text)
-        if day is None:
-            raise self._foreign()
-        return day, function
-
-    def _read(self, request: web.Request) -> str | None:
         text = self.text(request)
         if text is None:
             return None
-        try:
-            padded = text + "=" * (-len(text) % 4)
-            return base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii")
-        except (ValueError, binascii.Error):
-            raise self._foreign() from None
-
-    def _foreign(self) -> ProblemError:
-        return self.refused("expected a next_cursor of an earlier answer")
-
-
-def cursor_after(last: str) -> str:
-    """Return the cursor of the page behind `last`, an id or a number."""
-    return base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+        written, _, function = text.partition(".")
+        day = day_of(written)
+        if day is None or not function:
+            raise self.refused("expected a next_cursor of an earlier answer")
+        return day, function
 
 
 def _state(words: Iterable[StrEnum], what: str) -> Choice:
@@ -240,7 +243,10 @@ def _state(words: Iterable[StrEnum], what: str) -> Choice:
 
 
 LIMIT = Number(name="limit", description="How many items a page has at the most.", least=1, most=MOST, default=50)
-CURSOR = Cursor(name="cursor", description="The `next_cursor` of an earlier answer: the page behind that one.")
+_CURSOR = "The `next_cursor` of an earlier answer: the page behind that one."
+CURSOR = Cursor(name="cursor", description=_CURSOR)
+USAGE_CURSOR = UsageCursor(name="cursor", description=_CURSOR)
+NUMBER_CURSOR = NumberCursor(name="cursor", description=_CURSOR)
 WAIT = Number(
     name="wait",
     description="For so many seconds the answer is held back until there is news: where If-None-Match names an ETag, "

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from pipeline.model import Usage
 from pipeline.web.answers import page
-from pipeline.web.parameters import CURSOR, FROM, FUNCTION, LIMIT, TO
+from pipeline.web.parameters import FROM, FUNCTION, LIMIT, TO, USAGE_CURSOR
 from pipeline.web.parts import PARTS
 from pipeline.web.views import View
 
@@ -25,13 +25,13 @@ async def get(request: web.Request) -> web.StreamResponse:
     if first > last:
         raise FROM.refused(f"expected a day up to {last}, got {first}")
     found = await parts.store.list_usage(
-        first=first, last=last, function=FUNCTION.read(request), after=CURSOR.read_usage(request), most=limit + 1
+        first=first, last=last, function=FUNCTION.read(request), after=USAGE_CURSOR.read(request), most=limit + 1
     )
     return page(request, [_view(each) for each in found], limit, _token(found[:limit]))
 
 
 def _token(shown: list[Usage]) -> str:
-    return f"{shown[-1].day} {shown[-1].function}" if shown else ""
+    return f"{shown[-1].day}.{shown[-1].function}" if shown else ""
 
 
 def _view(usage: Usage) -> View:

@@ -203,6 +203,7 @@ async def test_jobs_are_listed_from_a_moment_on(tmp_path: Path) -> None:
         for text in (moment, moment.replace("+", "%2B"), moment.replace("+00:00", "Z")):
             found = (await service.get(f"/v1/jobs?created_after={text}")).json["items"]
             assert [job["id"] for job in found] == [later]
+        assert len((await service.get("/v1/jobs?created_after=1582-10-15T00:00:00Z")).json["items"]) == 2
         assert (await service.get("/v1/jobs?created_after=yesterday")).status == 400
 
 

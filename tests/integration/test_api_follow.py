@@ -177,6 +177,8 @@ async def test_an_ended_job_is_told_to_its_end_at_once(tmp_path: Path) -> None:
         assert head.headers["Content-Type"] == "application/x-ndjson"
         assert (await service.get(f"/v1/jobs/{job_id}/logs?follow=yes")).status == 400
         assert (await service.get(f"/v1/jobs/{job_id}/logs?after=-1")).status == 400
+        for query in ("follow=1&limit=0", "last=0", "last=1&after=x", "cursor=", "cursor=%31%"):
+            assert (await service.get(f"/v1/jobs/{job_id}/logs?{query}")).status == 400
 
 
 async def test_a_job_that_waits_for_its_process_is_followed_from_its_first_line(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ NONSENSE = [
     "'; DROP TABLE job; --".replace(" ", "%20"),
     "019b8e07-4600-7795-92e6-B545353C631C",
     "9" * 2000,
+    "ffffffff-ffff-7fff-bfff-ffffffffffff",  # an id of the year 10889
 ]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"]
 

@@ -73,6 +73,10 @@ def test_the_first_id_at_a_moment_lies_between_the_ids_before_and_after_it(at: d
     assert source(at - timedelta(milliseconds=apart_ms))[0].new() < bound <= source(at)[0].new()
 
 
+def test_an_id_that_nobody_can_have_made_carries_the_last_moment_there_is() -> None:
+    assert made_at("ffffffff-ffff-7fff-bfff-ffffffffffff").year == 9999
+
+
 def test_a_message_s_id_is_marked() -> None:
     made = source()[0].message_id()
     assert made.startswith("msg_")
