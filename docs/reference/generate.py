@@ -4,6 +4,7 @@ The pages are committed, so that they can be read where they stand; a test makes
 must be is told in the words in which `sendoff check` tells it.
 """
 
+import runpy
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,11 +16,14 @@ from destinations.registry import builtin_kinds
 from pipeline.config.words import expectation
 from pipeline.metrics.table import METRICS
 from pipeline.retry import NAMED_WAITS
+from pipeline.web.openapi.components import SHAPES
+from pipeline.web.openapi.document import document
 from pipeline.web.parameters import LIMIT
 from pipeline.web.routes import ROUTES
 from schemas import load_schema
 
 Schema = Mapping[str, Any]
+Row = tuple[str, ...]
 
 NOTE = "<!-- Made from the schemas by `make reference`: change those, not this page. -->"
 
@@ -79,6 +83,20 @@ All bodies are JSON in UTF-8; errors are [problems](#problem). Moments are RFC 3
 7, which sort by time. Lists answer with a [list](#list) of the shape named here, newest first unless it says
 otherwise, and take `limit` (1 to {LIMIT.most}, default
 {LIMIT.default}) and `cursor`. Every `GET` answers `HEAD`, too.
+
+A running service tells all this to programs at `GET /openapi.json`, an OpenAPI 3.1 document, from which this page is
+made. Clients in many languages can be made from it; in Python, for example, by
+`openapi-python-client generate --url http://127.0.0.1:8888/openapi.json`.
+"""
+
+ERRORS = """
+Every error is a [problem](#problem). What else an operation may answer with stands there; these may come from any:
+`401` and `403` where there are keys, `403` for a foreign Host or Origin, `500` and `503`.
+"""
+
+CALL = """
+`/functions/{name}/{rest}` and `/.netlify/functions/{name}` are called in the same way; what `{rest}` is, is the
+function's own affair.
 """
 
 
@@ -111,25 +129,15 @@ def configuration() -> str:
 
 def api() -> str:
     """Return the page of all routes, and of all shapes that go in and out."""
-    shapes = (
-        "job",
-        "run",
-        "log-line",
-        "batch",
-        "batch-item",
-        "batch-line",
-        "delivery",
-        "attempt",
-        "destination",
-        "usage",
-        "list",
-        "problem",
-    )
+    told = _OPERATIONS(document(ROUTES, "http://127.0.0.1:8888", has_keys=True))
     parts = [
         "# API",
         NOTE,
         "## Routes\n" + API + "\n" + _routes(),
-        *(_shape(name) for name in shapes),
+        "## Operations\n" + CALL,
+        *(_operation(*section) for section in told.sections()),
+        "## Errors\n" + ERRORS + "\n" + _table(("Status", "What it means"), told.errors()),
+        *(_shape(name) for name in (*SHAPES, "list")),
         "## What a function is called with\n\n" + _shape("event", level=3),
         "## What destinations send\n\n" + _shape("message", level=3),
     ]
@@ -241,6 +249,17 @@ def _duration(seconds: float) -> str:
     return " ".join(parts)
 
 
+_OPERATIONS = runpy.run_path(str(Path(__file__).with_name("operations.py")))["Operations"]
+
+
+def _operation(heading: str, words: str, parameters: Iterator[Row], answers: Iterator[Row], examples: list[Any]) -> str:
+    taken = list(parameters)
+    tables = [_table(("Parameter", "In", "Value", "What it is"), iter(taken))] if taken else []
+    tables.append(_table(("Status", "Body", "Headers", "What it means"), answers))
+    sent = [f"Sent, for example:\n{_example(example)}" for example in examples]
+    return "\n\n".join([f"### {heading}", words, *tables, *sent])
+
+
 def _routes() -> str:
     paths: dict[tuple[str, Any, str], list[str]] = {}
     for method, path, handler, policy in ROUTES:
@@ -265,7 +284,14 @@ def _shape(name: str, level: int = 2) -> str:
     rows = _fields(schema, schema, "")
     source = f"[`schemas/{name}.schema.json`](../../schemas/{name}.schema.json)"
     table = _table(("Field", "Type", "What it is"), rows)
-    return f"{heading}\n\n{schema['description']} The schema: {source}.\n\n{table}"
+    examples = "".join(f"\n{_example(example)}" for example in schema.get("examples", ()))
+    return f"{heading}\n\n{schema['description']} The schema: {source}.\n\n{table}{examples}"
+
+
+def _example(value: Any) -> str:
+    if isinstance(value, str):
+        return f"\n```text\n{value.strip()}\n```"
+    return f"\n```json\n{orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()}\n```"
 
 
 def _fields(schema: Schema, root: Schema, prefix: str) -> Iterator[tuple[str, ...]]:

@@ -1,9 +1,8 @@
 """The route table, and the aiohttp application made of it."""
 
-from typing import NamedTuple
+from functools import partial
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pipeline.config.settings import ServiceSettings
 from pipeline.web import (
@@ -20,6 +19,8 @@ from pipeline.web import (
 )
 from pipeline.web.access import POLICIES, check_access
 from pipeline.web.answers import UNTYPED
+from pipeline.web.openapi import served
+from pipeline.web.openapi.document import document
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.policies import (
     ADMIN,
@@ -33,20 +34,10 @@ from pipeline.web.policies import (
     READ_DELIVERY,
     READ_JOB,
     READ_LINKED_JOB,
-    Policy,
 )
 from pipeline.web.problems import answer_problems
 from pipeline.web.protocol import Runner, expect
-
-
-class Row(NamedTuple):
-    """One route: who may use it stands beside what answers it."""
-
-    method: str
-    path: str
-    handler: Handler
-    policy: Policy
-
+from pipeline.web.row import Row
 
 # Functions first: theirs is the hot path.
 ROUTES: tuple[Row, ...] = (
@@ -82,6 +73,7 @@ ROUTES: tuple[Row, ...] = (
     Row("GET", "/metrics", metrics.get, READ),
     Row("GET", "/healthz", service.healthz, OPEN),
     Row("GET", "/readyz", service.readyz, OPEN),
+    Row("GET", "/openapi.json", served.get, OPEN),
 )
 """Every route."""
 
@@ -96,6 +88,7 @@ def application(parts: Parts) -> web.Application:
         resource = app.router.add_resource(row.path)
         for method in ("GET", "HEAD") if row.method == "GET" else (row.method,):
             app[POLICIES][resource.add_route(method, row.handler, expect_handler=expect)] = row.policy
+    app[served.RENDERED] = served.Rendered(partial(document, ROUTES))
     app.on_response_prepare.append(_tidy)
     app.on_shutdown.append(_end_streams)
     return app

@@ -38,6 +38,15 @@ FILES = {
 }
 
 
+SHAPE_OF: dict[str, dict[str, Any]] = {
+    "job": {"$ref": "#/components/schemas/Job"},
+    "delivery": {"$ref": "#/components/schemas/Delivery"},
+    "log": {"$ref": "#/components/schemas/LogLine"},
+    "batch": {"$ref": "#/components/schemas/Batch"},
+    "settled": {"const": {}},
+}
+
+
 class Stream:
     """The events of one stream, as they come."""
 
@@ -58,8 +67,9 @@ class Stream:
                     name, _, value = line.rstrip("\n").partition(": ")
                     fields[name] = value
         data = json.loads(fields["data"])
-        if (kind := fields["event"]) in ("job", "delivery", "batch"):
-            shapes.check(kind, data)
+        kind = fields["event"]
+        shapes.fits({"anyOf": [{"$ref": f"#/components/schemas/{name}Event"} for name in ("Job", "Batch")]}, fields)
+        shapes.fits(SHAPE_OF[kind], data)
         return kind, fields.get("id"), data
 
     async def until(self, kind: str, **facts: Any) -> Any:
@@ -230,3 +240,13 @@ async def test_a_batch_is_told_whenever_it_has_changed_until_its_end(tmp_path: P
                 await asyncio.sleep(0.01)
             *_, (_, _, last), (kind, _, _) = rest.result()
             assert (last["state"], last["succeeded"], kind) == ("completed", 3, "settled")
+
+
+async def test_where_to_go_on_must_be_the_number_of_a_line(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        path = f"/v1/jobs/{await service.start_job('tells-background')}/events"
+        answer = await service.get(path, headers={"Last-Event-ID": "last"})
+        assert (answer.status, answer.json["errors"][0]["header"]) == (400, "Last-Event-ID")
+        for headers in ({}, {"Last-Event-ID": "1"}):
+            answer = await service.get(f"{path}?after=-1", headers=headers)
+            assert (answer.status, answer.json["errors"][0]["parameter"]) == (400, "after")

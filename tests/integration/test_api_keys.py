@@ -78,6 +78,7 @@ WHO: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/metrics"): READ,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
+    ("GET", "/openapi.json"): OPEN,
 }
 """What each caller is answered on each route, where the maker made what is asked for; who is not named there is
 answered 401.

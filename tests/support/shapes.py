@@ -1,5 +1,6 @@
-"""Every answer held against the schemas: which route answers in which shape, and the formats that they name."""
+"""Every answer held against the OpenAPI document, and everything else against the schemas, with their formats."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 
+from pipeline.web.openapi.document import document
+from pipeline.web.routes import ROUTES
 from schemas import load_schema, schema_names
 
 FORMATS = FormatChecker()
@@ -37,31 +40,10 @@ def _is_json_pointer(value: object) -> bool:
     return not isinstance(value, str) or _POINTER.fullmatch(value) is not None
 
 
-# Shapes that are too small for a schema of their own.
-_ACCEPTED = ("id", "function", "state", "attempt", "max_attempts", "created_at", "links")
-_WAITING = ("id", "state")
-_FUNCTION = {
-    "type": "object",
-    "required": ["name", "background", "on_success", "on_failure", "on_batch"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string"},
-        "background": {"type": "boolean"},
-        "on_success": {"type": "array", "items": {"type": "string"}},
-        "on_failure": {"type": "array", "items": {"type": "string"}},
-        "on_batch": {"type": "array", "items": {"type": "string"}},
-    },
-}
-_HEALTH = {"const": {"status": "ok"}}
-_READY = {
-    "type": "object",
-    "required": ["status", "missing_functions"],
-    "additionalProperties": False,
-    "properties": {
-        "status": {"enum": ["ready", "draining"]},
-        "missing_functions": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}},
-    },
-}
+@cache
+def openapi() -> Mapping[str, Any]:
+    """Return the OpenAPI document of a service that asks for keys, which says the most."""
+    return document(ROUTES, "http://127.0.0.1:8888", has_keys=True)
 
 
 @cache
@@ -71,85 +53,66 @@ def _registry() -> Registry[Any]:
     return Registry().with_resources((schema["$id"], Resource.from_contents(schema)) for schema in loaded)
 
 
-def check(shape: str, value: Any) -> None:
-    """Fail unless `value` has a shape: a schema's name, `list of NAME`, or one of the small ones."""
-    item = shape.removeprefix("list of ")
-    if item != shape:
-        _validate(load_schema("list"), value)
-        for each in value["items"]:
-            check(item, each)
+def check(name: str, value: Any) -> None:
+    """Fail unless `value` is as the schema of that name says."""
+    Draft202012Validator(load_schema(name), registry=_registry(), format_checker=FORMATS).validate(value)
+
+
+def fits(schema: Mapping[str, Any], value: Any) -> None:
+    """Fail unless `value` is as a schema of the OpenAPI document says."""
+    _fitting(json.dumps(schema)).validate(value)
+
+
+@cache
+def _fitting(schema: str) -> Draft202012Validator:
+    whole = {**json.loads(schema), "components": openapi()["components"]}
+    return Draft202012Validator(whole, format_checker=FORMATS)
+
+
+@cache
+def _patterns() -> list[tuple[re.Pattern[str], Mapping[str, Any]]]:
+    named = {path: path.replace("{rest}", ".*") for path in openapi()["paths"]}
+    return [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", pattern)), openapi()["paths"][path]) for path, pattern in named.items()
+    ]
+
+
+def operation_of(method: str, path: str) -> Mapping[str, Any] | None:
+    """Return the operation that a request is for, or None where the document knows none."""
+    found = [item for pattern, item in _patterns() if pattern.fullmatch(path)]
+    assert len(found) < 2, f"more than one path is for {path}"
+    item = found[0] if found else {}
+    return item.get(method.lower()) or (item.get("get") if method == "HEAD" else None)
+
+
+def resolved(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a part of the document, where it stands once for several."""
+    if "$ref" not in told:
+        return told
+    found: Any = openapi()
+    for step in told["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return resolved(found)
+
+
+def hold(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Fail unless an answer is one that the document has for this request: status, type, headers and body."""
+    operation = operation_of(method, path)
+    if operation is None:
+        assert status in {400, 401, 403, 404, 405}, f"nobody answers {method} {path}, and yet the answer is {status}"
+        check("problem", json.loads(body) if body else {"title": "no body", "status": status})
         return
-    _validate(_schema(shape), value)
-
-
-def _schema(shape: str) -> Mapping[str, Any]:
-    match shape:
-        case "accepted":
-            return _part_of_job(_ACCEPTED)
-        case "waiting":
-            return _part_of_job(_WAITING)
-        case "function":
-            return _FUNCTION
-        case "health":
-            return _HEALTH
-        case "ready":
-            return _READY
-        case "delivery with attempts":
-            schema = load_schema("delivery")
-            attempts = {"type": "array", "items": {"$ref": load_schema("attempt")["$id"]}}
-            return schema | {
-                "required": [*schema["required"], "attempts"],
-                "properties": schema["properties"] | {"attempts": attempts},
-            }
-    return load_schema(shape)
-
-
-def _part_of_job(keys: tuple[str, ...]) -> Mapping[str, Any]:
-    job = load_schema("job")
-    return job | {"required": list(keys), "properties": {key: job["properties"][key] for key in keys}}
-
-
-def _validate(schema: Mapping[str, Any], value: Any) -> None:
-    Draft202012Validator(schema, registry=_registry(), format_checker=FORMATS).validate(value)
-
-
-SHAPES = [
-    (r"/v1/jobs", "list of job"),
-    (r"/v1/jobs/[^/]+", "job"),
-    (r"/v1/jobs/[^/]+/(cancel|retry)", "job"),
-    (r"/v1/jobs/[^/]+/replay", "accepted"),
-    (r"/v1/jobs/[^/]+/runs", "list of run"),
-    (r"/v1/jobs/[^/]+/logs", "list of log-line"),
-    (r"/v1/jobs/[^/]+/deliveries", "list of delivery"),
-    (r"/v1/batches", "list of batch"),
-    (r"/v1/batches/[^/]+(/cancel|/retry-failed)?", "batch"),
-    (r"/v1/batches/[^/]+/deliveries", "list of delivery"),
-    (r"/v1/deliveries", "list of delivery"),
-    (r"/v1/deliveries/[^/]+", "delivery with attempts"),
-    (r"/v1/destinations", "list of destination"),
-    (r"/v1/destinations/[^/]+", "destination"),
-    (r"/v1/functions", "list of function"),
-    (r"/v1/usage", "list of usage"),
-    (r"/healthz", "health"),
-    (r"/readyz", "ready"),
-]
-"""Which path answers in which shape."""
-
-
-def shape_of(path: str, status: int) -> str | None:
-    """Return the shape that the body of an answer must have, or None where it is a function's own."""
-    if status == 503 and path == "/readyz":
-        return "ready"
-    if status >= 400:
-        return "problem"
-    if path.startswith(("/functions/", "/.netlify/functions/")):
-        return "accepted" if status == 202 else None
-    if path == "/v1/batches" and status == 202:
-        return "batch"
-    if path.endswith(("/results", "/events")) or path == "/metrics":
-        return None
-    if path.endswith("/result"):
-        return "waiting" if status == 202 else None
-    found = [shape for pattern, shape in SHAPES if re.fullmatch(pattern, path)]
-    assert len(found) == 1, f"no shape is known for {path}"
-    return found[0]
+    answers = operation["responses"]
+    told = answers.get(str(status), answers.get("default"))
+    assert told is not None, f"{method} {path} is not said to answer {status}"
+    told = resolved(told)
+    missing = [name for name, each in told.get("headers", {}).items() if each["required"] and name not in headers]
+    assert not missing, f"the {status} of {method} {path} lacks {missing}"
+    if not body or "content" not in told:
+        return
+    media_type = headers.get("Content-Type", "").partition(";")[0]
+    content = told["content"].get(media_type, told["content"].get("*/*"))
+    assert content is not None, f"the {status} of {method} {path} is {media_type}, not one of {list(told['content'])}"
+    if media_type.endswith("json"):
+        for each in body.splitlines() if media_type == "application/x-ndjson" else [body]:
+            fits(content["schema"], json.loads(each))
