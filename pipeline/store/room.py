@@ -52,7 +52,8 @@ class Room:
         self.floor = floor
         self._clock = clock
         self._looked_at: float | None = None
-        self._is_low = False
+        self.is_low = False
+        """Whether there was too little when somebody last looked."""
 
     def check(self) -> None:
         """Raise StoreFullError where there is no room for new work; looks at the disk once a second at most."""
@@ -60,7 +61,7 @@ class Room:
         if self._looked_at is None or now - self._looked_at >= _LOOK_S:
             self._looked_at = now
             self.look()
-        if self._is_low:
+        if self.is_low:
             raise StoreFullError(f"{self._database}: the disk is all but full")
 
     def space(self) -> Space:
@@ -70,9 +71,9 @@ class Room:
     def look(self) -> None:
         """Find out what is free, and make the ballast where it is missing and there is room for it."""
         space = self.space()
-        self._is_low = space.free < space.needed
-        if not self._is_low and not self._ballast.exists():
-            self._is_low = not self._load(space.ballast)
+        self.is_low = space.free < space.needed
+        if not self.is_low and not self._ballast.exists():
+            self.is_low = not self._load(space.ballast)
 
     def _load(self, size: int) -> bool:
         # Whole or not at all: under its own name only once it is allocated.

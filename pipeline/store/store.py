@@ -93,7 +93,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
         try:
-            self._writer = Writer(path, loop, on_fatal, self._release, on_commit)
+            self._writer = Writer(path, loop, on_fatal, self._release, self._is_low, on_commit)
             self._reader = Reader(path, loop, on_fatal)
             self._surveyor = Reader(path, loop, on_fatal)
             self.batches = BatchVerbs(self._alone, self._reader)
@@ -114,6 +114,9 @@ class Store:
     def _release(self) -> None:
         if self._room is not None:
             self._room.release()
+
+    def _is_low(self) -> bool:
+        return self._room is not None and self._room.is_low
 
     def _alone(self, verb: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Write with a verb that has nothing in common with others of its kind."""

@@ -60,15 +60,18 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         on_fatal: Callable[[StoreError], None],
         on_full: Callable[[], None],
+        is_low: Callable[[], bool],
         on_commit: OnCommit,
     ) -> None:
         """Open the database; `on_fatal` is called once, on the loop, when it can no longer be trusted, `on_full` in the
-        writing thread, each time that the disk is full, and `on_commit` on the loop.
+        writing thread, each time that the disk is full, and `on_commit` on the loop. `is_low` tells, in the writing
+        thread, whether the disk is all but full.
         """
         self._path = path
         self._loop = loop
         self._on_fatal = on_fatal
         self._on_full = on_full
+        self._is_low = is_low
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._connection = open_writer(path)
@@ -136,16 +139,17 @@ class Writer:
         return group, False
 
     def _next(self) -> _Write | None:
-        try:
-            return self._queue.get(timeout=_IDLE_S)
-        except Empty:
-            self._checkpoint()
-        while self._was_full:  # until the log has given its space back
+        is_due = True  # once in each pause; where the disk is short of room, until the log has given its own back
+        while True:
             try:
                 return self._queue.get(timeout=_IDLE_S)
             except Empty:
-                self._checkpoint()
-        return self._queue.get()
+                if is_due or self._is_short():
+                    self._checkpoint()
+                is_due = False
+
+    def _is_short(self) -> bool:
+        return self._was_full or self._is_low()
 
     def _commit(self, group: list[_Write]) -> None:
         if self._is_broken:
@@ -209,8 +213,8 @@ class Writer:
             self._loop.call_soon_threadsafe(self._on_fatal, error)
 
     def _checkpoint(self) -> None:
-        # Where the disk was full, the log's own space is part of what is missing.
-        mode = "TRUNCATE" if self._was_full else "PASSIVE"
+        # Where the disk is full, the log's own space is part of what is missing.
+        mode = "TRUNCATE" if self._is_short() else "PASSIVE"
         try:
             is_busy, *_ = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
