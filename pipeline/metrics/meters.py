@@ -4,19 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.exposition import generate_latest as as_text
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as as_openmetrics
 
+from pipeline.metrics.counts import Children, Count, Distribution, counter_family, histogram_family
 from pipeline.metrics.table import METRICS, Kind
 from pipeline.model import JobReason, RunState
 
@@ -27,49 +23,44 @@ Readings = Mapping[str, Iterable[tuple[Sequence[str], float]]]
 _ENDS = (("succeeded", ""), ("cancelled", ""), ("expired", ""), *(("failed", reason) for reason in JobReason))
 
 
-class _Resolved(dict[Any, Any]):
-    """What is made of a key the first time that it is asked for: to look up a child costs more than to count."""
+class _Resolved(dict[str, tuple[Any, ...]]):
+    """What counts for a name, found the first time that it is asked for."""
 
-    def __init__(self, make: Callable[[Any], Any]) -> None:
-        self._make = make
+    def __init__(self, find: Callable[[str], tuple[Any, ...]]) -> None:
+        super().__init__()
+        self._find = find
 
-    def __missing__(self, key: Any) -> Any:
-        made = self[key] = self._make(key)
-        return made
-
-
-def _children_of(metric: Counter | Histogram) -> Mapping[Any, Any]:
-    """Return the children of a metric by the values of their labels: a text for one label, a tuple for several."""
-    return _Resolved(lambda labels: metric.labels(*((labels,) if isinstance(labels, str) else labels)))
+    def __missing__(self, name: str) -> tuple[Any, ...]:
+        found = self[name] = self._find(name)
+        return found
 
 
 class Meters:
-    """All counters and histograms of one service, in a registry of its own."""
+    """All counters and histograms of one service."""
 
     def __init__(self) -> None:
-        # A third of all lines, and of no use to Prometheus. The library left this one function without types.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._accepted = self._children("sendoff_jobs_accepted_total")
-        self._jobs = self._children("sendoff_jobs_total")
-        self._runs = self._children("sendoff_runs_total")
-        self._run_s = self._children("sendoff_run_duration_seconds")
-        self._run_wait_s = self._children("sendoff_run_wait_seconds")
-        self._calls = self._children("sendoff_calls_total")
-        self._call_s = self._children("sendoff_call_duration_seconds")
-        self._batches = self._children("sendoff_batches_total")
-        self._deliveries = self._children("sendoff_deliveries_total")
-        self._attempts = self._children("sendoff_delivery_attempts_total")
-        self._attempt_s = self._children("sendoff_delivery_attempt_duration_seconds")
-        self._delivered_s = self._children("sendoff_result_to_delivered_seconds")
-        self._problems = self._children("sendoff_problems_total")
-        self._unforeseen = self._children("sendoff_unforeseen_errors_total")
-        self._reloads = self._children("sendoff_config_reloads_total")
-        self._pruned: Any = self._made("sendoff_jobs_pruned_total")
-        self._commit_s: Any = self._made("sendoff_store_commit_duration_seconds")
-        self._commit_writes: Any = self._made("sendoff_store_commit_writes")
-        self._lag_s: Any = self._made("sendoff_event_loop_lag_seconds")
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        self._families: list[Callable[[], Family]] = []
+        self._accepted = self._counter("sendoff_jobs_accepted_total")
+        self._jobs = self._counter("sendoff_jobs_total")
+        self._runs = self._counter("sendoff_runs_total")
+        self._run_s = self._histogram("sendoff_run_duration_seconds")
+        self._run_wait_s = self._histogram("sendoff_run_wait_seconds")
+        self._calls = self._counter("sendoff_calls_total")
+        self._call_s = self._histogram("sendoff_call_duration_seconds")
+        self._batches = self._counter("sendoff_batches_total")
+        self._deliveries = self._counter("sendoff_deliveries_total")
+        self._attempts = self._counter("sendoff_delivery_attempts_total")
+        self._attempt_s = self._histogram("sendoff_delivery_attempt_duration_seconds")
+        self._delivered_s = self._histogram("sendoff_result_to_delivered_seconds")
+        self._problems = self._counter("sendoff_problems_total")
+        self._unforeseen = self._counter("sendoff_unforeseen_errors_total")
+        self._reloads = self._counter("sendoff_config_reloads_total")
+        self._pruned = self._counter("sendoff_jobs_pruned_total")[()]
+        self._commit_s = self._histogram("sendoff_store_commit_duration_seconds")[()]
+        self._commit_writes = self._histogram("sendoff_store_commit_writes")[()]
+        self._lag_s = self._histogram("sendoff_event_loop_lag_seconds")[()]
         self._successes = _Resolved(self._of_success)
         self._arrivals = _Resolved(self._of_arrival)
         self.of: Mapping[str, Callable[[Fields], None]] = self._by_fact()
@@ -79,14 +70,18 @@ class Meters:
         for fact in ("request.failed", "task.failed"):
             self._unforeseen[fact]
 
-    def _children(self, name: str) -> Mapping[Any, Any]:
-        return _children_of(self._made(name))
+    def _counter(self, name: str) -> Children[Count]:
+        assert METRICS[name].kind is Kind.COUNTER
+        children = Children(METRICS[name], Count)
+        self._families.append(partial(counter_family, children))
+        return children
 
-    def _made(self, name: str) -> Counter | Histogram:
+    def _histogram(self, name: str) -> Children[Distribution]:
         metric = METRICS[name]
-        if metric.kind is Kind.COUNTER:
-            return Counter(name, metric.help, metric.labels, registry=self._registry)
-        return Histogram(name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets)
+        assert metric.kind is Kind.HISTOGRAM
+        children = Children(metric, partial(Distribution, metric.buckets))
+        self._families.append(partial(histogram_family, children))
+        return children
 
     def _by_fact(self) -> dict[str, Callable[[Fields], None]]:
         return {
@@ -187,23 +182,28 @@ class Meters:
         """Return all metrics as text, the gauges as they were read, and its content type: OpenMetrics where `accept`
         names it. Safe in a thread.
         """
-        shown = _Shown(self._registry, readings)
+        shown = _Shown(self._counted(), readings)
         # Not by the library's own choice, which reads the version in the header and fails for one that is none.
         if "application/openmetrics-text" in accept:
             return as_openmetrics(shown), OPENMETRICS  # type: ignore[no-untyped-call]  # the library's lack
         return as_text(shown), CONTENT_TYPE_PLAIN_0_0_4
 
+    def _counted(self) -> Iterable[Family]:
+        yield from self._process.collect()
+        for family in self._families:
+            yield family()
+
 
 class _Shown:
     """What is counted and what was read, for an encoder."""
 
-    def __init__(self, registry: CollectorRegistry, readings: Readings) -> None:
-        self._registry = registry
+    def __init__(self, counted: Iterable[Family], readings: Readings) -> None:
+        self._counted = counted
         self._readings = readings
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> Iterable[Family]:
         """Yield all families of metrics."""
-        yield from self._registry.collect()
+        yield from self._counted
         for name, readings in self._readings.items():
             metric = METRICS[name]
             family = GaugeMetricFamily(name, metric.help, labels=metric.labels)

@@ -55,6 +55,16 @@ def test_what_is_only_counted_is_never_logged(telemetry: Telemetry, caplog: pyte
     assert found.get("sendoff_event_loop_lag_seconds_sum") == 0.25
 
 
+def test_a_value_at_the_bound_of_a_bucket_is_in_it_and_in_all_larger_ones(telemetry: Telemetry) -> None:
+    for writes in (1, 2, 2, 300):
+        telemetry.emit("store.committed", writes=writes, duration_s=0.5)
+    found = read(telemetry.meters)
+    name = "sendoff_store_commit_writes"
+    buckets = {le: found.get(f"{name}_bucket", le=le) for le in ("1.0", "2.0", "4.0", "256.0", "+Inf")}
+    assert buckets == {"1.0": 1, "2.0": 3, "4.0": 3, "256.0": 3, "+Inf": 4}
+    assert (found.get(f"{name}_count"), found.get(f"{name}_sum")) == (4, 305)
+
+
 def test_errors_that_nobody_foresaw_are_counted_by_their_fact(telemetry: Telemetry) -> None:
     telemetry.failed("task.failed", ValueError("a"), job_id="1", run=1)
     telemetry.failed("task.failed", ValueError("a"))
