@@ -210,8 +210,10 @@ class Lane:
             (process.is_retired and not process.in_hand) or process in self._successors for process in self.processes
         )
         room = self.size - len(self.processes) + leaving
+        if room <= 0 or self._is_closed:
+            return  # before all that wait are counted: most calls end here
         missing = ceil((self.waiting - self._starting()) / self.launch.capacity)
-        for _ in range(0 if self._is_closed else min(missing, room)):
+        for _ in range(min(missing, room)):
             if self._start() is None:
                 return
 

@@ -41,7 +41,9 @@ from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry
 
 IN_FLIGHT = 200
-"""Attempts in flight at once, over all destinations."""
+"""Attempts in flight at once, over all destinations. How many to one destination, its gate says: what a lane holds
+ready beyond its slots waits there.
+"""
 JITTER = 0.2
 """The largest fraction that is added to a wait."""
 
@@ -89,6 +91,7 @@ class Deliverer:
         self._ending: set[asyncio.Task[None]] = set()
         self._noted_at: dict[str, datetime] = {}
         self._policies: dict[str, Policy] = {}
+        self._gates: dict[str, asyncio.Semaphore] = {}
         self.lanes: Lanes[ClaimedDelivery] = Lanes(self._claim, self.start, clock)
         self.follow()
 
@@ -100,7 +103,11 @@ class Deliverer:
         routes = self._current.setup.routes
         # The policy of a destination that has gone stays: what is still being sent to it may fail.
         self._policies.update({name: route.policy for name, route in routes.items()})
-        return self.lanes.follow({name: route.concurrency for name, route in routes.items()})
+        sizes = {name: route.concurrency for name, route in routes.items()}
+        for name, size in sizes.items():
+            if (lane := self.lanes.get(name)) is None or lane.size != size:
+                self._gates[name] = asyncio.Semaphore(size)
+        return self.lanes.follow(sizes)
 
     # Claims
 
@@ -113,7 +120,7 @@ class Deliverer:
     def offer(self, destination: str) -> Lease | None:
         """Take a slot for a delivery about to be inserted, if one is free and nothing waits before it."""
         lane = self.lanes.get(destination)
-        return self._leases.new() if lane is not None and lane.offer() else None
+        return self._leases.for_new_row() if lane is not None and lane.offer() else None
 
     def withdraw(self, ending: Ending | None) -> None:
         """Give back the slots of an ending that was not written after all."""
@@ -169,7 +176,9 @@ class Deliverer:
         key = (delivery.id, claimed.token)
         started_at, began = self._clock.now(), self._clock.monotonic()
         try:
-            outcome, child = await self._try(claimed, started_at)
+            async with self._gates[delivery.destination], self._slots:
+                started_at, began = self._clock.now(), self._clock.monotonic()
+                outcome, child = await self._try(claimed, started_at)
             outcome = self._telemetry.mask.outcome(outcome)
         except asyncio.CancelledError:
             # A drain, which gives the row back, or a lost lease, under which this changes nothing.
@@ -184,21 +193,22 @@ class Deliverer:
             message = f"the destination raised {type(error).__name__}"
             outcome, child = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message=message), None
         finally:
+            duration_s = self._clock.monotonic() - began
             self._sending.pop(key, None)
             lane.release()
+        lane.measure(duration_s)
         self._writing.add(key)
         try:
-            await self._record(delivery, claimed.token, outcome, child, started_at, self._clock.monotonic() - began)
+            await self._record(delivery, claimed.token, outcome, child, started_at, duration_s)
         finally:
             self._writing.discard(key)
 
     async def _try(self, claimed: ClaimedDelivery, started_at: datetime) -> tuple[Outcome, JobDraft | None]:
         name = claimed.delivery.destination
-        async with self._slots:
-            # Looked up at the last moment: what waited is sent to the current URL, under the current secrets.
-            if (route := self._current.setup.routes.get(name)) is None:
-                raise UnconfiguredError(f"the destination {name} is not configured any more")
-            return await self._children.settle(await route.destination.send(self._described(claimed, started_at)))
+        # Looked up at the last moment: what waited is sent to the current URL, under the current secrets.
+        if (route := self._current.setup.routes.get(name)) is None:
+            raise UnconfiguredError(f"the destination {name} is not configured any more")
+        return await self._children.settle(await route.destination.send(self._described(claimed, started_at)))
 
     def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
         delivery = claimed.delivery

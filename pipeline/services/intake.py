@@ -4,6 +4,7 @@ synchronous one is run while its caller waits, and only noted afterwards.
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 
 from pipeline.clock import Clock
 from pipeline.errors import DrainingError, QueueFullError
@@ -61,9 +62,13 @@ class Intake:
 
         Raises DrainingError, QueueFullError, StoreFullError: then nothing is stored.
         """
-        lane = self.admit(draft.function)
-        # Shielded: a caller that goes away must not leave behind a claimed row that nobody runs.
-        return await asyncio.shield(self._insert(draft, lane))
+        lane, now = self.admit(draft.function), self._clock.now()
+        lease = self._leases.for_new_row() if draft.run_at is None and lane.offer() else None
+        stored = self._store.insert_job(draft, now=now, lease=lease)
+        # Not after the wait: a caller that goes away must not leave behind a claimed row that nobody runs.
+        stored.add_done_callback(partial(self._inserted, draft, lane, lease, now))
+        await asyncio.shield(stored)
+        return now
 
     async def accept_once(self, draft: JobDraft, key: IdempotencyKey) -> tuple[datetime, Earlier | None]:
         """Store a job as `accept` does, unless its key has made one already: then say which, and store nothing."""
@@ -90,23 +95,19 @@ class Intake:
             self._note_waiting(draft, lane, now)
         return now, earlier
 
-    async def _insert(self, draft: JobDraft, lane: Lane[ClaimedJob]) -> datetime:
-        now = self._clock.now()
-        lease = self._leases.new() if draft.run_at is None and lane.offer() else None
-        try:
-            is_claimed = await self._store.insert_job(draft, now=now, lease=lease)
-        except BaseException:
-            if lease is not None:
-                lane.release()
-            raise
-        self._accepted(draft)
-        if is_claimed and lease is not None:
-            self._worker.start(_claimed(draft, lease, now))
-            return now
+    def _inserted(
+        self, draft: JobDraft, lane: Lane[ClaimedJob], lease: Lease | None, now: datetime, stored: asyncio.Future[bool]
+    ) -> None:
+        is_stored = stored.exception() is None
+        if is_stored:
+            self._accepted(draft)
+            if lease is not None and stored.result():
+                self._worker.start(_claimed(draft, lease, now))
+                return
         if lease is not None:
             lane.release()
-        self._note_waiting(draft, lane, now)
-        return now
+        if is_stored:
+            self._note_waiting(draft, lane, now)
 
     def _accepted(self, draft: JobDraft) -> None:
         self._telemetry.emit("job.accepted", job_id=draft.id, function=draft.function, jobs=1)

@@ -59,8 +59,11 @@ class Lane(Generic[T]):
         return min(_MOST_AHEAD, int(self.size * self._claim_s / self._work_s)) if self._work_s else 0
 
     def offer(self) -> bool:
-        """Take a slot for a row about to be inserted, if one is free and nothing waits; `release` gives it back."""
-        if not self.is_open or self.backlog or self.free <= 0:
+        """Take a slot for a row about to be inserted, if one is free and nothing waits; `release` gives it back.
+
+        What a claim under way was asked for does not wait any more: the store takes that claim before the row.
+        """
+        if not self.is_open or self.backlog > self._asked or self.free <= 0:
             return False
         self.in_hand += 1
         return True
@@ -113,22 +116,23 @@ class Lane(Generic[T]):
             await self._wakeup.wait()
             self._wakeup.clear()
             while self.is_open and self.backlog and (free := self.free) > 0:
-                await self._fill(free)
+                # For no more than wait: the slots that are left are for what is inserted meanwhile.
+                await self._fill(min(free, self.backlog))
 
-    async def _fill(self, free: int) -> None:
-        self.in_hand += free
-        self._asked = free
+    async def _fill(self, asked: int) -> None:
+        self.in_hand += asked
+        self._asked = asked
         began = self._clock.monotonic()
         added = self._added
         claimed: Sequence[T] = ()
         try:
-            claimed = await self._claim(free)
+            claimed = await self._claim(asked)
         finally:
-            self.in_hand -= free - len(claimed)
+            self.in_hand -= asked - len(claimed)
             self._asked = 0
         self._claim_s += (self._clock.monotonic() - began - self._claim_s) * _WEIGHT
-        if len(claimed) == free:
-            self.backlog = max(0, self.backlog - free)
+        if len(claimed) == asked:
+            self.backlog = max(0, self.backlog - asked)
         else:
             # Nothing is left of what the claim could see; what was noted meanwhile may have come too late for it.
             self.backlog = self._added - added

@@ -49,7 +49,8 @@ class ProgressNotes:
 
     def end(self, job_id: str) -> list[Said]:
         """Forget what the job's run said, which has ended; return what of it is still to be written."""
-        self._newest.pop(job_id, None)
+        if self._newest.pop(job_id, None) is None:  # as of most jobs
+            return []
         return self._take([job_id])
 
     async def serve(self) -> None:

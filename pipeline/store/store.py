@@ -124,11 +124,11 @@ class Store:
 
     # Jobs
 
-    async def insert_job(self, draft: JobDraft, *, now: datetime, lease: Lease | None) -> bool:
+    def insert_job(self, draft: JobDraft, *, now: datetime, lease: Lease | None) -> asyncio.Future[bool]:
         """Store a job; return whether it was claimed under `lease` at once (nothing of its function waited before
         it).
         """
-        return await self._writer.write(insertions.insert_jobs, Insertion(draft=draft, now=now, lease=lease))
+        return self._writer.write(insertions.insert_jobs, Insertion(draft=draft, now=now, lease=lease))
 
     async def insert_job_once(self, draft: JobDraft, key: IdempotencyKey, *, now: datetime) -> Earlier | None:
         """Store a job, which then waits, unless its key has made one already: then return that."""
@@ -158,7 +158,7 @@ class Store:
         """Claim up to `most` queued jobs of `function` that have not expired, the most urgent and oldest first."""
         return await self._alone(partial(jobs.claim_jobs, function=function, most=most, now=now, lease=lease))
 
-    async def finish_run(
+    def finish_run(
         self,
         job: Job,
         token: int,
@@ -168,7 +168,7 @@ class Store:
         now: datetime,
         ending: Ending | None = None,
         memory_mb: int = 0,
-    ) -> list[bool] | None:
+    ) -> asyncio.Future[list[bool] | None]:
         """Write a run's end; with a job's end its result, message and deliveries, in the same transaction. It counts
         for the usage of its function, as one that was allowed `memory_mb`.
 
@@ -176,7 +176,7 @@ class Store:
         changed).
         """
         end = RunEnd(job=job, token=token, step=step, outcome=outcome, now=now, ending=ending, memory_mb=memory_mb)
-        return await self._writer.write(jobs.finish_runs, end)
+        return self._writer.write(jobs.finish_runs, end)
 
     async def note_progress(self, said: Sequence[tuple[str, int, Progress]]) -> None:
         """Write what running jobs said of their progress: (id, token, progress).
@@ -218,7 +218,7 @@ class Store:
         verb = partial(deliveries.claim_deliveries, destination=destination, most=most, now=now, lease=lease)
         return await self._alone(verb)
 
-    async def record_attempt(
+    def record_attempt(
         self,
         delivery: Delivery,
         token: int,
@@ -228,7 +228,7 @@ class Store:
         now: datetime,
         is_success_noted: bool = False,
         child: JobDraft | None = None,
-    ) -> bool:
+    ) -> asyncio.Future[bool]:
         """Write what became of a sending; False where the lease is no longer held (nothing changed).
 
         `is_success_noted` also notes on the destination that it answered well; `child`, the job that takes the message
@@ -243,7 +243,7 @@ class Store:
             is_success_noted=is_success_noted,
             child=child,
         )
-        return await self._writer.write(deliveries.record_attempts, tried)
+        return self._writer.write(deliveries.record_attempts, tried)
 
     async def leased_deliveries(self, owner: str) -> list[tuple[Delivery, int]]:
         """Return the deliveries that `owner` is sending, with their tokens."""

@@ -9,7 +9,7 @@ from pipeline.errors import SendoffError, StoreError, StoreFullError
 from pipeline.web.problems import STATUS
 from pipeline.web.routes import ROUTES
 from tests.support import samples
-from tests.support.service import ECHO, QUICK, sends_to, serving, webhook
+from tests.support.service import ECHO, QUICK, failed, sends_to, serving, webhook
 
 FILES = {"quick-background.py": QUICK, "echo.py": ECHO}
 NONSENSE = [
@@ -105,11 +105,8 @@ async def test_an_unforeseen_error_gives_an_id_and_nothing_else(
 async def test_a_store_that_fails_is_503_and_asks_to_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: SendoffError
 ) -> None:
-    async def broken(*_: object, **__: object) -> None:
-        raise error
-
     async with serving(tmp_path, FILES, is_started=False) as service:
-        monkeypatch.setattr(service.app.store, "insert_job", broken)
+        monkeypatch.setattr(service.app.store, "insert_job", lambda *_, **__: failed(error))
         answer = await service.post("/functions/quick-background")
         assert (answer.status, answer.json["detail"]) == (503, str(error))
         assert int(answer.headers["Retry-After"]) >= 1

@@ -11,7 +11,7 @@ from pipeline.config.settings import RetentionSettings
 from pipeline.errors import GuardError, StoreFullError
 from pipeline.services.pruner import SWEEP_S
 from tests.support.receiver import OK, receiving
-from tests.support.service import QUICK, WAITING, Service, eventually, sends_to, serving, webhook
+from tests.support.service import QUICK, WAITING, Service, eventually, failed, sends_to, serving, webhook
 
 FILES = {"quick-background.py": QUICK}
 
@@ -25,11 +25,9 @@ class Failing:
         self._error = error
         self._real = real
 
-    async def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         self.calls += 1
-        if self.calls <= self._times:
-            raise self._error
-        return await self._real(*arguments, **keywords)
+        return failed(self._error) if self.calls <= self._times else self._real(*arguments, **keywords)
 
 
 @pytest.mark.parametrize("error", [GuardError("no worker"), RuntimeError("a bug")])

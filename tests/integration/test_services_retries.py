@@ -1,5 +1,6 @@
 """Runs and deliveries over time: retries at their exact moments, promotion, and what the history shows of them."""
 
+import asyncio
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.settings import FunctionSettings, RetrySpec
+from pipeline.services.lane import Lane
+from tests.support.fake_clock import settled
 from tests.support.receiver import OK, answer, receiving, silence
 from tests.support.service import QUICK, holds, sends_to, serving, webhook
 
@@ -234,3 +237,37 @@ async def test_a_slow_receiver_delays_no_other(tmp_path: Path) -> None:
         assert len(slow.requests) <= 1
         shown = (await service.get("/v1/destinations/slow")).json
         assert (shown["in_flight"], shown["due"], shown["last_success_at"]) == (1, 4, None)
+
+
+async def test_what_is_held_ready_for_a_destination_is_not_sent_beyond_its_concurrency(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lane, "_ahead", 20)
+    answers = asyncio.Event()
+
+    async def when_told(writer: asyncio.StreamWriter) -> None:
+        await answers.wait()
+        writer.write(OK)
+
+    async with (
+        receiving(when_told) as receiver,
+        serving(
+            tmp_path,
+            {"quick-background.py": QUICK},
+            functions={"quick-background": sends_to("hook")},
+            destinations={"hook": webhook(receiver.url, concurrency=3)},
+        ) as service,
+    ):
+        jobs = [await service.start_job("quick-background") for _ in range(12)]
+        for job_id in jobs:
+            await service.until(job_id, "succeeded")
+        await holds(lambda: len(receiver.requests) == 3)
+        await service.clock.advance(5)
+        answers.set()
+        durations = []
+        for job_id in jobs:
+            (delivery,) = await service.until_delivered(job_id, "delivered")
+            shown = (await service.get(f"/v1/deliveries/{delivery.id}")).json
+            durations += [attempt["duration_ms"] for attempt in shown["attempts"]]
+    # The others' attempts had not begun.
+    assert sorted(durations) == [0] * 9 + [5000] * 3

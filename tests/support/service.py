@@ -194,6 +194,13 @@ class Service:
         (self._folder / "functions" / (f"go-{job_id}" if job_id else "go")).touch()
 
 
+def failed(error: Exception) -> asyncio.Future[Any]:
+    """Return what a verb of the store returns that has failed with `error`."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
 async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
     """Look until there is something to see, and return it."""
     async with asyncio.timeout(PATIENCE_S):

@@ -114,7 +114,7 @@ async def test_a_row_that_comes_while_a_claim_is_under_way_is_claimed_too() -> N
         rows.gate.clear()
         rows.insert(1)
         await settled()
-        assert rows.claims == [2]
+        assert rows.claims == [1]
         rows.gate.set()
         await settled()
         rows.insert(2)
@@ -170,17 +170,30 @@ async def test_a_closed_lane_claims_nothing() -> None:
         assert (rows.claims, rows.lane.backlog) == ([], 1)
 
 
-async def test_slots_offered_while_a_claim_is_under_way_are_not_given_twice() -> None:
+async def test_while_a_claim_is_under_way_the_slots_that_it_was_not_asked_for_are_offered() -> None:
     async with feeding(2) as rows:
         rows.gate.clear()
         rows.insert(1)
         await settled()
-        rows.lane.recount(0)
-        assert not rows.lane.offer()  # the claim may still bring two
+        assert rows.lane.offer()
+        assert not rows.lane.offer()  # the claim may still bring one
         rows.gate.set()
         await settled()
-        assert rows.lane.in_hand == 1
+        assert (rows.started, rows.lane.in_hand, rows.lane.backlog) == ([1], 2, 0)
+        rows.lane.release()
         assert rows.lane.offer()
+
+
+async def test_nothing_is_offered_while_more_waits_than_a_claim_under_way_was_asked_for() -> None:
+    async with feeding(3) as rows:
+        rows.gate.clear()
+        rows.insert(1)
+        await settled()
+        rows.insert(2)
+        assert not rows.lane.offer()
+        rows.gate.set()
+        await settled()
+        assert (rows.started, rows.claims) == ([1, 2], [1, 1])
 
 
 async def test_rows_are_held_ready_only_while_work_is_quicker_than_a_claim() -> None:
