@@ -4,12 +4,12 @@ The service decides about retry, records, masks and wakes up; a destination neve
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from pipeline.config.settings import RetrySpec
 from pipeline.model import AnyMessage, JobState, Outcome
+from pipeline.records import record
 
 
 async def _no_event() -> bytes:
@@ -20,7 +20,7 @@ def _plain(link: str) -> str:
     return link
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Sending:
     """One attempt, as the service hands it over."""
 
@@ -83,7 +83,7 @@ def _no_concerns(_settings: Any, _ends: frozenset[JobState]) -> Iterable[Concern
     return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A kind of destination, as the registry holds it."""
 

@@ -22,7 +22,7 @@ have no clock: `now` comes in, a step comes out, and a store verb writes it unde
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -43,6 +43,7 @@ from pipeline.model import (
     RunState,
     Verdict,
 )
+from pipeline.records import record
 from pipeline.retry import Policy, next_attempt
 
 _J, _D = JobState, DeliveryState
@@ -95,7 +96,7 @@ _FREE_LOSSES = 3
 _LOST_WAITS_S = (1.0, 10.0, 60.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class JobStep:
     """What a run's end, or the time, means for a job: the columns to write, and the message that is owed, if any."""
 
@@ -113,7 +114,7 @@ class JobStep:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DeliveryStep:
     """What an attempt's end means for its delivery: the columns to write."""
 

@@ -1,13 +1,13 @@
 """Batches: many jobs of one function that were submitted together, and what they owe at their end."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.model.jobs import Result, RunError
 from pipeline.model.states import BatchState, JobReason, JobState, MessageType
+from pipeline.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Batch:
     """A batch, with its jobs counted by how they ended."""
 
@@ -35,7 +35,7 @@ class Batch:
         return self.succeeded + self.failed + self.cancelled + self.expired
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class BatchDraft:
     """A batch that is not stored yet, and has no jobs yet."""
 
@@ -49,7 +49,7 @@ class BatchDraft:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class BatchLine:
     """One job of a batch in the list of its results."""
 
@@ -62,7 +62,7 @@ class BatchLine:
     result: Result | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class BatchMessage:
     """What a batch owes to the outside: one for each of its ends, with its facts as they were then."""
 

@@ -1,14 +1,14 @@
 """Messages and their deliveries: what a job owes to the outside, and how far it got."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.model.batches import BatchMessage
 from pipeline.model.jobs import Result, RunError
 from pipeline.model.states import DeliveryReason, DeliveryState, JobReason, JobState, MessageType, Verdict
+from pipeline.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Message:
     """What a job owes to the outside: one for each of its ends, with the facts of the job as they were then."""
 
@@ -40,7 +40,7 @@ AnyMessage = Message | BatchMessage
 """What a job or a batch owes to the outside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DeliveryDraft:
     """The duty to bring a message to one destination and recipient, not stored yet."""
 
@@ -53,7 +53,7 @@ class DeliveryDraft:
     """Its filter did not match: it is stored as skipped, and never sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LastError:
     """The last failed attempt in short: its class, a sentence, and the HTTP or SMTP status where there was one."""
 
@@ -62,7 +62,7 @@ class LastError:
     status: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """The duty to bring one message to one destination and recipient, and how far it got."""
 
@@ -95,7 +95,7 @@ class Delivery:
         return self.subject_id if self.type is MessageType.BATCH_COMPLETED else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
     """A delivery that this service may send now, with its message."""
 
@@ -104,7 +104,7 @@ class ClaimedDelivery:
     message: AnyMessage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ChildDraft:
     """The job that a delivery to a function makes: what calls it, not stored yet."""
 
@@ -120,7 +120,7 @@ class ChildDraft:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a destination says of its one try."""
 
@@ -137,7 +137,7 @@ class Outcome:
     """The job that takes the message over; it is stored with the attempt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One recorded try of a delivery."""
 
@@ -150,7 +150,7 @@ class Attempt:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DestinationStatus:
     """What is stored of a destination between restarts."""
 

@@ -1,12 +1,13 @@
 """Jobs and their runs: what is asked of a function, what it said, and what came of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from pipeline.model.states import JobReason, JobState, RunState
+from pipeline.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Result:
     """What a function returned, in the form of a response; a plain JSON value is a 200 of type application/json."""
 
@@ -20,7 +21,7 @@ class Result:
         return next((value for name, value in self.headers if name.lower() == "content-type"), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class RunError:
     """A function's error in AWS's words: type, message, and the frames of the stack, outermost first."""
 
@@ -33,7 +34,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 """The levels that a log line may have, where its level is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One line that a run wrote; `number` counts from 1 within the job, dropped lines included."""
 
@@ -45,7 +46,7 @@ class LogLine:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Output:
     """What a run wrote: the newest lines that fit, and how many older ones were dropped."""
 
@@ -54,7 +55,7 @@ class Output:
     dropped: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Progress:
     """What a run last said of how far it is, in units of its own."""
 
@@ -63,7 +64,7 @@ class Progress:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Call:
     """One run as the function process needs to know it; `event` is the event's JSON, passed on byte for byte."""
 
@@ -80,7 +81,7 @@ class Call:
     parent_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
     """The verdict on one run: succeeded, failed, returned (it never had its chance) or cancelled."""
 
@@ -104,7 +105,7 @@ class RunOutcome:
         return (self.ended_at - self.started_at).total_seconds()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a job comes from, as far as only few jobs have anything to say of it."""
 
@@ -120,7 +121,7 @@ class Origin:
     """The W3C trace that its caller belongs to, passed on to the function and to webhooks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Job:
     """The durable record of one invocation, without its bodies."""
 
@@ -150,7 +151,7 @@ class Job:
     """As stored: what its current run last said, or its last one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class JobDraft:
     """A job that is not stored yet."""
 
@@ -172,7 +173,7 @@ class JobDraft:
     """Not started so long after it was stored, it expires; None: it waits as long as it takes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Lease:
     """The right to work on a claimed row: who holds it, by which token, until when."""
 
@@ -181,7 +182,7 @@ class Lease:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ClaimedJob:
     """A job that this service may run now."""
 
@@ -190,7 +191,7 @@ class ClaimedJob:
     event: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Run:
     """One execution of a job."""
 

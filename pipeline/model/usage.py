@@ -1,10 +1,11 @@
 """What functions used, by day."""
 
-from dataclasses import dataclass
 from datetime import date
 
+from pipeline.records import record
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@record(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What one function used on one day (UTC): all that ended on it."""
 

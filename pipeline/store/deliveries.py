@@ -3,7 +3,6 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
@@ -19,6 +18,7 @@ from pipeline.model import (
     JobDraft,
     Lease,
 )
+from pipeline.records import record
 from pipeline.store import bulk, rows
 from pipeline.store.insertions import Insertion, insert_jobs
 from pipeline.store.rows import micros, micros_or_none
@@ -89,7 +89,7 @@ _LEASED = f"{_SENDING} WHERE state = 'sending' AND lease_owner = ?"
 _EXPIRED = f"{_SENDING} WHERE state = 'sending' AND lease_expires_at < ?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Ending:
     """What the end of a job or a batch owes to the outside: a message and its deliveries, some claimed at once."""
 
@@ -99,7 +99,7 @@ class Ending:
     """One for each delivery: under this lease the service would send it at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Tried:
     """What became of a sending: the delivery's next step and, unless it was given back or lost, the attempt."""
 

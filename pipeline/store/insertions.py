@@ -9,10 +9,10 @@ flow of its own.)
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.model import JobDraft, Lease
+from pipeline.records import record
 from pipeline.store import bulk, rows
 from pipeline.store.rows import micros
 
@@ -37,7 +37,7 @@ INSERT INTO job (id, function, state, priority, attempt, max_attempts, run, lost
 _INSERT_TAGS = "INSERT INTO job_tag (tag, job_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Insertion:
     """A job to be stored, and the lease under which it would be run at once."""
 

@@ -3,7 +3,6 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
@@ -11,6 +10,7 @@ import orjson
 
 from pipeline.lifecycle import JobStep
 from pipeline.model import ClaimedJob, Job, Lease, Progress, RunOutcome
+from pipeline.records import record
 from pipeline.store import batches, bulk, deliveries, logs, rows, usage
 from pipeline.store.deliveries import Ending
 from pipeline.store.rows import micros
@@ -63,7 +63,7 @@ _LEASED = f"SELECT {rows.JOB_COLUMNS}, lease_token FROM job WHERE state = 'runni
 _EXPIRED = f"SELECT {rows.JOB_COLUMNS}, lease_token FROM job WHERE state = 'running' AND lease_expires_at < ?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class RunEnd:
     """The end of a run: what follows for its job, what came of it, and with the job's end what that owes."""
 

@@ -4,10 +4,10 @@ so that it is as durable as that, and neither retention nor deletion takes anyth
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from pipeline.model import RunOutcome, RunState, Usage
+from pipeline.records import record
 from pipeline.store.rows import micros
 
 _DAY_US = 86_400_000_000
@@ -25,7 +25,7 @@ ORDER BY day DESC, function LIMIT :most
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Spent:
     """What one execution of a function took; `memory_mb` is what it was allowed to use."""
 
