@@ -34,10 +34,12 @@ class IdSource:
         else:
             self._counter += 1
         counter = self._counter
-        head = f"{self._last_ms:012x}"
         middle = 0x8000 | ((counter >> 16) & 0x3FFF)
-        tail = f"{counter & 0xFFFF:04x}{self._random.getrandbits(_TAIL_BITS):08x}"
-        return f"{head[:8]}-{head[8:]}-7{counter >> 30:03x}-{middle:04x}-{tail}"
+        tail = self._random.getrandbits(_TAIL_BITS)
+        return (
+            f"{self._last_ms >> 16:08x}-{self._last_ms & 0xFFFF:04x}-7{counter >> 30:03x}-{middle:04x}"
+            f"-{counter & 0xFFFF:04x}{tail:08x}"
+        )
 
     def message_id(self) -> str:
         """Return an id for a message: `msg_` and a UUIDv7."""

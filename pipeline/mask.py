@@ -39,6 +39,8 @@ class Masker:
         self._forms: tuple[bytes, ...] = ()
         self._pattern: re.Pattern[bytes] | None = None
         self._longest = 0
+        self._clean: object = None
+        """What a destination said last that held no secret: most answer in one and the same way."""
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -49,6 +51,7 @@ class Masker:
         self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
         self._pattern = re.compile(b"|".join(map(re.escape, self._forms))) if forms else None
         self._longest = max(map(len, forms), default=0)
+        self._clean = None
 
     def finds(self, content: bytes) -> bool:
         """Tell whether a secret is in `content`."""
@@ -99,6 +102,9 @@ class Masker:
         """Return what a destination said, without secrets in its message and in the answer's headers and body."""
         if self._pattern is None:
             return outcome
+        said = (outcome.message, outcome.headers, outcome.body)
+        if said == self._clean:
+            return outcome
         headers, body, message = outcome.headers, outcome.body, self.text(outcome.message)
         # All at once: most answers hold no secret.
         answer = "\n".join([value for _, value in headers]).encode("utf-8", "surrogatepass") + body
@@ -106,6 +112,7 @@ class Masker:
             headers = tuple([(name, self.text(value)) for name, value in headers])
             body = self.content(body)
         elif message is outcome.message:
+            self._clean = said
             return outcome
         return replace(outcome, headers=headers, body=body, message=message)
 

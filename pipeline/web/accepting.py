@@ -16,7 +16,7 @@ from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
 from pipeline.web.waiting import until_final
-from pipeline.web.wishes import NO_WISHES, Preferences, Wishes, wishes_in
+from pipeline.web.wishes import NO_PREFERENCES, NO_WISHES, Preferences, Wishes, wishes_in
 
 
 async def accept(
@@ -70,7 +70,7 @@ def _job_headers(job_id: str, preferences: Preferences, earlier: Earlier | None)
         "x-nf-request-id": job_id,
         "Vary": "Prefer",
     }
-    if applied := preferences.applied:
+    if preferences is not NO_PREFERENCES and (applied := preferences.applied):
         headers["Preference-Applied"] = applied
     if earlier is not None:
         headers["Idempotency-Replayed"] = "true"

@@ -30,32 +30,30 @@ def check(request: web.Request, config: Config, *, is_public: bool) -> None:
     Where keys are asked for and the service listens on other addresses, too, its names are not known here, and a page
     that gets through has no key. `is_public` says that anyone may use the route, pages of other sites among them.
     """
-    allowed = _allowed(config.service.public_url)
-    host = request.headers.get("Host", "")
-    forwarded = seen(request).host if config.service.trusted_proxies else None
-    is_bounded = not config.keys or is_loopback(config.service.host)
+    service, headers = config.service, request.headers
+    host = headers.get("Host", "")
+    is_bounded = not config.keys or is_loopback(service.host)
     # Whatever X-Forwarded-Host says: a page can send that, and it may come from where the proxy is, too.
-    if host and is_bounded and not _is_known(_hostname(host), allowed):
+    if host and is_bounded and not _is_own(host, service.public_url):
         raise _forbidden(
             f"the Host {host!r} is not this service; set service.public_url to the address it is reached by"
         )
-    if not is_public and request.method not in _SAFE_METHODS and "Origin" in request.headers:
-        _check_origin(request.headers["Origin"], forwarded or host, allowed)
+    if "Origin" in headers and not is_public and request.method not in _SAFE_METHODS:
+        forwarded = seen(request).host if service.trusted_proxies else None
+        _check_origin(headers["Origin"], forwarded or host, service.public_url)
 
 
-@lru_cache(maxsize=8)
-def _allowed(public_url: str | None) -> frozenset[str]:
-    """Return the host names, besides loopback ones, that a request may carry."""
-    public = urlsplit(public_url or "").hostname
-    return frozenset({public} if public else ())
+@lru_cache(maxsize=256)
+def _is_own(host: str, public_url: str | None) -> bool:
+    return _is_known(_hostname(host), public_url)
 
 
-def _check_origin(origin: str, host: str, allowed: frozenset[str]) -> None:
+def _check_origin(origin: str, host: str, public_url: str | None) -> None:
     try:
         site = urlsplit(origin)
     except ValueError:
         raise _forbidden(f"the Origin {origin!r} is no site") from None
-    if site.netloc.lower() != host.lower() and not _is_known(site.hostname or "", allowed):
+    if site.netloc.lower() != host.lower() and not _is_known(site.hostname or "", public_url):
         raise _forbidden(f"the Origin {origin!r} is a foreign site")
 
 
@@ -69,5 +67,5 @@ def _hostname(host: str) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
-def _is_known(name: str, allowed: frozenset[str]) -> bool:
-    return name.lower() in allowed or is_loopback(name)
+def _is_known(name: str, public_url: str | None) -> bool:
+    return name.lower() == urlsplit(public_url or "").hostname or is_loopback(name)

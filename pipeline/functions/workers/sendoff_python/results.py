@@ -10,6 +10,9 @@ from typing import Any
 from .channel import RESPONSE, VALUE
 from .errors import FailedError
 
+# Made once: json.dumps makes an encoder for each value.
+as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 def encode(value: Any, is_background: bool) -> tuple[int, dict[str, Any] | None, bytes]:
     """Turn what a handler returned into the kind, head and body of a frame; raise FailedError if it is neither."""
@@ -20,8 +23,7 @@ def encode(value: Any, is_background: bool) -> tuple[int, dict[str, Any] | None,
         got = "a dict without a number as statusCode" if isinstance(value, dict) else type(value).__name__
         raise bad(f"a synchronous function must return a response with a statusCode, got {got}")
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return VALUE, None, text.encode()
+        return VALUE, None, as_json(value).encode()
     except RecursionError:
         raise bad("the value that was returned is nested too deep for JSON") from None
     except UnicodeEncodeError as error:
