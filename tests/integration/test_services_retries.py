@@ -9,7 +9,6 @@ import pytest
 
 from pipeline.config.settings import FunctionSettings, RetrySpec
 from pipeline.services.lane import Lane
-from tests.support.fake_clock import settled
 from tests.support.receiver import OK, answer, receiving, silence
 from tests.support.service import QUICK, holds, sends_to, serving, webhook
 
