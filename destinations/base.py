@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from pipeline.config.settings import RetrySpec
-from pipeline.model import AnyMessage, JobState, Outcome
+from pipeline.model import AnyMessage, BatchState, JobState, Outcome
 from pipeline.records import record
 
 
@@ -75,11 +75,13 @@ class Destination(Protocol):
         ...
 
 
+End = JobState | BatchState
+"""How a job or a batch that a message tells of has ended."""
 Concern = tuple[str, str]
 """The option that it speaks of, and a sentence."""
 
 
-def _no_concerns(_settings: Any, _ends: frozenset[JobState]) -> Iterable[Concern]:
+def _no_concerns(_settings: Any, _ends: frozenset[End]) -> Iterable[Concern]:
     return ()
 
 
@@ -95,5 +97,5 @@ class Kind:
     """Turns validated, unit-free options into the kind's frozen settings; ValueError for what no schema can say."""
     make: Callable[[str, Any], Destination]
     """Makes one destination from its name and settings; does no I/O."""
-    warn: Callable[[Any, frozenset[JobState]], Iterable[Concern]] = _no_concerns
-    """Tells what of settings is allowed, and cannot work, given the ends of jobs that messages tell of there."""
+    warn: Callable[[Any, frozenset[End]], Iterable[Concern]] = _no_concerns
+    """Tells what of settings is allowed, and cannot work, given the ends that messages tell of there."""

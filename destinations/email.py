@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 import aiosmtplib
 from jinja2 import Template
 
-from destinations import mail, rehearsal
+from destinations import mail, mail_defaults, rehearsal
 from destinations.answers import PATIENCE_S
-from destinations.base import Concern, Sending
+from destinations.base import Concern, End, Sending
 from destinations.dial import connect, reason_of, sentence_of
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
 from destinations.templates import TemplateFaultError, compile_template, uses
 from pipeline.config.secret import Secret
 from pipeline.config.settings import RetrySpec
-from pipeline.model import DeliveryReason, JobState, Outcome, Verdict
+from pipeline.model import DeliveryReason, Outcome, Verdict
 
 _PORTS = {"smtp": 25, "smtps": 465}
 
@@ -90,7 +90,7 @@ def _as_http(url: str) -> str:
     return url.replace("smtp", "http", 1)
 
 
-def warn(settings: Settings, ends: frozenset[JobState]) -> Iterator[Concern]:
+def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work: an address that no connection is made to, templates that some message does not fill."""
     if refusal := refusal_of_url(_as_http(settings.smtp), OPERATOR):
         yield "smtp", f"every attempt will be refused, as {refusal}"
@@ -107,10 +107,10 @@ def _templates_of(settings: Settings) -> mail.Templates:
     text = _template(settings, "text")
     html = _template(settings, "html", is_html=True)
     return mail.Templates(
-        subject=_compiled("subject", settings.subject or mail.SUBJECT),
-        text=text or _compiled("text", mail.TEXT),
+        subject=_compiled("subject", settings.subject or mail_defaults.SUBJECT),
+        text=text or _compiled("text", mail_defaults.TEXT),
         # Whoever writes the text alone wants a mail of text alone.
-        html=html or (None if text else _compiled("html", mail.HTML, is_html=True)),
+        html=html or (None if text else _compiled("html", mail_defaults.HTML, is_html=True)),
     )
 
 
@@ -130,8 +130,8 @@ def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:
     except TemplateFaultError as fault:
         raise ValueError(f"{key}: {fault}") from None
     faults = [rehearsal.fault_of(template, end) for end in rehearsal.ENDS]
-    # What depends on results or batches may fit those that come.
-    if all(faults) and not uses(source, frozenset({"result", "batch", "failures"})):
+    # What depends on results may fit those that come.
+    if all(faults) and not uses(source, frozenset({"result"})):
         raise ValueError(f"{key}: expected a template that can be filled in, got {faults[0]}")
     return template
 

@@ -15,73 +15,6 @@ from destinations.templates import render
 from pipeline.model import BatchMessage
 from pipeline.values import value_json
 
-SUBJECT = """
-{%- if batch %}Batch of {{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded
-{%- elif type == "job.succeeded" %}{{ job.function }} succeeded
-{%- else %}{{ job.function }} {{ job.state }}{% if job.reason %}: {{ job.reason }}{% endif %}
-{%- endif %}"""
-
-TEXT = """\
-{% if batch %}
-{{ batch.succeeded }} of {{ batch.total }} jobs of {{ batch.function }} succeeded, {{ batch.failed }} failed.
-
-{% for failure in failures %}
-{{ failure.key or failure.index }}: {{ failure.reason }}
-{% endfor %}
-{{ batch.links.self }}
-{% else %}
-{% if error %}
-{{ error.errorType }}: {{ error.errorMessage }}
-
-{% endif %}
-Function   {{ job.function }}
-State      {{ job.state }}{% if job.reason %} ({{ job.reason }}){% endif %}
-
-Attempt    {{ job.attempt }}
-Accepted   {{ job.created_at }}
-Ended      {{ job.ended_at }}
-Job        {{ job.id }}
-{% if job.tags %}
-Tags       {{ job.tags | join(", ") }}
-{% endif %}
-
-Status     {{ job.links.self }}
-Result     {{ job.links.result }}
-Log        {{ job.links.logs }}
-{% if result is not none %}
-
-{{ result | tojson(indent=2) | truncate(2000, true, " ...") }}
-{% endif %}
-{% endif %}
-"""
-
-HTML = """\
-<!doctype html>
-<html><body style="font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 40em">
-{% if batch %}
-<h1 style="font-size: 1.2em">{{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded</h1>
-<ul>{% for failure in failures %}<li>{{ failure.key or failure.index }}: {{ failure.reason }}</li>{% endfor %}</ul>
-<p><a href="{{ batch.links.self }}">Batch</a></p>
-{% else %}
-<h1 style="font-size: 1.2em">{{ job.function }} {{ job.state }}{% if job.reason %}: {{ job.reason }}{% endif %}</h1>
-{% if error %}<p><strong>{{ error.errorType }}</strong>: {{ error.errorMessage }}</p>{% endif %}
-<table style="border-spacing: 0 2px">
-<tr><td style="padding-right: 1em; color: #666">Attempt</td><td>{{ job.attempt }}</td></tr>
-<tr><td style="padding-right: 1em; color: #666">Accepted</td><td>{{ job.created_at }}</td></tr>
-<tr><td style="padding-right: 1em; color: #666">Ended</td><td>{{ job.ended_at }}</td></tr>
-<tr><td style="padding-right: 1em; color: #666">Job</td><td>{{ job.id }}</td></tr>
-</table>
-<p><a href="{{ job.links.self }}">Status</a> &middot; <a href="{{ job.links.result }}">Result</a> &middot;
-<a href="{{ job.links.logs }}">Log</a></p>
-{% if result is not none %}
-<pre style="background: #f5f5f5; padding: 1em; white-space: pre-wrap">
-{{- result | tojson(indent=2) | truncate(2000, true, " ...") -}}
-</pre>
-{% endif %}
-{% endif %}
-</body></html>
-"""
-
 _LONGEST_SUBJECT = 500
 _ATTACHABLE = re.compile(r"([a-z0-9.+-]+)/([a-z0-9.+-]+)")
 _SUFFIXES = {"application/json": ".json", "text/plain": ".txt", "text/html": ".html", "application/pdf": ".pdf"}
@@ -97,7 +30,9 @@ class Templates:
 
 
 def seen_by_templates(sending: Sending) -> dict[str, Any]:
-    """Return what templates see of a message: the body of a webhook, with the result always as its value."""
+    """Return what templates see of a message: the body of a webhook, with the result always as its value, and links to
+    status and result that the reader can follow.
+    """
     message = sending.message
     body = orjson.loads(make_body(Form.MESSAGE, message, base_url=sending.base_url, inline_limit=0).content)
     if isinstance(message, BatchMessage):
@@ -105,6 +40,8 @@ def seen_by_templates(sending: Sending) -> dict[str, Any]:
         return seen | {"batch": body["data"]["batch"], "failures": body["data"]["failures"]}
     result = None if message.result is None else orjson.loads(value_json(message.result))
     inside = body["data"]
+    links = inside["job"]["links"]
+    links |= {name: sending.link(links[name]) for name in ("self", "result")}
     facts = {"type": body["type"], "timestamp": body["timestamp"], "job": inside["job"], "error": inside["error"]}
     return facts | {"result": result, "batch": None, "failures": []}
 

@@ -10,26 +10,38 @@ from typing import Any, SupportsIndex
 
 from jinja2 import Template
 
-from destinations.base import Sending
+from destinations.base import End, Sending
 from destinations.mail import seen_by_templates
 from destinations.templates import TemplateFaultError, render
-from pipeline.model import JobReason, JobState, Message, MessageType, RunError
+from pipeline.model import (
+    Batch,
+    BatchLine,
+    BatchMessage,
+    BatchState,
+    JobReason,
+    JobState,
+    Message,
+    MessageType,
+    RunError,
+)
 
 _AT = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 _ID = "019b8e07-4600-7000-8000-000000000001"
 _ERROR = RunError(type="ValueError", message="no words", stack=("line 1",))
 
-ENDS: Mapping[JobState, str] = MappingProxyType(
+ENDS: Mapping[End, str] = MappingProxyType(
     {
         JobState.SUCCEEDED: "a job that succeeded",
         JobState.FAILED: "a job that failed",
         JobState.EXPIRED: "a job that expired, which has no error",
+        BatchState.COMPLETED: "a batch whose jobs all succeeded",
+        BatchState.COMPLETED_WITH_FAILURES: "a batch with failures",
     }
 )
-"""The ends of jobs that messages tell of, in words."""
+"""The ends that messages tell of, in words."""
 
 
-def fault_of(template: Template, end: JobState) -> str | None:
+def fault_of(template: Template, end: End) -> str | None:
     """Return why a template cannot be filled in for a message of this end, or None."""
     try:
         render(template, _seen(end))
@@ -38,8 +50,22 @@ def fault_of(template: Template, end: JobState) -> str | None:
     return None
 
 
-def _seen(end: JobState) -> dict[str, Any]:
-    message = Message(
+def _seen(end: End) -> dict[str, Any]:
+    sending = Sending(
+        delivery_id=_ID,
+        destination="a",
+        recipient="a@example.com",
+        attempt=1,
+        max_attempts=1,
+        message=_of_batch(end) if isinstance(end, BatchState) else _of_job(end),
+        base_url="http://127.0.0.1",
+        started_at=_AT,
+    )
+    return seen_by_templates(sending) | ({"result": _Anything()} if end is JobState.SUCCEEDED else {})
+
+
+def _of_job(end: JobState) -> Message:
+    return Message(
         id=f"msg_{_ID}",
         type=MessageType.JOB_SUCCEEDED if end is JobState.SUCCEEDED else MessageType.JOB_FAILED,
         job_id=_ID,
@@ -58,17 +84,29 @@ def _seen(end: JobState) -> dict[str, Any]:
         error=_ERROR if end is JobState.FAILED else None,
         result=None,
     )
-    sending = Sending(
-        delivery_id=_ID,
-        destination="a",
-        recipient="a@example.com",
-        attempt=1,
-        max_attempts=1,
-        message=message,
-        base_url="http://127.0.0.1",
-        started_at=_AT,
+
+
+def _of_batch(end: BatchState) -> BatchMessage:
+    failed = BatchLine(
+        index=1, key="a.pdf", job_id=_ID, state=JobState.FAILED, reason=JobReason.ERROR, error=_ERROR, result=None
     )
-    return seen_by_templates(sending) | ({"result": _Anything()} if end is JobState.SUCCEEDED else {})
+    failures = (failed,) if end is BatchState.COMPLETED_WITH_FAILURES else ()
+    batch = Batch(
+        id=_ID,
+        function="a-background",
+        state=end,
+        round=1,
+        owner=None,
+        is_cancelled=False,
+        total=2,
+        succeeded=2 - len(failures),
+        failed=len(failures),
+        cancelled=0,
+        expired=0,
+        created_at=_AT,
+        ended_at=_AT,
+    )
+    return BatchMessage(id=f"msg_{_ID}", batch=batch, ended_at=_AT, failures=failures)
 
 
 class _Anything(dict[str, Any]):

@@ -1,11 +1,14 @@
 """Templates: Jinja2 in its sandbox, with bounded output. They are the operator's own; what they show is anybody's."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pipeline.spans import span
 
 NAMES = frozenset({"type", "timestamp", "job", "batch", "result", "error", "failures"})
 """What templates see."""
@@ -17,16 +20,19 @@ class TemplateFaultError(Exception):
     """A template cannot be read, or not be filled in; the message is for its author."""
 
 
+def until(begun: str, ended: str) -> str:
+    """Return how long it is from one moment to another, both in RFC 3339, in words: the filter `until`."""
+    return span((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds())
+
+
 def uses(source: str, names: frozenset[str]) -> bool:
     """Tell whether a template, which must compile, uses one of these names."""
-    return not names.isdisjoint(find_undeclared_variables(ImmutableSandboxedEnvironment().parse(source)))
+    return not names.isdisjoint(find_undeclared_variables(_environment().parse(source)))
 
 
 def compile_template(source: str, *, is_html: bool = False) -> Template:
     """Return a template; TemplateFaultError for bad syntax and for names that no template sees."""
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=is_html, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = _environment(is_html=is_html)
     try:
         unknown = find_undeclared_variables(environment.parse(source)) - NAMES - environment.globals.keys()
         if unknown:
@@ -36,6 +42,14 @@ def compile_template(source: str, *, is_html: bool = False) -> Template:
     except TemplateSyntaxError as error:
         message = f"expected a Jinja2 template, got an error in its line {error.lineno}: {error.message}"
         raise TemplateFaultError(message) from error
+
+
+def _environment(*, is_html: bool = False) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=is_html, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["until"] = until
+    return environment
 
 
 def render(template: Template, seen: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from multidict import CIMultiDict
 
 from destinations import answers, egress
-from destinations.base import Concern, Sending
+from destinations.base import Concern, End, Sending
 from destinations.body import Body, Form, make_body
 from destinations.dial import ERRORS, make_exchange, reason_of, sentence_of
 from destinations.exchange import Exchange
@@ -71,7 +71,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def warn(settings: Settings, _: frozenset[JobState]) -> Iterator[Concern]:
+def warn(settings: Settings, _: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work: an address that no connection is made to."""
     if refusal := egress.refusal_of_url(settings.url, egress.OPERATOR):
         yield "url", f"every attempt will be refused, as {refusal}"

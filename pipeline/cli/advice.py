@@ -8,11 +8,11 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from destinations.base import Kind
+from destinations.base import End, Kind
 from pipeline.config.settings import Config, FunctionSettings, Target
 from pipeline.errors import Fault
 from pipeline.functions.catalog import Catalog
-from pipeline.model import JobState
+from pipeline.model import BatchState, JobState
 
 
 def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -> Iterator[Fault]:
@@ -115,12 +115,14 @@ def _of_keys(config: Config, catalog: Catalog | None) -> Iterator[Fault]:
             yield config.fault(f"destinations.{name}", message)
 
 
-def _ends(config: Config, destination: str) -> frozenset[JobState]:
-    """Return the ends of jobs that the messages to a destination tell of."""
-    ends: set[JobState] = set()
+def _ends(config: Config, destination: str) -> frozenset[End]:
+    """Return the ends of jobs and batches that the messages to a destination tell of."""
+    ends: set[End] = set()
     for settings in config.functions.settings.values():
         if any(target.to == destination for target in settings.on_success):
             ends.add(JobState.SUCCEEDED)
         if any(target.to == destination for target in settings.on_failure):
             ends |= {JobState.FAILED} if settings.max_age is None else {JobState.FAILED, JobState.EXPIRED}
+        if any(target.to == destination for target in settings.on_batch):
+            ends |= {BatchState.COMPLETED, BatchState.COMPLETED_WITH_FAILURES}
     return frozenset(ends)

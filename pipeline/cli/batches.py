@@ -13,6 +13,7 @@ from pipeline.cli.screen.batch_live import ended
 from pipeline.cli.screen.console import styled_state
 from pipeline.clock import SystemClock
 from pipeline.model import BatchState
+from pipeline.spans import span
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,5 +53,5 @@ def _row(now: datetime, batch: Any) -> listing.Row:
         styled_state(batch["state"]),
         batch["function"],
         words.took(batch["created_at"], batch["ended_at"], now),
-        "" if eta_s is None else words.span(eta_s),
+        "" if eta_s is None else span(eta_s),
     )

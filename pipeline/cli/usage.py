@@ -12,8 +12,9 @@ from rich.text import Text
 from pipeline.cli import asking, listing
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
-from pipeline.cli.screen import console, words
+from pipeline.cli.screen import console
 from pipeline.cli.screen.clean import json_text
+from pipeline.spans import span
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _HEADS = ("DAY", "FUNCTION", "INVOCATIONS", "CALLS", "RUNS", "FAILED", "RUN TIME", "GB-SECONDS")
@@ -69,7 +70,7 @@ async def _show(args: argparse.Namespace, client: Client) -> int:
 
 def _row(first: str, second: str, used: Any) -> Sequence[str]:
     counts = (f"{used[name]:,}" for name in _COUNTS)
-    return (first, second, *counts, words.span(used["run_time_s"]), f"{used['gb_seconds']:,.3f}")
+    return (first, second, *counts, span(used["run_time_s"]), f"{used['gb_seconds']:,.3f}")
 
 
 def _to_the_right(rows: Sequence[Sequence[str]]) -> list[list[str]]:

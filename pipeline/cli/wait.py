@@ -19,8 +19,8 @@ from pipeline.cli.screen.batch_live import BatchLive
 from pipeline.cli.screen.clean import json_text
 from pipeline.cli.screen.job_end import print_end
 from pipeline.cli.screen.job_live import JobLive
-from pipeline.cli.screen.words import span
 from pipeline.clock import SystemClock
+from pipeline.spans import span
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

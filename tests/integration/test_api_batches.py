@@ -338,9 +338,11 @@ async def test_the_end_of_a_batch_is_one_message_by_webhook_mail_and_function(tm
 
             ((_, _, mail),) = mails.envelopes
             text = mail.get_payload()[0].get_payload(decode=True).decode()  # type: ignore[union-attr,index]
-            assert "2 of 3" in mail["Subject"]
-            assert "bad.pdf" in text
-            assert f"/v1/batches/{batch_id}" in text
+            assert mail["Subject"] == "shows-background: 2 of 3 succeeded"
+            assert text.splitlines()[:3] == ["      2 succeeded", "      1 failed", "      3 jobs in all"]
+            assert "  bad.pdf: error, no words" in text.splitlines()
+            assert f"/v1/batches/{batch_id}/results" in text
+            assert ", after 0 ms" in text
 
             async def indexed() -> Any:
                 path = tmp_path / "functions" / "indexed"

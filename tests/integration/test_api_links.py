@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from destinations.email import Settings as Email
 from pipeline.config.secret import Secret
-from pipeline.config.settings import KeySettings
+from pipeline.config.settings import DestinationSettings, KeySettings
 from tests.support import samples
 from tests.support.callers import CALLERS, bearer
+from tests.support.mail_server import mail_server
 from tests.support.receiver import OK, receiving
 from tests.support.service import ECHO, QUICK, Service, sends_to, serving, webhook
 
@@ -178,3 +180,24 @@ async def test_a_result_too_large_for_a_message_is_a_link_that_its_receiver_can_
             assert (await service.get(path)).status == 200
             await service.clock.advance(2)
             assert (await service.get(path)).status == 403
+
+
+@pytest.mark.parametrize("keys", [CALLERS, ()])
+async def test_the_links_of_a_mail_can_be_followed_by_its_reader(tmp_path: Path, keys: tuple[KeySettings, ...]) -> None:
+    async with mail_server() as mails:
+        address = f"smtp://127.0.0.1:{mails.port}"
+        post = Email(smtp=address, from_="s@example.com", to=("a@example.com",), subject="{{ job.links.result }}",
+                     text="{{ job.links.self }} {{ job.links.logs }}")  # fmt: skip
+        options = {
+            "functions": {"quick-background": sends_to("post")},
+            "destinations": {"post": DestinationSettings(name="", kind="email", options=post)},
+        }
+        async with sharing(tmp_path, keys, **options) as service:
+            job_id = await service.start_job("quick-background", headers=bearer("maker"))
+            await service.until_delivered(job_id, "delivered")
+            ((_, _, mail),) = mails.envelopes
+            status, logs = mail.get_payload(decode=True).decode().split()  # type: ignore[union-attr]
+            for link in (status, "".join(mail["Subject"].split())):
+                assert ("?sig=v1." in link) is bool(keys)
+                assert (await service.get(urlsplit(link)._replace(scheme="", netloc="").geturl())).status == 200
+            assert "sig=" not in logs

@@ -2,20 +2,22 @@
 
 import pytest
 
-from destinations import mail
+from destinations import mail_defaults
+from destinations.base import End
 from destinations.email import settings_of, warn
 from destinations.rehearsal import ENDS, fault_of
 from destinations.templates import compile_template
-from pipeline.model import JobState
+from pipeline.model import BatchState, JobState
 
 OPTIONS = {"smtp": "smtp://localhost", "from": "sendoff@example.com", "to": ["ops@example.com"]}
 SUCCEEDED, FAILED, EXPIRED = JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED
+COMPLETED, WITH_FAILURES = BatchState.COMPLETED, BatchState.COMPLETED_WITH_FAILURES
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("template", [mail.SUBJECT, mail.TEXT, mail.HTML])
-def test_our_own_templates_can_be_filled_in_for_every_end(template: str, end: JobState) -> None:
-    assert fault_of(compile_template(template, is_html=template is mail.HTML), end) is None
+@pytest.mark.parametrize("template", [mail_defaults.SUBJECT, mail_defaults.TEXT, mail_defaults.HTML])
+def test_our_own_templates_can_be_filled_in_for_every_end(template: str, end: End) -> None:
+    assert fault_of(compile_template(template, is_html=template is mail_defaults.HTML), end) is None
 
 
 @pytest.mark.parametrize(
@@ -54,11 +56,16 @@ def test_what_depends_on_a_result_is_not_held_against_its_template(template: str
         ("{{ error.errorMessage }}", SUCCEEDED, "UndefinedError: 'None' has no attribute 'errorMessage'"),
         ("{{ error.errorMessage }}", EXPIRED, "UndefinedError: 'None' has no attribute 'errorMessage'"),
         ("{{ result.words }}", FAILED, "UndefinedError: 'None' has no attribute 'words'"),
+        ("{{ batch.succeeded }} {{ failures[0].error.errorMessage }} {{ batch.links.results }}", WITH_FAILURES, None),
+        ("{{ failures[0].key }}", COMPLETED, "UndefinedError: list object has no element 0"),
+        ("{{ batch.suceeded }}", COMPLETED, "UndefinedError: 'dict object' has no attribute 'suceeded'"),
+        ("{{ job.id }}", COMPLETED, "UndefinedError: 'None' has no attribute 'id'"),
+        ("{{ batch.created_at | until(batch.ended_at) }}", COMPLETED, None),
         ("{{ 1 / 0 }}", FAILED, "ZeroDivisionError: division by zero"),
         ("{% for n in range(90000) %}12345{% endfor %}", FAILED, "makes more than 262144 characters"),
     ],
 )
-def test_what_cannot_be_filled_in_says_why(template: str, end: JobState, fault: str | None) -> None:
+def test_what_cannot_be_filled_in_says_why(template: str, end: End, fault: str | None) -> None:
     assert fault_of(compile_template(template), end) == fault
 
 
@@ -72,5 +79,11 @@ def test_a_template_that_no_message_fills_is_a_fault(key: str) -> None:
 
 def test_only_the_ends_that_come_are_warned_of() -> None:
     settings = settings_of(OPTIONS | {"text": "{{ error.errorMessage }}"})
-    for ends, expected in (({FAILED}, 0), ({FAILED, EXPIRED}, 1), ({SUCCEEDED, FAILED, EXPIRED}, 2), (set(), 0)):
+    for ends, expected in (
+        ({FAILED}, 0),
+        ({FAILED, EXPIRED}, 1),
+        ({SUCCEEDED, FAILED, EXPIRED}, 2),
+        ({COMPLETED}, 1),
+        (set(), 0),
+    ):
         assert len(list(warn(settings, frozenset(ends)))) == expected

@@ -11,6 +11,7 @@ from pipeline.cli.screen import words
 from pipeline.cli.screen.batch_live import ended
 from pipeline.cli.screen.clean import clean_line
 from pipeline.cli.screen.console import print_lines, styled_state
+from pipeline.spans import span
 
 _SHOWN = 10
 
@@ -44,7 +45,7 @@ def _head(batch: Any) -> Text:
         seconds = (
             datetime.fromisoformat(batch["ended_at"]) - datetime.fromisoformat(batch["created_at"])
         ).total_seconds()
-        head.append(f"; after {words.span(seconds)}")
+        head.append(f"; after {span(seconds)}")
         if seconds > 0 and batch["total"]:
             head.append(f", {ended(batch) / seconds:,.1f}/s")
     return head

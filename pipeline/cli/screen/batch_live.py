@@ -14,6 +14,7 @@ from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line
 from pipeline.cli.screen.console import is_live
 from pipeline.clock import SystemClock
+from pipeline.spans import span
 
 _PER_SECOND = 8
 _BAR, _LEAST_BAR = 40, 8
@@ -150,7 +151,7 @@ class BatchLive:
         if rate is not None:
             line.append(f"  {rate:,.0f}/s" if rate >= 10 else f"  {rate:.1f}/s", "cyan")
         if done < total and (eta_s := self._eta_s(rate, total - done)) is not None:
-            line.append(f"  eta {words.span(max(eta_s, 1.0))}", "cyan")
+            line.append(f"  eta {span(max(eta_s, 1.0))}", "cyan")
         return line
 
     def _eta_s(self, rate: float | None, left: int) -> float | None:
@@ -164,7 +165,7 @@ class BatchLive:
         parts = [f"{self._batch['running']:,} running", f"{self._batch['open']:,} waiting"]
         waiting = [f"{clean_line(name)} {number:,}" for name, number in self._owed.items() if number]
         parts += [f"deliveries on their way: {', '.join(waiting)}"] if waiting else []
-        parts.append(words.span(self._clock.monotonic() - self._began))
+        parts.append(span(self._clock.monotonic() - self._began))
         return Text("  " + "  ".join(parts), "dim")
 
 

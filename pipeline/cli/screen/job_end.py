@@ -9,14 +9,13 @@ from rich.text import Text
 from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line
 from pipeline.cli.screen.console import styled_state
+from pipeline.spans import span
 
 
 def print_end(console: Console, job: Any) -> None:
     """Print it."""
     seconds = (datetime.fromisoformat(job["ended_at"]) - datetime.fromisoformat(job["created_at"])).total_seconds()
-    line = Text.assemble(
-        (job["function"], "bold"), "  ", styled_state(words.state(job)), f" after {words.span(seconds)}"
-    )
+    line = Text.assemble((job["function"], "bold"), "  ", styled_state(words.state(job)), f" after {span(seconds)}")
     if job["run"]:
         line.append(f", attempt {job['attempt']} of {job['max_attempts']}")
     if owed := words.deliveries(job["deliveries"]):

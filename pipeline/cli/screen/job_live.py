@@ -16,6 +16,7 @@ from pipeline.cli.screen import words
 from pipeline.cli.screen.console import is_live, styled_state
 from pipeline.cli.screen.log_lines import log_line
 from pipeline.clock import SystemClock
+from pipeline.spans import span
 
 _LINES = 6
 _PER_SECOND = 8
@@ -94,7 +95,7 @@ class JobLive:
         if (at := words.moment(job["next_attempt_at"])) is not None:
             head.append(f"  the next {words.when(at, now)}")
         else:
-            head.append(f"  {words.span((now - datetime.fromisoformat(job['created_at'])).total_seconds())}", "dim")
+            head.append(f"  {span((now - datetime.fromisoformat(job['created_at'])).total_seconds())}", "dim")
         head.truncate(self._console.width - _MARGIN - 2, overflow="ellipsis")
         grid = Table.grid(padding=(0, 1))
         grid.add_row(self._spinner, head)

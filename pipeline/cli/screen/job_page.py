@@ -13,6 +13,7 @@ from pipeline.cli.screen.clean import clean_line, clean_text
 from pipeline.cli.screen.console import columns, indented, print_lines, styled_state
 from pipeline.cli.screen.log_lines import log_line
 from pipeline.cli.screen.next_steps import commands, next_steps
+from pipeline.spans import span
 
 RUNS, ATTEMPTS, FRAMES = 8, 4, 12
 """So many of the newest are shown; the API has them all."""
@@ -71,7 +72,7 @@ def _origin(job: Any, now: datetime) -> Iterator[tuple[str, str]]:
     yield "job", job["id"]
     yield "accepted", f"{words.full_time(created)}, {words.age(created, now)} ago"
     if ended := words.moment(job["ended_at"]):
-        yield "ended", f"{words.full_time(ended)}, {words.span((ended - created).total_seconds())} later"
+        yield "ended", f"{words.full_time(ended)}, {span((ended - created).total_seconds())} later"
     yield from ((name, job[key]) for name, key in _KIN if job[key])
     if job["tags"]:
         yield "tags", clean_line(", ".join(job["tags"]))
@@ -129,6 +130,6 @@ def _attempt(attempt: Any, now: datetime) -> Sequence[str | Text]:
         words.clock_time(datetime.fromisoformat(attempt["started_at"]), now),
         f"attempt {attempt['number']}",
         Text(attempt["class"] or "delivered", "red" if attempt["class"] else "green"),
-        words.span(attempt["duration_ms"] / 1000),
+        span(attempt["duration_ms"] / 1000),
         clean_line(attempt["message"]),
     )

@@ -1,13 +1,13 @@
-"""Moments, spans, counts and states in words. Pure: `now` comes in."""
+"""Moments, counts and states in words. Pure: `now` comes in."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pipeline.cli.screen.clean import clean_line
+from pipeline.spans import span
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_UNITS = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "m"), (_MINUTE, "m", 1, "s"))
 
 DELIVERY_STATES = ("dead", "held", "retrying", "sending", "pending", "delivered", "skipped", "cancelled")
 """The states of deliveries, in the order of how much they matter to somebody who looks."""
@@ -39,20 +39,6 @@ def exact_time(at: datetime) -> str:
 def full_time(at: datetime) -> str:
     """Return a moment with its date and its time zone."""
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-
-
-def span(seconds: float) -> str:
-    """Return a span in the two units that matter: `340 ms`, `4.2 s`, `1 m 42 s`, `3 h 5 m`, `2 d 4 h`."""
-    if seconds < 0.9995:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for unit, name, smaller, smaller_name in _UNITS:
-        if whole >= unit:
-            rest = whole % unit // smaller
-            return f"{whole // unit} {name} {rest} {smaller_name}" if rest else f"{whole // unit} {name}"
-    return f"{whole} s"
 
 
 def age(at: datetime, now: datetime) -> str:
