@@ -25,14 +25,14 @@ class _Read:
 
     __slots__ = ("error", "future", "query", "result")
 
-    def __init__(self, query: Callable[[sqlite3.Connection], Any], future: asyncio.Future[Any] | None) -> None:
+    def __init__(self, query: Callable[[sqlite3.Connection], Any], future: asyncio.Future[Any]) -> None:
         self.query = query
         self.future = future
         self.result: Any = None
         self.error: Exception | None = None
 
     def settle(self) -> None:
-        if self.future is None or self.future.done():  # who asked has gone
+        if self.future.done():  # who asked has gone
             return
         if self.error is None:
             self.future.set_result(self.result)
@@ -72,12 +72,10 @@ class Reader:
         """
         if self._is_closed:
             raise StoreError(f"{self._path}: the store is closed")
-        read = _Read(query, None)
-        self._run(read, self._own)
-        if read.error is not None:
-            raise read.error
-        found: T = read.result
-        return found
+        try:
+            return query(self._own)
+        except sqlite3.Error as error:
+            raise self._mapped(error) from error
 
     def close(self) -> None:
         """Answer what was asked, end the thread and close the connection."""
@@ -112,13 +110,16 @@ class Reader:
         try:
             read.result = read.query(connection)
         except sqlite3.Error as error:
-            mapped = store_error(error, self._path)
-            mapped.__cause__ = error
-            read.error = mapped
-            if isinstance(mapped, StoreError) and is_broken(error):
-                self._loop.call_soon_threadsafe(self._on_fatal, mapped)
+            read.error = self._mapped(error)
+            read.error.__cause__ = error
         except Exception as error:  # whatever a query raised belongs to who asked
             read.error = error
+
+    def _mapped(self, error: sqlite3.Error) -> Exception:
+        mapped = store_error(error, self._path)
+        if isinstance(mapped, StoreError) and is_broken(error):
+            self._loop.call_soon_threadsafe(self._on_fatal, mapped)
+        return mapped
 
 
 def _settle(group: list[_Read]) -> None:

@@ -61,6 +61,7 @@ from pipeline.store.ownership import Ownership, Subject
 from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
+from pipeline.store.recent import Recent
 from pipeline.store.room import Room
 from pipeline.store.survey import Survey, survey
 from pipeline.store.writer import OnCommit, Writer
@@ -96,6 +97,7 @@ class Store:
             self._writer = Writer(path, loop, on_fatal, self._release, self._is_low, on_commit)
             self._reader = Reader(path, loop, on_fatal)
             self._surveyor = Reader(path, loop, on_fatal)
+            self._recent = Recent(lambda: self._writer.transactions, self._look_up_job)
             self.batches = BatchVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()
@@ -288,6 +290,9 @@ class Store:
 
     async def get_job(self, job_id: str) -> JobView | None:
         """Return a job with the count of its deliveries, or None."""
+        return self._recent.get(job_id)
+
+    def _look_up_job(self, job_id: str) -> JobView | None:
         return self._reader.look_up(partial(reading.get_job, job_id=job_id))
 
     async def find_owner(self, subject: Subject, subject_id: str) -> Ownership | None:

@@ -76,6 +76,8 @@ class Writer:
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._connection = open_writer(path)
         self._failed: StoreError | None = None
+        self.transactions = 0
+        """How many have ended, well or not; counted before the callers of any are answered."""
         self._is_broken = False
         self._was_full = False
         self._closing = threading.Event()
@@ -182,6 +184,8 @@ class Writer:
         except BaseException:
             self._roll_back()
             raise
+        finally:
+            self.transactions += 1
 
     def _roll_back(self) -> None:
         try:

@@ -40,11 +40,12 @@ async def accept(
             response = await answer_of(request, view.job)
             response.headers.update(_job_headers(draft.id, preferences, earlier))
             return response
-    return accepted(request, draft, created_at, preferences, earlier)
+    return accepted(request, parts, draft, created_at, preferences, earlier)
 
 
 def accepted(
     request: web.Request,
+    parts: Parts,
     draft: JobDraft,
     created_at: datetime,
     preferences: Preferences,
@@ -56,7 +57,7 @@ def accepted(
         return web.Response(status=202, headers=headers)
     is_scheduled = draft.run_at is not None
     body = views.accepted(
-        base_url(request), draft.id, draft.function, draft.max_attempts, created_at, is_scheduled=is_scheduled
+        base_url(request, parts), draft.id, draft.function, draft.max_attempts, created_at, is_scheduled=is_scheduled
     )
     headers["Content-Type"] = "application/json"
     return web.Response(status=202, body=orjson.dumps(body), headers=headers)

@@ -4,8 +4,10 @@ Keys are those of the current configuration: one that a reload takes out is refu
 is asked for one.
 """
 
+from collections.abc import Coroutine
+from typing import Any
+
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pipeline import keys, links
 from pipeline.config.settings import Access, Config, KeySettings, Scope
@@ -24,9 +26,11 @@ _CALLER = web.RequestKey("caller", KeySettings)
 _LINK = web.RequestKey("link", str)
 
 
-@web.middleware
-async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let the request come to its handler, if its form and its route's policy do."""
+def admit(request: web.Request) -> Coroutine[Any, Any, None] | None:
+    """Raise the problem for a request whose form or whose route's policy does not let it come to its handler.
+
+    Returns what is still to be awaited before it may, where keys are asked for.
+    """
     protocol.check(request)
     parts, match = request.app[PARTS], request.match_info
     config = parts.config
@@ -37,8 +41,8 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
         origins.check(request, config, is_public=is_public)
     protocol.check_host(request.headers.get("Host", ""))
     if config.keys and policy is not OPEN:
-        await _check_key(request, policy, config, is_public=is_public)
-    return await handler(request)
+        return _check_key(request, policy, config, is_public=is_public)
+    return None
 
 
 def owner(request: web.Request) -> str | None:

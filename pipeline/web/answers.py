@@ -44,7 +44,9 @@ def etag_of(body: bytes) -> str:
 
 def is_match(request: web.Request, tag: str) -> bool:
     """Tell whether the request's If-None-Match names this tag."""
-    named = request.headers.get("If-None-Match", "")
+    named = request.headers.get("If-None-Match")
+    if named is None:
+        return False
     return named.strip() == "*" or tag in [part.strip().removeprefix("W/") for part in named.split(",")]
 
 
@@ -55,7 +57,7 @@ def page(request: web.Request, items: Sequence[Any], limit: int, last: str) -> w
     if len(items) <= limit:
         return json_answer({"items": list(items), "next_cursor": None})
     following = request.rel_url.update_query({CURSOR.name: last})
-    link = f"<{base_url(request)}{following}>; rel=next"
+    link = f"<{base_url(request, request.app[PARTS])}{following}>; rel=next"
     return json_answer({"items": list(items[:limit]), "next_cursor": last}, headers={"Link": link})
 
 

@@ -129,11 +129,11 @@ def _draft(
         method="POST",
         path=path,
         raw_query="",
-        raw_url=base_url(request) + path,
+        raw_url=base_url(request, parts) + path,
         headers=[*access.without_keys(request, item.headers), *passed_on],
         body=item.body,
         request_id=job_id,
-        client_ip=client_ip(request),
+        client_ip=client_ip(request, parts),
         peer_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )
@@ -210,7 +210,8 @@ async def _view(request: web.Request, batch_id: str) -> tuple[views.View, Batch]
 
 def shown(request: web.Request, batch: Batch, running: int) -> views.View:
     """Return a batch as it is shown."""
-    waiting, eta_s = progress_of(batch, running, request.app[PARTS].clock.now())
+    parts = request.app[PARTS]
+    waiting, eta_s = progress_of(batch, running, parts.clock.now())
     return {
         "id": batch.id,
         "function": batch.function,
@@ -226,7 +227,7 @@ def shown(request: web.Request, batch: Batch, running: int) -> views.View:
         "eta_s": None if eta_s is None else round(eta_s, 1),
         "created_at": rfc3339(batch.created_at),
         "ended_at": views.moment(batch.ended_at),
-        "links": batch_links(base_url(request), batch.id),
+        "links": batch_links(base_url(request, parts), batch.id),
     }
 
 
@@ -250,7 +251,7 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     batch = await view_of(request, request.match_info["id"])
     limit = LIMIT.read(request)
     found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=batch.id)
-    items = [views.delivery(each, base_url(request), parts.routes) for each in found]
+    items = [views.delivery(each, base_url(request, parts), parts.routes) for each in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 
 

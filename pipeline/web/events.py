@@ -92,7 +92,7 @@ async def _tell_state(request: web.Request, job_id: str, put: Put) -> None:
 
 async def _parts_of(request: web.Request, view: JobView) -> list[tuple[str, str, Any]]:
     parts = request.app[PARTS]
-    base = base_url(request)
+    base = base_url(request, parts)
     owed = []
     if view.deliveries:
         owed = await parts.store.list_deliveries(before=None, most=MOST, job_id=view.job.id)

@@ -74,11 +74,11 @@ def _event(request: web.Request, body: bytes, invocation_id: str, parts: Parts) 
         method=request.method,
         path=path,
         raw_query=raw_query,
-        raw_url=base_url(request) + target,
+        raw_url=base_url(request, parts) + target,
         headers=access.passed_on(request),
         body=body,
         request_id=invocation_id,
-        client_ip=client_ip(request),
+        client_ip=client_ip(request, parts),
         peer_ip=request.remote or "",
         body_limit=parts.config.service.body_limit,
     )

@@ -37,7 +37,7 @@ async def replay(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     job = (await view_of(request, request.match_info["id"])).job
     draft = await parts.interventions.replay(job, access.owner(request))
-    return accepted(request, draft, parts.clock.now(), NO_PREFERENCES)
+    return accepted(request, parts, draft, parts.clock.now(), NO_PREFERENCES)
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
@@ -58,9 +58,9 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 
 async def _now(request: web.Request, job_id: str) -> web.Response:
-    view = await view_of(request, job_id)
+    parts, view = request.app[PARTS], await view_of(request, job_id)
     headers = {"Location": f"/v1/jobs/{job_id}"} | ({} if view.job.state.is_final else {"Retry-After": "1"})
-    return json_answer(views.job(view, base_url(request), request.app[PARTS].routes), 202, headers)
+    return json_answer(views.job(view, base_url(request, parts), parts.routes), 202, headers)
 
 
 async def _wrong_state(request: web.Request, job_id: str, detail: str) -> ProblemError:

@@ -26,7 +26,7 @@ from pipeline.web.parameters import (
     UNTIL,
     WAIT,
 )
-from pipeline.web.parts import PARTS, base_url
+from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.sharing import Sharing
 
 
@@ -37,16 +37,24 @@ async def get(request: web.Request) -> web.StreamResponse:
     its deliveries (a held one will not end by itself, and counts as settled). `?share=1h` adds a signed link that is
     good for so long.
     """
-    parts = request.app[PARTS]
+    parts, job_id = request.app[PARTS], request.match_info["id"]
+    if request.query_string:
+        return await _as_asked(request, parts, job_id)
+    # As most ask, and often: with nothing to be read, and nobody to be woken up.
+    view = await _view_of(request, parts, job_id)
+    body, tag = _rendered(view, base_url(request, parts), parts.current.setup.destinations)
+    return _job_answer(request, view.job, body, tag)
+
+
+async def _as_asked(request: web.Request, parts: Parts, job_id: str) -> web.StreamResponse:
     seconds = WAIT.read(request)
     is_settling = UNTIL.read(request) == "settled"
-    job_id = request.match_info["id"]
     sharing = Sharing(request)
     until = parts.clock.monotonic() + seconds
     with parts.changes.subscribe(job_id) as changes:
         while True:
-            view = await view_of(request, job_id)
-            body, tag = _rendered(view, base_url(request), parts.current.setup.destinations)
+            view = await _view_of(request, parts, job_id)
+            body, tag = _rendered(view, base_url(request, parts), parts.current.setup.destinations)
             if sharing.is_asked_for:
                 body = orjson.dumps(sharing.added(orjson.loads(body)))
                 tag = etag_of(body)
@@ -82,7 +90,10 @@ def _job_answer(request: web.Request, job: Job, body: bytes, tag: str) -> web.Re
 
 async def view_of(request: web.Request, job_id: str) -> JobView:
     """Return a job as it is now; raises the 404 or 410 for one that is not there."""
-    parts = request.app[PARTS]
+    return await _view_of(request, request.app[PARTS], job_id)
+
+
+async def _view_of(request: web.Request, parts: Parts, job_id: str) -> JobView:
     view = await parts.store.get_job(job_id)
     if view is None:
         raise not_there(request, "job", job_id)
@@ -105,7 +116,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         since=CREATED_AFTER.read(request),
     )
     now = [parts.progress.shown(view) for view in found]
-    items = [views.job(view, base_url(request), parts.routes) for view in now]
+    items = [views.job(view, base_url(request, parts), parts.routes) for view in now]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")
 
 
@@ -162,5 +173,5 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     job = (await view_of(request, request.match_info["id"])).job
     limit = LIMIT.read(request)
     found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=job.id)
-    items = [views.delivery(value, base_url(request), parts.routes) for value in found]
+    items = [views.delivery(value, base_url(request, parts), parts.routes) for value in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

@@ -39,7 +39,7 @@ def check(request: web.Request, config: Config, *, is_public: bool) -> None:
             f"the Host {host!r} is not this service; set service.public_url to the address it is reached by"
         )
     if "Origin" in headers and not is_public and request.method not in _SAFE_METHODS:
-        forwarded = seen(request).host if service.trusted_proxies else None
+        forwarded = seen(request, service).host if service.trusted_proxies else None
         _check_origin(headers["Origin"], forwarded or host, service.public_url)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from pipeline.clock import Clock
-from pipeline.config.settings import Config
+from pipeline.config.settings import Config, ServiceSettings
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
@@ -63,24 +63,24 @@ class Parts:
 PARTS = web.AppKey("parts", Parts)
 
 
-def seen(request: web.Request) -> forwarded.Seen:
+def seen(request: web.Request, service: ServiceSettings) -> forwarded.Seen:
     """Return who asks, and by which address, as far as trusted proxies tell."""
-    return forwarded.seen(request.remote or "", request.headers, request.app[PARTS].config.service.trusted_proxies)
+    return forwarded.seen(request.remote or "", request.headers, service.trusted_proxies)
 
 
-def client_ip(request: web.Request) -> str:
+def client_ip(request: web.Request, parts: Parts) -> str:
     """Return the address of who asks."""
-    has_proxies = request.app[PARTS].config.service.trusted_proxies
-    return seen(request).client_ip if has_proxies else request.remote or ""
+    service = parts.config.service
+    return seen(request, service).client_ip if service.trusted_proxies else request.remote or ""
 
 
-def base_url(request: web.Request) -> str:
+def base_url(request: web.Request, parts: Parts) -> str:
     """Return where this service is reached, without a trailing slash: `public_url`, else as a trusted proxy says, else
     as the request's Host names it.
     """
-    service = request.app[PARTS].config.service
+    service = parts.config.service
     if service.public_url:
         return service.public_url.rstrip("/")
-    by = seen(request) if service.trusted_proxies else None
+    by = seen(request, service) if service.trusted_proxies else None
     host = (by and by.host) or request.headers.get("Host") or f"127.0.0.1:{service.port}"
     return f"{(by and by.scheme) or request.scheme}://{host}"

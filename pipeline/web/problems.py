@@ -1,6 +1,4 @@
-"""Errors as answers: RFC 9457 problems, the one table that says which error is which status, and the middleware that
-uses it.
-"""
+"""Errors as answers: RFC 9457 problems, and the one table that says which error is which status."""
 
 import secrets
 from collections.abc import Mapping
@@ -9,7 +7,6 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from pipeline import errors
 from pipeline.web.parts import PARTS
@@ -76,19 +73,15 @@ def problem(
     return response
 
 
-@web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever is raised into a problem."""
-    try:
-        return await handler(request)
-    except ProblemError as raised:
+def answer_to(request: web.Request, raised: Exception) -> web.StreamResponse:
+    """Return the answer to a request that whatever was raised brings about."""
+    if isinstance(raised, ProblemError):
         return problem(request, raised.status, raised.title, raised.detail, raised.headers, **raised.members)
-    except web.HTTPException as raised:
+    if isinstance(raised, web.HTTPException):
         return _of_aiohttp(request, raised)
-    except errors.SendoffError as raised:
+    if isinstance(raised, errors.SendoffError):
         return _of_sendoff(request, raised)
-    except Exception as raised:  # the last net: the caller gets an id and nothing else, the log gets the rest
-        return _unexpected(request, raised)
+    return _unexpected(request, raised)  # the last net: the caller gets an id and nothing else, the log gets the rest
 
 
 def _of_aiohttp(request: web.Request, raised: web.HTTPException) -> web.StreamResponse:

@@ -17,8 +17,9 @@ from pipeline.web import (
     service,
     usage,
 )
-from pipeline.web.access import POLICIES, check_access
+from pipeline.web.access import POLICIES
 from pipeline.web.answers import UNTYPED
+from pipeline.web.entrance import enter
 from pipeline.web.openapi import served
 from pipeline.web.openapi.document import document
 from pipeline.web.parts import PARTS, Parts
@@ -35,7 +36,6 @@ from pipeline.web.policies import (
     READ_JOB,
     READ_LINKED_JOB,
 )
-from pipeline.web.problems import answer_problems
 from pipeline.web.protocol import Runner, expect
 from pipeline.web.row import Row
 
@@ -81,7 +81,7 @@ ROUTES: tuple[Row, ...] = (
 def application(parts: Parts) -> web.Application:
     """Return the aiohttp application over `parts`."""
     # No limit of aiohttp's, which cannot change while the service runs: whoever reads a body bounds it.
-    app = web.Application(middlewares=[answer_problems, check_access], client_max_size=0)
+    app = web.Application(middlewares=[enter], client_max_size=0)
     app[PARTS] = parts
     app[POLICIES] = {}
     for row in ROUTES:

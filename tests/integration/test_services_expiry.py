@@ -7,7 +7,7 @@ from pathlib import Path
 from destinations.function import Settings as FunctionDestination
 from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec, Target
 from tests.support.receiver import OK, receiving
-from tests.support.service import QUICK, WAITING, Service, holds, sends_to, serving, webhook
+from tests.support.service import QUICK, WAITING, Service, eventually, holds, sends_to, serving, webhook
 
 FILES = {"waiting-background.py": WAITING}
 FAILING = """
@@ -74,7 +74,12 @@ async def test_what_expired_does_not_fill_the_queue(tmp_path: Path) -> None:
         await service.clock.advance(10.01)
         for job_id in expired:
             await service.until(job_id, "expired")
-        again = [await service.start_job("waiting-background") for _ in range(2)]
+
+        async def accepted() -> str | None:  # once the room that they leave is counted
+            answer = await service.post("/functions/waiting-background")
+            return str(answer.json["id"]) if answer.status == 202 else None
+
+        again = [await eventually(accepted) for _ in range(2)]
         assert (await service.post("/functions/waiting-background")).status == 429
         service.go()
         for job_id in again:

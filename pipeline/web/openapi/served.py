@@ -32,8 +32,9 @@ RENDERED = web.AppKey("rendered", Rendered)
 
 async def get(request: web.Request) -> web.StreamResponse:
     """Answer GET /openapi.json: this API as an OpenAPI 3.1 document, from which clients can be made."""
-    has_keys = bool(request.app[PARTS].config.keys)
-    body, tag = request.app[RENDERED].of(base_url(request), has_keys)
+    parts = request.app[PARTS]
+    has_keys = bool(parts.config.keys)
+    body, tag = request.app[RENDERED].of(base_url(request, parts), has_keys)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if is_match(request, tag):
         return web.Response(status=304, headers=headers)
