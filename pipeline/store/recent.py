@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from pipeline.store.reading import JobView
 
-_MOST = 1024
+MOST = 1024
+"""So many jobs are remembered."""
 
 
 class Recent:
@@ -23,7 +24,7 @@ class Recent:
     def get(self, job_id: str) -> JobView | None:
         """Return the job as it is now, or None."""
         transactions = self._transactions()  # as counted before the query: what is committed meanwhile may be missing
-        if transactions != self._seen_at or len(self._views) >= _MOST:
+        if transactions != self._seen_at or len(self._views) >= MOST:
             self._views.clear()
             self._seen_at = transactions
         view = self._views.get(job_id)
