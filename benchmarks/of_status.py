@@ -22,7 +22,7 @@ async def of_status(folder: Path, stopwatch: Stopwatch) -> list[Row]:
     """Measure both in turn, three times; the ratio is that of the medians."""
     (folder / "functions").mkdir()
     (folder / "functions" / f"{FUNCTION}.py").write_text(SOURCE)
-    async with _service(folder) as port:
+    async with serving(folder) as port:
         path, body = await asyncio.to_thread(_ended_job, port)
         (folder / "body").write_bytes(body)
         async with _bare(folder / "body") as bare_port:
@@ -86,7 +86,8 @@ def _ended_job(port: int) -> tuple[str, bytes]:
 
 
 @asynccontextmanager
-async def _service(folder: Path) -> AsyncIterator[int]:
+async def serving(folder: Path) -> AsyncIterator[int]:
+    """Run a service in a folder, on the port that this yields."""
     process = await asyncio.create_subprocess_exec(
         SENDOFF, "serve", "--port", "0", cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
@@ -94,10 +95,14 @@ async def _service(folder: Path) -> AsyncIterator[int]:
     try:
         while b"service.started" not in (line := await process.stderr.readline()):
             assert line, "the service did not start"
+        unread = asyncio.create_task(process.stderr.read())
         yield int(line.partition(b"url=http://127.0.0.1:")[2].split()[0])
-    finally:
         process.terminate()
-        await process.communicate()
+        await unread
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
 
 
 @asynccontextmanager

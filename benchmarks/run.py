@@ -1,6 +1,6 @@
 """Measures the parts of Sendoff, each in a few seconds, and prints a table. Asserts nothing.
 
-.venv/bin/python benchmarks/run.py [--seconds S] [store|pool|webhook|pure|status|history ...]
+.venv/bin/python benchmarks/run.py [--seconds S] [store|pool|webhook|pure|status|history|batch ...]
 """
 
 import argparse
@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import uvloop
+from of_batch import of_batch
 from of_history import of_history
 from of_parts import of_pool, of_pure, of_webhook
 from of_status import of_status
@@ -23,6 +24,7 @@ MEASURES = {
     "pure": of_pure,
     "status": of_status,
     "history": of_history,
+    "batch": of_batch,
 }
 
 
