@@ -185,5 +185,5 @@ def test_the_benchmarks_measure() -> None:
     measured = [line.split(":")[0].split("  ")[0] for line in output.splitlines()[3:]]
     assert measured == [
         *("store", "store", "pool", "pool", "webhook", "webhook", "signing", "event_json"),
-        *("status", "status", "history", "history", "history", "history", "history"),
+        *("status", "status", "history", "history", "history", "history", "history", "batch", "batch"),
     ]
