@@ -7,6 +7,7 @@ from hashlib import sha256
 import orjson
 from aiohttp import web
 
+from pipeline import links
 from pipeline.functions.catalog import Function
 from pipeline.ids import made_at
 from pipeline.model import JobDraft, Origin
@@ -38,7 +39,8 @@ async def accept(
         view = await until_final(parts, draft.id, preferences.wait_s)
         if view is not None and view.job.state.is_final:
             response = await answer_of(request, view.job)
-            response.headers.update(_job_headers(draft.id, preferences, earlier))
+            link = access.link_for_maker(request, draft.id)
+            response.headers.update(_job_headers(draft.id, preferences, earlier, link))
             return response
     return accepted(request, parts, draft, created_at, preferences, earlier)
 
@@ -52,20 +54,24 @@ def accepted(
     earlier: Earlier | None = None,
 ) -> web.Response:
     """Return the 202 of a job."""
-    headers = {"Retry-After": "1", "Cache-Control": "no-store"} | _job_headers(draft.id, preferences, earlier)
+    link = access.link_for_maker(request, draft.id)
+    headers = {"Retry-After": "1", "Cache-Control": "no-store"} | _job_headers(draft.id, preferences, earlier, link)
     if preferences.is_minimal:
         return web.Response(status=202, headers=headers)
     is_scheduled = draft.run_at is not None
     body = views.accepted(
         base_url(request, parts), draft.id, draft.function, draft.max_attempts, created_at, is_scheduled=is_scheduled
     )
+    if link is not None:
+        body["links"] |= {name: links.with_signature(body["links"][name], link) for name in ("self", "result")}
     headers["Content-Type"] = "application/json"
     return web.Response(status=202, body=orjson.dumps(body), headers=headers)
 
 
-def _job_headers(job_id: str, preferences: Preferences, earlier: Earlier | None) -> dict[str, str]:
+def _job_headers(job_id: str, preferences: Preferences, earlier: Earlier | None, link: str | None) -> dict[str, str]:
+    location = f"/v1/jobs/{job_id}"
     headers = {
-        "Location": f"/v1/jobs/{job_id}",
+        "Location": location if link is None else links.with_signature(location, link),
         "X-Job-Id": job_id,
         "X-Call-Id": job_id,
         "x-nf-request-id": job_id,

@@ -5,6 +5,7 @@ is asked for one.
 """
 
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
@@ -54,6 +55,18 @@ def owner(request: web.Request) -> str | None:
 def link_of(request: web.Request) -> str | None:
     """Return the signature by which the request came in, or None where it came with a key, or needed none."""
     return request.get(_LINK)
+
+
+def link_for_maker(request: web.Request, job_id: str) -> str | None:
+    """Return the signature by which who makes a job of a public function without a key may see it afterwards; None for
+    a caller who needs none, or where nothing signs links.
+    """
+    parts = request.app[PARTS]
+    config = parts.config
+    if not (config.keys and config.service.link_keys) or _CALLER in request:
+        return None
+    until = parts.clock.now() + timedelta(seconds=config.service.link_expiry)
+    return links.signature(job_id, until, config.service.link_keys)
 
 
 def check_function(request: web.Request, function: str) -> None:

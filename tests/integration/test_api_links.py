@@ -11,7 +11,7 @@ import pytest
 
 from destinations.email import Settings as Email
 from pipeline.config.secret import Secret
-from pipeline.config.settings import DestinationSettings, KeySettings
+from pipeline.config.settings import Access, DestinationSettings, FunctionSettings, KeySettings
 from tests.support import samples
 from tests.support.callers import CALLERS, bearer
 from tests.support.mail_server import mail_server
@@ -201,3 +201,27 @@ async def test_the_links_of_a_mail_can_be_followed_by_its_reader(tmp_path: Path,
                 assert ("?sig=v1." in link) is bool(keys)
                 assert (await service.get(urlsplit(link)._replace(scheme="", netloc="").geturl())).status == 200
             assert "sig=" not in logs
+
+
+@pytest.mark.parametrize("link_keys", [(OLD,), ()])
+async def test_who_may_call_without_a_key_sees_what_became_of_it_by_a_link(
+    tmp_path: Path, link_keys: tuple[Secret, ...]
+) -> None:
+    functions = {"quick-background": FunctionSettings(access=Access.PUBLIC)}
+    async with sharing(tmp_path, link_keys=link_keys, functions=functions) as service:
+        accepted = await service.post("/functions/quick-background")
+        own = await service.post("/functions/quick-background", headers=bearer("maker"))
+        job_id, location = accepted.json["id"], accepted.headers["Location"]
+        assert own.headers["Location"] == f"/v1/jobs/{own.json['id']}"
+        if not link_keys:
+            assert location == f"/v1/jobs/{job_id}"
+            assert (await service.get(location)).status == 401
+            return
+        assert location.startswith(f"/v1/jobs/{job_id}?sig=v1.")
+        assert accepted.json["links"]["self"] == service.url + location
+        job = await service.get(f"{location}&wait=30")
+        assert (job.status, job.json["state"]) == (200, "succeeded")
+        assert (await service.get(job.json["links"]["result"].removeprefix(service.url))).status == 200
+        assert (await service.get(location.replace(job_id, own.json["id"]))).status == 403
+        at_once = await service.post("/functions/quick-background", headers={"Prefer": "wait=30"})
+        assert "?sig=v1." in at_once.headers["Location"]
