@@ -15,7 +15,6 @@ from pipeline.config.settings import Config
 from pipeline.errors import ConfigurationError, StoreError
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
-from pipeline.model import DeliveryState
 from pipeline.services.batches import Batches, Doorbell
 from pipeline.services.changes import Changes
 from pipeline.services.children import Children
@@ -27,6 +26,7 @@ from pipeline.services.intake import Intake
 from pipeline.services.interventions import Interventions
 from pipeline.services.leases import Leases
 from pipeline.services.moments import NextMoment
+from pipeline.services.pausing import Pausing
 from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
@@ -34,6 +34,7 @@ from pipeline.services.pulse import Pulse
 from pipeline.services.rescuer import Rescuer
 from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
+from pipeline.services.standing import Standing
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.room import Room
@@ -84,6 +85,7 @@ class App:
         self._progress = ProgressNotes(self.store, changes, clock)
         self._promoter = Promoter(self.store, clock)
         next_expiry = NextMoment(clock)
+        self._standing = Standing(self.store, current, clock)
         self.deliverer = Deliverer(
             leases=leases,
             store=self.store,
@@ -99,6 +101,7 @@ class App:
                 current=current,
                 telemetry=telemetry,
             ),
+            standing=self._standing,
             clock=clock,
             random=seed,
             telemetry=telemetry,
@@ -176,11 +179,13 @@ class App:
             clock=clock,
             telemetry=telemetry,
         )
+        self._pausing = Pausing(standing=self._standing, deliverer=self.deliverer, changes=changes, telemetry=telemetry)
         self._pulse = Pulse(telemetry)
         self._gauges = Gauges(
             store=self.store,
             pool=self.pool,
             current=current,
+            standing=self._standing,
             is_draining=lambda: self.intake.is_draining,
             clock=clock,
         )
@@ -218,6 +223,8 @@ class App:
             worker=self.worker,
             interventions=self.interventions,
             batches=self.batches,
+            standing=self._standing,
+            pausing=self._pausing,
             changes=self._changes,
             progress=self._progress,
             gauges=self._gauges,
@@ -232,17 +239,15 @@ class App:
         """Take back what a dead service left, then let work flow."""
         await self.pool.open()
         await open_routes(self.setup.routes.values(), self.config)
+        await self._standing.load()
+        self.deliverer.follow()
         await self.rescuer.take_back()
         self.worker.lanes.recount(await self.store.queued_jobs())
-        self.deliverer.lanes.recount(await self._pending_deliveries())
+        self.deliverer.lanes.recount(await self.deliverer.pending())
         self.spawn(self._promote)
         lanes = (self.worker.lanes, self.deliverer.lanes)
         for service in (*lanes, self._progress, self.expirer, self.batches, self.rescuer, self.pruner, self._pulse):
             self.spawn(service.serve)
-
-    async def _pending_deliveries(self) -> dict[str, int]:
-        counts = await self.store.open_deliveries()
-        return {name: count for (name, state), count in counts.items() if state is DeliveryState.PENDING}
 
     async def _promote(self) -> None:
         await self._promoter.serve(self.worker.lanes.add, self.deliverer.lanes.add)
@@ -263,16 +268,11 @@ class App:
         retiring = asyncio.ensure_future(self._retire(before.new_routes(setup)))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
-        # Counted after the lanes began to count for themselves. What is counted twice a claim sets right; what was
-        # never counted would wait for ever.
-        if functions:
+        if functions:  # as `Deliverer.count` does, and why
             queued = await self.store.queued_jobs()
             for lane in functions:
                 lane.add(queued.get(lane.name, 0))
-        if destinations:
-            pending = await self._pending_deliveries()
-            for sending in destinations:
-                sending.add(pending.get(sending.name, 0))
+        await self.deliverer.count(destinations)
 
     async def _retire(self, routes: Sequence[Route]) -> None:
         try:

@@ -54,8 +54,8 @@ class UnknownFunctionError(SendoffError):
     """No function of that name is in the catalogue."""
 
 
-class UnconfiguredError(SendoffError):
-    """A delivery is for a destination that is not in the configuration any more."""
+class HeldError(SendoffError):
+    """A delivery is for a destination that takes none now: it is paused, or not in the configuration any more."""
 
 
 class BadNameError(SendoffError):

@@ -47,6 +47,8 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("delivery.retrying", _I, "delivery_id job_id destination attempt reason error_class duration_s latency_s"),
             ("delivery.dead", _W, "delivery_id job_id destination attempt reason error_class duration_s latency_s"),
             ("delivery.rescued", _I, "delivery_id job_id destination"),
+            ("destination.paused", _I, "destination"),
+            ("destination.resumed", _I, "destination"),
             ("delivery.stale", _W, "delivery_id job_id destination"),
             ("problem.answered", _D, "status path"),
             ("request.failed", _E, "id path"),

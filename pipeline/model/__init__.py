@@ -16,6 +16,7 @@ from pipeline.model.deliveries import (
     LastError,
     Message,
     Outcome,
+    sending_of,
 )
 from pipeline.model.jobs import (
     LEVELS,
@@ -87,4 +88,5 @@ __all__ = [
     "RunState",
     "Usage",
     "Verdict",
+    "sending_of",
 ]

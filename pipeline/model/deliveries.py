@@ -95,6 +95,28 @@ class Delivery:
         return self.subject_id if self.type is MessageType.BATCH_COMPLETED else None
 
 
+def sending_of(draft: DeliveryDraft, message: AnyMessage, now: datetime) -> Delivery:
+    """Return the delivery as the store holds it where it was claimed as it was inserted."""
+    return Delivery(
+        id=draft.id,
+        message_id=message.id,
+        type=message.type,
+        subject_id=message.subject_id,
+        destination=draft.destination,
+        kind=draft.kind,
+        recipient=draft.recipient,
+        state=DeliveryState.SENDING,
+        reason=None,
+        attempt=1,
+        max_attempts=draft.max_attempts,
+        lost=0,
+        created_at=now,
+        due_at=now,
+        delivered_at=None,
+        last_error=None,
+    )
+
+
 @record(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
     """A delivery that this service may send now, with its message."""
@@ -157,3 +179,5 @@ class DestinationStatus:
     name: str
     kind: str
     last_success_at: datetime | None
+    paused_at: datetime | None = None
+    """Since when it is paused by hand; None where it is not."""

@@ -5,6 +5,7 @@ for every delivery; what stands here is only which sendings this service has in 
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -13,14 +14,12 @@ from typing import Protocol
 from destinations.base import Sending
 from pipeline import links
 from pipeline.clock import Clock
-from pipeline.errors import StoreError, UnconfiguredError, UnknownFunctionError
+from pipeline.errors import HeldError, StoreError, UnknownFunctionError
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
 from pipeline.model import (
-    AnyMessage,
     Attempt,
     ClaimedDelivery,
     Delivery,
-    DeliveryDraft,
     DeliveryReason,
     DeliveryState,
     JobDraft,
@@ -28,6 +27,7 @@ from pipeline.model import (
     Message,
     Outcome,
     Verdict,
+    sending_of,
 )
 from pipeline.retry import Policy
 from pipeline.services.changes import Changes
@@ -36,6 +36,7 @@ from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.services.setup import Current
+from pipeline.services.standing import Standing
 from pipeline.store import Store
 from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry
@@ -72,6 +73,7 @@ class Deliverer:
         promoter: Promoter,
         changes: Changes,
         children: Children,
+        standing: Standing,
         clock: Clock,
         random: Random,
         telemetry: Telemetry,
@@ -82,6 +84,7 @@ class Deliverer:
         self._promoter = promoter
         self._changes = changes
         self._children = children
+        self._standing = standing
         self._clock = clock
         self._random = random
         self._telemetry = telemetry
@@ -96,7 +99,8 @@ class Deliverer:
         self.follow()
 
     def follow(self) -> list[Lane[ClaimedDelivery]]:
-        """Send to the destinations of the current setup from now on; return the lanes that are new.
+        """Send to those destinations of the current setup that take deliveries from now on; return the lanes that are
+        new.
 
         A sending under way ends as it began; what became of it is recorded under the policy that counts then.
         """
@@ -107,7 +111,24 @@ class Deliverer:
         for name, size in sizes.items():
             if (lane := self.lanes.get(name)) is None or lane.size != size:
                 self._gates[name] = asyncio.Semaphore(size)
-        return self.lanes.follow(sizes)
+        takers = self._standing.takers
+        return self.lanes.follow({name: size for name, size in sizes.items() if name in takers})
+
+    async def pending(self) -> Mapping[str, int]:
+        """Count what waits in the store to be sent, by destination."""
+        counts = await self._store.open_deliveries()
+        return {name: count for (name, state), count in counts.items() if state is DeliveryState.PENDING}
+
+    async def count(self, lanes: Sequence[Lane[ClaimedDelivery]]) -> None:
+        """Count what waits for lanes that are new.
+
+        To be done after they began to count for themselves: what is counted twice a claim sets right; what was never
+        counted would wait for ever.
+        """
+        if lanes:
+            pending = await self.pending()
+            for lane in lanes:
+                lane.add(pending.get(lane.name, 0))
 
     # Claims
 
@@ -138,7 +159,7 @@ class Deliverer:
                 )
                 continue
             if is_claimed and lease is not None:
-                delivery = _sending(draft, ending.message, now)
+                delivery = sending_of(draft, ending.message, now)
                 self.start(ClaimedDelivery(delivery=delivery, token=lease.token, message=ending.message))
                 continue
             if lease is not None:
@@ -184,8 +205,8 @@ class Deliverer:
             # A drain, which gives the row back, or a lost lease, under which this changes nothing.
             await asyncio.shield(self._give_back(delivery, claimed.token))
             raise
-        except (UnconfiguredError, UnknownFunctionError):
-            # It has gone since the claim: the delivery is held until it returns.
+        except (HeldError, UnknownFunctionError):
+            # It has gone, or was paused, since the claim: the delivery is held until it returns.
             await asyncio.shield(self._give_back(delivery, claimed.token))
             return
         except Exception as error:  # a destination raises nothing: a bug, which must not hold the row for ever
@@ -206,8 +227,9 @@ class Deliverer:
     async def _try(self, claimed: ClaimedDelivery, started_at: datetime) -> tuple[Outcome, JobDraft | None]:
         name = claimed.delivery.destination
         # Looked up at the last moment: what waited is sent to the current URL, under the current secrets.
-        if (route := self._current.setup.routes.get(name)) is None:
-            raise UnconfiguredError(f"the destination {name} is not configured any more")
+        if name not in self._standing.takers:
+            raise HeldError(f"the destination {name} takes no deliveries now")
+        route = self._current.setup.routes[name]
         return await self._children.settle(await route.destination.send(self._described(claimed, started_at)))
 
     def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
@@ -355,25 +377,3 @@ class Deliverer:
 
 def _job_id(ending: Ending) -> str | None:
     return ending.message.job_id if isinstance(ending.message, Message) else None
-
-
-def _sending(draft: DeliveryDraft, message: AnyMessage, now: datetime) -> Delivery:
-    """Return the delivery as the store holds it where it was claimed as it was inserted."""
-    return Delivery(
-        id=draft.id,
-        message_id=message.id,
-        type=message.type,
-        subject_id=message.subject_id,
-        destination=draft.destination,
-        kind=draft.kind,
-        recipient=draft.recipient,
-        state=DeliveryState.SENDING,
-        reason=None,
-        attempt=1,
-        max_attempts=draft.max_attempts,
-        lost=0,
-        created_at=now,
-        due_at=now,
-        delivered_at=None,
-        last_error=None,
-    )

@@ -12,6 +12,7 @@ from pipeline.functions.pool import Pool
 from pipeline.metrics.meters import Readings
 from pipeline.model import BatchState, DeliveryState, JobState
 from pipeline.services.setup import Current
+from pipeline.services.standing import Standing, Takers
 from pipeline.store import Store
 from pipeline.store.survey import Survey
 
@@ -32,11 +33,19 @@ class Gauges:
     """Reads all gauges of the table of metrics."""
 
     def __init__(
-        self, *, store: Store, pool: Pool, current: Current, is_draining: Callable[[], bool], clock: Clock
+        self,
+        *,
+        store: Store,
+        pool: Pool,
+        current: Current,
+        standing: Standing,
+        is_draining: Callable[[], bool],
+        clock: Clock,
     ) -> None:
         self._store = store
         self._pool = pool
         self._current = current
+        self._standing = standing
         self._is_draining = is_draining
         self._clock = clock
         self._last: tuple[Survey, float] | None = None
@@ -61,7 +70,7 @@ class Gauges:
         now, setup = self._clock.now(), self._current.setup
         functions = _names(setup.catalog.functions, survey.jobs, survey.batches)
         destinations = _names(setup.routes, survey.deliveries)
-        owed = _with_held(survey.deliveries, setup.routes)
+        owed = _with_held(survey.deliveries, self._standing.takers)
         return {
             "sendoff_open_jobs": _by_state(functions, _JOBS, survey.jobs),
             "sendoff_oldest_queued_job_age_seconds": _ages(functions, survey.queued_since, now),
@@ -115,11 +124,9 @@ def _ages(names: Iterable[str], since: Mapping[str, datetime], now: datetime) ->
     return (((name,), max(0.0, (now - since.get(name, now)).total_seconds())) for name in names)
 
 
-def _with_held(
-    counts: Mapping[tuple[str, DeliveryState], int], known: Iterable[str]
-) -> Counter[tuple[str, DeliveryState]]:
+def _with_held(counts: Mapping[tuple[str, DeliveryState], int], takers: Takers) -> Counter[tuple[str, DeliveryState]]:
     """Return the counts as the API shows them: what no destination takes is held."""
     shown: Counter[tuple[str, DeliveryState]] = Counter()
     for (name, state), count in counts.items():
-        shown[name, state if name in known else DeliveryState.HELD] += count
+        shown[name, DeliveryState.HELD if takers.why_held(name, state) else state] += count
     return shown

@@ -237,6 +237,10 @@ CREATE TABLE usage (
 ) STRICT, WITHOUT ROWID;
 """
 
+PAUSES = """
+ALTER TABLE destination ADD COLUMN paused_at INTEGER;
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
@@ -250,6 +254,7 @@ def migrations() -> Migrations:
         ("callers", CALLERS),
         ("traces", TRACES),
         ("usage", USAGE),
+        ("pauses", PAUSES),
     ):
         steps(name=name)(_running(script))
     return steps

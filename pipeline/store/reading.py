@@ -13,7 +13,6 @@ from pipeline.model import (
     Delivery,
     DeliveryReason,
     DeliveryState,
-    DestinationStatus,
     Job,
     JobReason,
     JobState,
@@ -48,18 +47,6 @@ _ATTEMPTS = """
 SELECT number, trigger, started_at, duration_s, verdict, class, message, status, headers, body, remote_address,
        retry_after_s, next_attempt_at, why
 FROM attempt WHERE delivery_id = ? ORDER BY number
-"""
-# What never succeeded has no row of its own: found by one step from name to name along delivery_by_destination.
-_DESTINATIONS = """
-WITH RECURSIVE owed (name) AS (
-    SELECT min(destination) FROM delivery
-    UNION ALL
-    SELECT (SELECT min(destination) FROM delivery WHERE destination > owed.name) FROM owed WHERE owed.name IS NOT NULL
-)
-SELECT name, kind, last_success_at FROM destination
-UNION ALL
-SELECT name, (SELECT kind FROM delivery WHERE destination = owed.name ORDER BY id DESC LIMIT 1), NULL FROM owed
-WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM destination)
 """
 _OPEN_COUNTS = """
 SELECT destination, state, count(*) FROM delivery INDEXED BY delivery_pending
@@ -234,14 +221,6 @@ def _attempt(row: rows.Row) -> Attempt:
         next_attempt_at=rows.moment_or_none(row[12]),
         why=row[13],
     )
-
-
-def list_destinations(db: sqlite3.Connection) -> list[DestinationStatus]:
-    """Return what is stored of every destination that a delivery was ever for."""
-    return [
-        DestinationStatus(name=name, kind=kind, last_success_at=rows.moment_or_none(at))
-        for name, kind, at in db.execute(_DESTINATIONS)
-    ]
 
 
 def open_deliveries(db: sqlite3.Connection) -> dict[tuple[str, DeliveryState], int]:

@@ -22,7 +22,6 @@ from pipeline.model import (
     ClaimedJob,
     Delivery,
     DeliveryState,
-    DestinationStatus,
     Job,
     JobDraft,
     JobState,
@@ -51,6 +50,7 @@ from pipeline.store import (
 from pipeline.store.batch_verbs import BatchVerbs
 from pipeline.store.database import FileLock, check_version
 from pipeline.store.deliveries import Ending, Tried
+from pipeline.store.destination_verbs import DestinationVerbs
 from pipeline.store.expiry import Expiry
 from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.store.insertions import Insertion
@@ -99,6 +99,7 @@ class Store:
             self._surveyor = Reader(path, loop, on_fatal)
             self._recent = Recent(lambda: self._writer.transactions, self._look_up_job)
             self.batches = BatchVerbs(self._alone, self._reader)
+            self.destinations = DestinationVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()
         except BaseException:
@@ -369,10 +370,6 @@ class Store:
     async def list_attempts(self, delivery_id: str) -> list[Attempt]:
         """Return all attempts of a delivery, oldest first."""
         return await self._reader.read(partial(reading.list_attempts, delivery_id=delivery_id))
-
-    async def list_destinations(self) -> list[DestinationStatus]:
-        """Return what is stored of every destination that a delivery was ever for."""
-        return await self._reader.read(reading.list_destinations)
 
     async def open_deliveries(self) -> dict[tuple[str, DeliveryState], int]:
         """Count the open deliveries of every destination by state."""

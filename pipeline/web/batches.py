@@ -192,7 +192,7 @@ async def _is_news(request: web.Request, batch: Batch, tag: str, *, is_settling:
 
 async def _owes(parts: Parts, batch_id: str) -> bool:
     found = await parts.store.list_deliveries(before=None, most=MOST, job_id=batch_id)
-    return any(each.state.is_open and each.destination in parts.routes for each in found)
+    return any(parts.takers.goes_on(each.destination, each.state) for each in found)
 
 
 async def view_of(request: web.Request, batch_id: str) -> Batch:
@@ -251,7 +251,7 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     batch = await view_of(request, request.match_info["id"])
     limit = LIMIT.read(request)
     found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=batch.id)
-    items = [views.delivery(each, base_url(request, parts), parts.routes) for each in found]
+    items = [views.delivery(each, base_url(request, parts), parts.takers) for each in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 
 

@@ -20,7 +20,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         state=DeliveryState(state) if state else None,
         destination=DESTINATION.read(request),
     )
-    items = [views.delivery(value, base_url(request, parts), parts.routes) for value in found]
+    items = [views.delivery(value, base_url(request, parts), parts.takers) for value in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 
 
@@ -32,5 +32,5 @@ async def get(request: web.Request) -> web.StreamResponse:
     if found is None:
         raise not_there(request, "delivery", delivery_id)
     attempts = await parts.store.list_attempts(delivery_id)
-    shown = views.delivery(found, base_url(request, parts), parts.routes)
+    shown = views.delivery(found, base_url(request, parts), parts.takers)
     return json_answer(shown | {"attempts": [views.attempt(value) for value in attempts]})

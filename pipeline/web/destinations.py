@@ -1,4 +1,4 @@
-"""Destinations: what is configured, what is owed to each, and when it last answered well."""
+"""Destinations: what is configured, what is owed to each, and when it last answered well; pausing and resuming."""
 
 from collections.abc import Mapping
 
@@ -21,31 +21,61 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 async def get(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/destinations/{name}: how a destination stands."""
+    return json_answer(await _found(request))
+
+
+async def pause(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/destinations/{name}/pause: 202 and the destination; what is owed to it is held until it is
+    resumed, also over restarts. What is being sent ends as it began.
+    """
+    name = request.match_info["name"]
+    parts = request.app[PARTS]
+    if name not in parts.routes:
+        await _found(request)  # what is not there at all is 404
+        raise _wrong_state(name, "unconfigured", "it takes none until it is in the configuration again")
+    if not await parts.pausing.pause(name):
+        raise _wrong_state(name, "paused", "there is nothing to pause")
+    return json_answer(await _found(request), 202, {"Location": f"/v1/destinations/{name}"})
+
+
+async def resume(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/destinations/{name}/resume: 202 and the destination; what was held is sent, the oldest first."""
+    found = await _found(request)
+    name = request.match_info["name"]
+    if not await request.app[PARTS].pausing.resume(name):
+        raise _wrong_state(name, found["state"], "only one that is paused can be resumed")
+    return json_answer(await _found(request), 202, {"Location": f"/v1/destinations/{name}"})
+
+
+def _wrong_state(name: str, state: str, why: str) -> ProblemError:
+    return ProblemError(409, "Wrong state", f"the destination {name} is {state}: {why}", state=state)
+
+
+async def _found(request: web.Request) -> View:
     name = request.match_info["name"]
     if (found := (await _shown(request.app[PARTS])).get(name)) is None:
         raise ProblemError(404, "Not found", f"there is no destination {name}")
-    return json_answer(found)
+    return found
 
 
 async def _shown(parts: Parts) -> dict[str, View]:
     counts = await parts.store.open_deliveries()
-    stored = {status.name: status for status in await parts.store.list_destinations()}
+    stored = {status.name: status for status in await parts.store.destinations.list()}
     names = set(parts.routes) | {destination for destination, _ in counts}
     return {name: _view(name, parts, stored.get(name), counts) for name in names}
 
 
 def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Counts) -> View:
-    route = parts.routes.get(name)
-    waiting = sum(counts.get((name, state), 0) for state in (DeliveryState.PENDING, DeliveryState.RETRYING))
-    sending = counts.get((name, DeliveryState.SENDING), 0)
+    route, takers = parts.routes.get(name), parts.takers
+    own = {state: count for (destination, state), count in counts.items() if destination == name}
     return {
         "name": name,
         "kind": route.kind if route else (stored.kind if stored else None),
-        "state": "active" if route else "unconfigured",
+        "state": takers.state_of(name),
         "not_before": None,
-        "in_flight": sending,
-        "due": counts.get((name, DeliveryState.PENDING), 0) if route else 0,
-        "held": 0 if route else waiting + sending,
+        "in_flight": own.get(DeliveryState.SENDING, 0),
+        "due": own.get(DeliveryState.PENDING, 0) if name in takers else 0,
+        "held": sum(count for state, count in own.items() if takers.why_held(name, state)),
         "last_success_at": moment(stored.last_success_at) if stored else None,
         "breaker": "closed",
     }

@@ -83,7 +83,7 @@ async def _tell_state(request: web.Request, job_id: str, put: Put) -> None:
                 if seen.get(key) != data:
                     seen[key] = data
                     await put(_event(kind, data))
-            is_open = any(state.is_open and name in parts.routes for name, state in view.deliveries)
+            is_open = any(parts.takers.goes_on(name, state) for name, state in view.deliveries)
             if (view.job.state.is_final and not is_open) or parts.pool.watches.is_closed:
                 return
             if not await changes.next(KEEPALIVE_S):
@@ -97,8 +97,8 @@ async def _parts_of(request: web.Request, view: JobView) -> list[tuple[str, str,
     if view.deliveries:
         owed = await parts.store.list_deliveries(before=None, most=MOST, job_id=view.job.id)
     return [
-        ("job", "job", views.job(view, base, parts.routes)),
-        *(("delivery", each.id, views.delivery(each, base, parts.routes)) for each in reversed(owed)),
+        ("job", "job", views.job(view, base, parts.takers)),
+        *(("delivery", each.id, views.delivery(each, base, parts.takers)) for each in reversed(owed)),
     ]
 
 

@@ -60,7 +60,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 async def _now(request: web.Request, job_id: str) -> web.Response:
     parts, view = request.app[PARTS], await view_of(request, job_id)
     headers = {"Location": f"/v1/jobs/{job_id}"} | ({} if view.job.state.is_final else {"Retry-After": "1"})
-    return json_answer(views.job(view, base_url(request, parts), parts.routes), 202, headers)
+    return json_answer(views.job(view, base_url(request, parts), parts.takers), 202, headers)
 
 
 async def _wrong_state(request: web.Request, job_id: str, detail: str) -> ProblemError:

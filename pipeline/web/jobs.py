@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 
 from pipeline.model import Job, JobState
+from pipeline.services.standing import Takers
 from pipeline.store.reading import JobView
 from pipeline.web import follow, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
@@ -42,7 +43,7 @@ async def get(request: web.Request) -> web.StreamResponse:
         return await _as_asked(request, parts, job_id)
     # As most ask, and often: with nothing to be read, and nobody to be woken up.
     view = await _view_of(request, parts, job_id)
-    body, tag = _rendered(view, base_url(request, parts), parts.current.setup.destinations)
+    body, tag = _rendered(view, base_url(request, parts), parts.takers)
     return _job_answer(request, view.job, body, tag)
 
 
@@ -54,7 +55,7 @@ async def _as_asked(request: web.Request, parts: Parts, job_id: str) -> web.Stre
     with parts.changes.subscribe(job_id) as changes:
         while True:
             view = await _view_of(request, parts, job_id)
-            body, tag = _rendered(view, base_url(request, parts), parts.current.setup.destinations)
+            body, tag = _rendered(view, base_url(request, parts), parts.takers)
             if sharing.is_asked_for:
                 body = orjson.dumps(sharing.added(orjson.loads(body)))
                 tag = etag_of(body)
@@ -66,16 +67,16 @@ async def _as_asked(request: web.Request, parts: Parts, job_id: str) -> web.Stre
 
 # Of a view that was read again unchanged nothing need be written anew.
 @lru_cache(maxsize=1024)
-def _rendered(view: JobView, base: str, destinations: frozenset[str]) -> tuple[bytes, str]:
-    body = orjson.dumps(views.job(view, base, destinations))
+def _rendered(view: JobView, base: str, takers: Takers) -> tuple[bytes, str]:
+    body = orjson.dumps(views.job(view, base, takers))
     return body, etag_of(body)
 
 
 def _is_news(request: web.Request, view: JobView, tag: str, is_settling: bool) -> bool:
     if "If-None-Match" in request.headers:
         return not is_match(request, tag)
-    routes = request.app[PARTS].routes
-    is_open = any(state.is_open and name in routes for name, state in view.deliveries)
+    takers = request.app[PARTS].takers
+    is_open = any(takers.goes_on(name, state) for name, state in view.deliveries)
     return view.job.state.is_final and not (is_settling and is_open)
 
 
@@ -116,7 +117,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         since=CREATED_AFTER.read(request),
     )
     now = [parts.progress.shown(view) for view in found]
-    items = [views.job(view, base_url(request, parts), parts.routes) for view in now]
+    items = [views.job(view, base_url(request, parts), parts.takers) for view in now]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")
 
 
@@ -173,5 +174,5 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     job = (await view_of(request, request.match_info["id"])).job
     limit = LIMIT.read(request)
     found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=job.id)
-    items = [views.delivery(value, base_url(request, parts), parts.routes) for value in found]
+    items = [views.delivery(value, base_url(request, parts), parts.takers) for value in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

@@ -15,9 +15,11 @@ from pipeline.services.changes import Changes
 from pipeline.services.gauges import Gauges
 from pipeline.services.intake import Intake
 from pipeline.services.interventions import Interventions
+from pipeline.services.pausing import Pausing
 from pipeline.services.progress import ProgressNotes
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
+from pipeline.services.standing import Standing, Takers
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -35,6 +37,8 @@ class Parts:
     worker: Worker
     interventions: Interventions
     batches: Batches
+    standing: Standing
+    pausing: Pausing
     changes: Changes
     progress: ProgressNotes
     gauges: Gauges
@@ -58,6 +62,11 @@ class Parts:
     def routes(self) -> Mapping[str, Route]:
         """Return the destinations that are configured now."""
         return self.current.setup.routes
+
+    @property
+    def takers(self) -> Takers:
+        """Return the destinations that take deliveries now."""
+        return self.standing.takers
 
 
 PARTS = web.AppKey("parts", Parts)

@@ -1,19 +1,19 @@
 """Values as the JSON that the status API answers with: the shapes of `schemas/`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pipeline.model import (
     Attempt,
     Delivery,
-    DeliveryReason,
     DeliveryState,
     Job,
     JobState,
     LogLine,
     Run,
 )
+from pipeline.services.standing import Takers
 from pipeline.shapes import error, job_links, rfc3339
 from pipeline.store.reading import JobView
 
@@ -40,8 +40,8 @@ def accepted(
     }
 
 
-def job(view: JobView, base: str, configured: Collection[str]) -> View:
-    """Return a job; deliveries to destinations that are not `configured` any more count as held."""
+def job(view: JobView, base: str, takers: Takers) -> View:
+    """Return a job; deliveries to destinations that take none now count as held."""
     value = view.job
     is_waiting = value.state in (JobState.SCHEDULED, JobState.RETRYING)
     return {
@@ -64,21 +64,21 @@ def job(view: JobView, base: str, configured: Collection[str]) -> View:
         "replay_of": value.origin.replay_of,
         "tags": list(value.tags),
         "error": error(value.error),
-        "deliveries": delivery_counts(view.deliveries, configured),
+        "deliveries": delivery_counts(view.deliveries, takers),
         "links": job_links(base, value.id),
     }
 
 
-def delivery_counts(counts: Mapping[tuple[str, DeliveryState], int], configured: Collection[str]) -> View:
+def delivery_counts(counts: Mapping[tuple[str, DeliveryState], int], takers: Takers) -> View:
     """Return how many deliveries stand where, every state named."""
     shown: View = {state.value: 0 for state in DeliveryState}
     for (destination, state), count in counts.items():
-        shown[_shown_state(state, destination, configured).value] += count
+        shown[_shown_state(state, destination, takers).value] += count
     return shown
 
 
-def _shown_state(state: DeliveryState, destination: str, configured: Collection[str]) -> DeliveryState:
-    return DeliveryState.HELD if state.is_open and destination not in configured else state
+def _shown_state(state: DeliveryState, destination: str, takers: Takers) -> DeliveryState:
+    return DeliveryState.HELD if takers.why_held(destination, state) else state
 
 
 def run(value: Run) -> View:
@@ -126,11 +126,10 @@ def log_line(value: LogLine) -> View:
     }
 
 
-def delivery(value: Delivery, base: str, configured: Collection[str]) -> View:
+def delivery(value: Delivery, base: str, takers: Takers) -> View:
     """Return a delivery without its attempts."""
-    state = _shown_state(value.state, value.destination, configured)
-    is_held = state is DeliveryState.HELD
-    is_waiting = not is_held and value.state in (DeliveryState.PENDING, DeliveryState.RETRYING)
+    held = takers.why_held(value.destination, value.state)
+    is_waiting = held is None and value.state in (DeliveryState.PENDING, DeliveryState.RETRYING)
     last = value.last_error
     self = f"{base}/v1/deliveries/{value.id}"
     return {
@@ -142,8 +141,8 @@ def delivery(value: Delivery, base: str, configured: Collection[str]) -> View:
         "destination": value.destination,
         "kind": value.kind,
         "recipient": value.recipient,
-        "state": state,
-        "reason": DeliveryReason.UNCONFIGURED if is_held else value.reason,
+        "state": DeliveryState.HELD if held else value.state,
+        "reason": held or value.reason,
         "attempt": value.attempt,
         "max_attempts": value.max_attempts,
         "created_at": moment(value.created_at),

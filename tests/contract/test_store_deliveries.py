@@ -184,7 +184,7 @@ async def test_a_destination_s_last_success_is_noted_where_that_is_asked_for(sto
             claimed.delivery, token, DONE, attempt(), now=later(seconds), is_success_noted=is_noted
         )
         at = later(seconds if is_noted else 0.0)
-        assert await store.list_destinations() == [
+        assert await store.destinations.list() == [
             DestinationStatus(name="archive", kind="webhook", last_success_at=at)
         ]
 
@@ -200,7 +200,7 @@ async def test_every_destination_that_is_owed_something_is_known_with_its_kind(s
     await ended(store, delivery_draft(destination="new", kind="email"))
     claimed = await sending(store, destination="failing")
     await store.record_attempt(claimed.delivery, 1, again(5), attempt(outcome=UNAVAILABLE), now=NOW)
-    found = sorted((each.name, each.kind, each.last_success_at) for each in await store.list_destinations())
+    found = sorted((each.name, each.kind, each.last_success_at) for each in await store.destinations.list())
     assert found == [("failing", "webhook", None), ("new", "email", None)]
 
 
@@ -247,3 +247,24 @@ async def test_open_deliveries_are_counted_by_destination_and_state(store: Store
         ("a", "pending"): 1,
         ("c", "pending"): 1,
     }
+
+
+# Destinations
+
+
+async def test_a_pause_is_noted_once_and_taken_back(store: Store) -> None:
+    await store.destinations.pause("archive", "webhook", now=NOW)
+    await store.destinations.pause("archive", "webhook", now=later(5))
+    (status,) = await store.destinations.list()
+    assert status == DestinationStatus(name="archive", kind="webhook", last_success_at=None, paused_at=NOW)
+    await store.destinations.resume("archive")
+    assert [each.paused_at for each in await store.destinations.list()] == [None]
+    await store.destinations.resume("nobody")
+
+
+async def test_a_success_leaves_a_pause_as_it_is(store: Store) -> None:
+    await store.destinations.pause("archive", "webhook", now=NOW)
+    claimed = await sending(store, token=1)
+    await store.record_attempt(claimed.delivery, 1, DONE, attempt(), now=later(1), is_success_noted=True)
+    (status,) = await store.destinations.list()
+    assert (status.last_success_at, status.paused_at) == (later(1), NOW)

@@ -18,7 +18,7 @@ from sqlite_utils import Database
 
 from pipeline.errors import StoreError
 from pipeline.model import JobState
-from pipeline.store import Store, deliveries, expiry, insertions, jobs, logs, pruning, reading
+from pipeline.store import Store, deliveries, destinations, expiry, insertions, jobs, logs, pruning, reading
 from pipeline.store.migrations import migrations
 from tests.support.samples import NOW, draft, later, lease
 from tests.support.stores import Rig, ended, opened, stored
@@ -309,7 +309,7 @@ PLANS = [
     ]),
     ("open counts", reading._OPEN_COUNTS, ["delivery_pending", "INDEX delivery_due", "INDEX delivery_sending"]),
     ("queued counts", reading._QUEUED_COUNTS, ["SCAN job USING INDEX job_queued"]),
-    ("destinations", reading._DESTINATIONS, [
+    ("destinations", destinations._LIST, [
         "SEARCH delivery USING INDEX delivery_by_destination (destination>?)",
         "SEARCH delivery USING INDEX delivery_by_destination (destination=?)",
     ]),

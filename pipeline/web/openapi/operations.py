@@ -104,6 +104,9 @@ _ACCEPTED = replace(
 _CHANGED_JOB = _json(
     component("job"), status=202, says="The job as it is now.", headers=(headers.LOCATION, headers.RETRY_AFTER)
 )
+_CHANGED_DESTINATION = _json(
+    component("destination"), status=202, says="The destination as it is now.", headers=(headers.LOCATION,)
+)
 _CHANGED_BATCH = _json(component("batch"), status=202, says="The batch as it is now.", headers=(headers.LOCATION,))
 
 INVOKE = Operation(
@@ -308,6 +311,12 @@ OPERATIONS: Mapping[Handler, Operation] = MappingProxyType(
         ),
         destinations.get: Operation(
             name="get_destination", tag="Destinations", answers=(_json(component("destination")),), problems=(404,)
+        ),
+        destinations.pause: Operation(
+            name="pause_destination", tag="Destinations", answers=(_CHANGED_DESTINATION,), problems=(404, 409)
+        ),
+        destinations.resume: Operation(
+            name="resume_destination", tag="Destinations", answers=(_CHANGED_DESTINATION,), problems=(404, 409)
         ),
         service.functions: Operation(
             name="list_functions", tag="Service", answers=(_json(page_of("listed-function")),)

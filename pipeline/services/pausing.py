@@ -1,0 +1,39 @@
+"""Pausing: an operator holds what is owed to a destination, and lets it go on."""
+
+from pipeline.services.changes import Changes
+from pipeline.services.deliverer import Deliverer
+from pipeline.services.standing import Standing
+from pipeline.telemetry import Telemetry
+
+
+class Pausing:
+    """Pauses destinations, and resumes them."""
+
+    def __init__(self, *, standing: Standing, deliverer: Deliverer, changes: Changes, telemetry: Telemetry) -> None:
+        self._standing = standing
+        self._deliverer = deliverer
+        self._changes = changes
+        self._telemetry = telemetry
+
+    async def pause(self, destination: str) -> bool:
+        """Send nothing to a configured destination from now on; False where it is paused already.
+
+        What is being sent ends as it began. What comes due is held, however long, and spends no attempt.
+        """
+        if not await self._standing.pause(destination):
+            return False
+        self._deliverer.follow()
+        self._changes.notify_all()  # what is held counts as settled
+        self._telemetry.emit("destination.paused", destination=destination)
+        return True
+
+    async def resume(self, destination: str) -> bool:
+        """Send again, what was held first, as many at once as the destination's concurrency says; False where it was
+        not paused.
+        """
+        if not await self._standing.resume(destination):
+            return False
+        await self._deliverer.count(self._deliverer.follow())
+        self._changes.notify_all()
+        self._telemetry.emit("destination.resumed", destination=destination)
+        return True

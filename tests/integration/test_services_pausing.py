@@ -1,0 +1,165 @@
+"""A destination paused by hand: what it is owed is held, shown so, loses nothing, and goes on when it is resumed."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pipeline.services.lane import Lane
+from tests.support.receiver import OK, answer, receiving
+from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
+
+FILES = {"quick-background.py": QUICK}
+
+
+async def paused(service: Service, name: str = "hook") -> None:
+    assert (await service.post(f"/v1/destinations/{name}/pause")).status == 202
+
+
+async def resumed(service: Service, name: str = "hook") -> None:
+    assert (await service.post(f"/v1/destinations/{name}/resume")).status == 202
+
+
+async def test_a_paused_destination_gets_nothing_and_shows_what_it_is_owed(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver, receiving(OK) as other:
+        destinations = {"hook": webhook(receiver.url), "other": webhook(other.url)}
+        functions = {"quick-background": sends_to("hook", "other")}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            answered = await service.post("/v1/destinations/hook/pause")
+            assert (answered.status, answered.json["state"]) == (202, "paused")
+            assert answered.headers["Location"] == "/v1/destinations/hook"
+            jobs = [await service.start_job("quick-background") for _ in range(3)]
+            for job_id in jobs:
+                done = await service.get(f"/v1/jobs/{job_id}?wait=30&until=settled")
+                assert (done.json["state"], done.json["deliveries"]["held"]) == ("succeeded", 1)
+                (held, sent) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
+                if held["destination"] == "other":
+                    held, sent = sent, held
+                assert (held["state"], held["reason"], held["next_attempt_at"]) == ("held", "paused", None)
+                assert sent["state"] == "delivered"
+            shown = (await service.get("/v1/destinations/hook")).json
+            assert (shown["state"], shown["due"], shown["held"], shown["in_flight"]) == ("paused", 0, 3, 0)
+            assert not receiver.requests
+            await resumed(service)
+            for job_id in jobs:
+                await service.until_delivered(job_id, "delivered")
+            assert len(receiver.requests) == 3
+            shown = (await service.get("/v1/destinations/hook")).json
+            assert (shown["state"], shown["held"]) == ("active", 0)
+
+
+async def test_what_comes_due_while_its_destination_is_paused_spends_no_attempt(tmp_path: Path) -> None:
+    async with receiving(answer(500), OK) as receiver:
+        destinations = {"hook": webhook(receiver.url, waits=(10.0, 10.0))}
+        functions = {"quick-background": sends_to("hook")}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            job_id = await service.start_job("quick-background")
+            await service.until_delivered(job_id, "retrying")
+            await paused(service)
+            await service.clock.advance(3600)
+            (held,) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
+            assert (held["state"], held["attempt"]) == ("held", 1)
+            assert len(receiver.requests) == 1
+            await resumed(service)
+            (delivery,) = await service.until_delivered(job_id, "delivered")
+            assert delivery.attempt == 2
+
+
+@pytest.mark.parametrize("ahead", [0, 20])
+async def test_what_is_being_sent_ends_as_it_began_and_what_waits_behind_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    monkeypatch.setattr(Lane, "_ahead", ahead)  # with some the second one is claimed, and waits for its turn
+    go = asyncio.Event()
+
+    async def when_told(writer: asyncio.StreamWriter) -> None:
+        await go.wait()
+        writer.write(OK)
+
+    async with receiving(when_told) as receiver:
+        destinations = {"hook": webhook(receiver.url, concurrency=1)}
+        functions = {"quick-background": sends_to("hook")}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            first = await service.start_job("quick-background")
+            await holds(lambda: len(receiver.requests) == 1)
+            second = await service.start_job("quick-background")
+            await service.until(second, "succeeded")
+            await paused(service)
+            (sending,) = (await service.get(f"/v1/jobs/{first}/deliveries")).json["items"]
+            assert sending["state"] == "sending"
+            go.set()
+            await service.until_delivered(first, "delivered")
+
+            async def is_held() -> bool | None:
+                (found,) = (await service.get(f"/v1/jobs/{second}/deliveries")).json["items"]
+                return (found["state"], found["reason"], found["attempt"]) == ("held", "paused", 0) or None
+
+            await eventually(is_held)
+            assert len(receiver.requests) == 1
+            await resumed(service)
+            await service.until_delivered(second, "delivered")
+
+
+async def test_a_pause_outlives_a_restart_and_a_reload(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver:
+        options = {
+            "functions": {"quick-background": sends_to("hook")},
+            "destinations": {"hook": webhook(receiver.url)},
+        }
+        async with serving(tmp_path, FILES, **options) as service:
+            await paused(service)
+            job_id = await service.start_job("quick-background")
+            await service.until(job_id, "succeeded")
+            clock = service.clock
+        await clock.advance(1)
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            assert (await service.get("/v1/destinations/hook")).json["state"] == "paused"
+            await service.reload(**options)
+            later = await service.start_job("quick-background")
+            await service.until(later, "succeeded")
+            (held,) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
+            assert (held["state"], held["reason"], receiver.requests) == ("held", "paused", [])
+            await resumed(service)
+            for each in (job_id, later):
+                await service.until_delivered(each, "delivered")
+        async with serving(tmp_path, FILES, **options) as service:
+            assert (await service.get("/v1/destinations/hook")).json["state"] == "active"
+
+
+async def test_a_destination_that_came_back_paused_is_counted_when_it_is_resumed(tmp_path: Path) -> None:
+    """It has no lane before: what waits in the store must be found."""
+    async with receiving(OK) as receiver:
+        functions = {"quick-background": sends_to("hook")}
+        hook = {"hook": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=hook) as service:
+            await paused(service)
+            job_id = await service.start_job("quick-background")
+            await service.until(job_id, "succeeded")
+        async with serving(tmp_path, FILES) as service:
+            assert (await service.get("/v1/destinations/hook")).json["state"] == "unconfigured"
+            gone = await service.post("/v1/destinations/hook/pause")
+            assert (gone.status, gone.json["state"]) == (409, "unconfigured")
+            await service.reload(functions=functions, destinations=hook)
+            assert (await service.get("/v1/destinations/hook")).json["state"] == "paused"
+            await resumed(service)
+            await service.until_delivered(job_id, "delivered")
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "status", "detail"),
+    [
+        ("resume", "hook", 409, "the destination hook is active: only one that is paused can be resumed"),
+        ("pause", "nobody", 404, "there is no destination nobody"),
+        ("resume", "nobody", 404, "there is no destination nobody"),
+    ],
+)
+async def test_what_cannot_be_done_says_why(tmp_path: Path, verb: str, name: str, status: int, detail: str) -> None:
+    async with serving(tmp_path, FILES, destinations={"hook": webhook("http://127.0.0.1:9/")}) as service:
+        answered = await service.post(f"/v1/destinations/{name}/{verb}")
+        assert (answered.status, answered.json["detail"]) == (status, detail)
+        await paused(service)
+        again = await service.post("/v1/destinations/hook/pause")
+        assert (again.status, again.json["detail"]) == (
+            409,
+            "the destination hook is paused: there is nothing to pause",
+        )
