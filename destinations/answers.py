@@ -15,6 +15,8 @@ PATIENCE_S = 60.0
 
 _GONE = 410
 _TOO_MANY = 429
+_PAUSING = frozenset({_TOO_MANY, 503})
+"""With these a Retry-After speaks for the whole receiver, and not for this one message."""
 
 Headers = Iterable[tuple[str, str]]
 
@@ -31,6 +33,7 @@ def judge(
     """Return the outcome of an attempt that was answered; a date in Retry-After is held against `now`."""
     kept = _kept_headers(headers)
     verdict, reason = _verdict(status, dead_on)
+    asked_s = _asked_s(kept, now) if verdict is Verdict.TEMPORARY else None
     return Outcome(
         verdict=verdict,
         reason=reason,
@@ -39,7 +42,8 @@ def judge(
         headers=kept,
         body=body[:KEPT_BODY],
         remote_address=remote_address,
-        retry_after_s=_wait_s(status, kept, now) if verdict is Verdict.TEMPORARY else None,
+        retry_after_s=PATIENCE_S if asked_s is None and status == _TOO_MANY else asked_s,
+        pause_s=asked_s if status in _PAUSING else None,
     )
 
 
@@ -66,12 +70,9 @@ def _sentence(status: int, headers: Headers) -> str:
     return said
 
 
-def _wait_s(status: int, headers: Headers, now: datetime) -> float | None:
+def _asked_s(headers: Headers, now: datetime) -> float | None:
     value = _header(headers, "retry-after")
-    wait_s = None if value is None else retry_after_s(value, now)
-    if wait_s is None and status == _TOO_MANY:
-        return PATIENCE_S
-    return wait_s
+    return None if value is None else retry_after_s(value, now)
 
 
 def _header(headers: Headers, name: str) -> str | None:

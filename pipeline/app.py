@@ -245,8 +245,8 @@ class App:
         self.worker.lanes.recount(await self.store.queued_jobs())
         self.deliverer.lanes.recount(await self.deliverer.pending())
         self.spawn(self._promote)
-        lanes = (self.worker.lanes, self.deliverer.lanes)
-        for service in (*lanes, self._progress, self.expirer, self.batches, self.rescuer, self.pruner, self._pulse):
+        senders = (self.worker.lanes, self.deliverer.lanes, self.deliverer)
+        for service in (*senders, self._progress, self.expirer, self.batches, self.rescuer, self.pruner, self._pulse):
             self.spawn(service.serve)
 
     async def _promote(self) -> None:

@@ -49,6 +49,7 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("delivery.rescued", _I, "delivery_id job_id destination"),
             ("destination.paused", _I, "destination"),
             ("destination.resumed", _I, "destination"),
+            ("destination.deferred", _I, "destination until"),
             ("delivery.stale", _W, "delivery_id job_id destination"),
             ("problem.answered", _D, "status path"),
             ("request.failed", _E, "id path"),

@@ -155,6 +155,8 @@ class Outcome:
     remote_address: str | None = None
     retry_after_s: float | None = None
     """What the receiver asked for, already bounded; None where it asked for nothing readable."""
+    pause_s: float | None = None
+    """For so long the receiver wants nothing at all; None where it said nothing of that."""
     child: ChildDraft | None = None
     """The job that takes the message over; it is stored with the attempt."""
 
@@ -181,3 +183,5 @@ class DestinationStatus:
     last_success_at: datetime | None
     paused_at: datetime | None = None
     """Since when it is paused by hand; None where it is not."""
+    not_before: datetime | None = None
+    """Until when its receiver wants nothing, as it said last."""

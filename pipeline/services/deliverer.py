@@ -33,6 +33,7 @@ from pipeline.retry import Policy
 from pipeline.services.changes import Changes
 from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
+from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.services.setup import Current
@@ -95,6 +96,7 @@ class Deliverer:
         self._noted_at: dict[str, datetime] = {}
         self._policies: dict[str, Policy] = {}
         self._gates: dict[str, asyncio.Semaphore] = {}
+        self._next_end = NextMoment(clock)
         self.lanes: Lanes[ClaimedDelivery] = Lanes(self._claim, self.start, clock)
         self.follow()
 
@@ -111,8 +113,7 @@ class Deliverer:
         for name, size in sizes.items():
             if (lane := self.lanes.get(name)) is None or lane.size != size:
                 self._gates[name] = asyncio.Semaphore(size)
-        takers = self._standing.takers
-        return self.lanes.follow({name: size for name, size in sizes.items() if name in takers})
+        return self.lanes.follow({name: size for name, size in sizes.items() if self._standing.may_send(name)})
 
     async def pending(self) -> Mapping[str, int]:
         """Count what waits in the store to be sent, by destination."""
@@ -227,7 +228,7 @@ class Deliverer:
     async def _try(self, claimed: ClaimedDelivery, started_at: datetime) -> tuple[Outcome, JobDraft | None]:
         name = claimed.delivery.destination
         # Looked up at the last moment: what waited is sent to the current URL, under the current secrets.
-        if name not in self._standing.takers:
+        if not self._standing.may_send(name):
             raise HeldError(f"the destination {name} takes no deliveries now")
         route = self._current.setup.routes[name]
         return await self._children.settle(await route.destination.send(self._described(claimed, started_at)))
@@ -281,9 +282,13 @@ class Deliverer:
             why=step.why,
         )
         is_success_noted = is_delivered and self._is_note_due(delivery.destination, now)
-        if await self._write(delivery, token, step, attempt, now, is_success_noted=is_success_noted, child=child):
+        not_before = None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s)
+        write = partial(self._write, is_success_noted=is_success_noted, not_before=not_before, child=child)
+        if await write(delivery, token, step, attempt, now):
             if child is not None:
                 self._children.begin(child)
+            if not_before is not None:
+                self._defer(delivery.destination, not_before)
             self._telemetry.emit(
                 f"delivery.{step.state}",
                 delivery_id=delivery.id,
@@ -295,6 +300,20 @@ class Deliverer:
                 duration_s=round(duration_s, 6),
                 latency_s=(now - delivery.created_at).total_seconds(),
             )
+
+    def _defer(self, destination: str, until: datetime) -> None:
+        self._standing.defer(destination, until)
+        self.follow()
+        self._next_end.expect(until)
+        self._telemetry.emit("destination.deferred", destination=destination, until=until.isoformat())
+
+    async def serve(self) -> None:
+        """Send again to destinations that were left alone for as long as they wanted, until cancelled."""
+        while True:
+            self._next_end.forget()
+            self._next_end.expect(self._standing.let_go())
+            await self.count(self.follow())
+            await self._next_end.wait()
 
     def _is_note_due(self, destination: str, now: datetime) -> bool:
         """Tell whether the destination's last success was noted over a second ago; at most one write a second."""
@@ -313,6 +332,7 @@ class Deliverer:
         now: datetime,
         *,
         is_success_noted: bool = False,
+        not_before: datetime | None = None,
         child: JobDraft | None = None,
     ) -> bool:
         verb = partial(
@@ -323,6 +343,7 @@ class Deliverer:
             attempt,
             now=now,
             is_success_noted=is_success_noted,
+            not_before=not_before,
             child=child,
         )
         if not await when_there_is_room(verb, self._clock):

@@ -20,6 +20,7 @@ from pipeline.model import (
 )
 from pipeline.records import record
 from pipeline.store import bulk, rows
+from pipeline.store.destinations import defer
 from pipeline.store.insertions import Insertion, insert_jobs
 from pipeline.store.rows import micros, micros_or_none
 
@@ -109,6 +110,8 @@ class Tried:
     attempt: Attempt | None
     now: datetime
     is_success_noted: bool
+    not_before: datetime | None = None
+    """Until then its destination wants nothing; None where it said nothing of that."""
     child: JobDraft | None = None
     """The job that takes the message over."""
 
@@ -204,6 +207,8 @@ def record_attempts(db: sqlite3.Connection, items: Sequence[Tried]) -> list[bool
     for item in valid:
         if item.is_success_noted:
             db.execute(_SUCCESS, (item.delivery.destination, item.delivery.kind, micros(item.now)))
+        if item.not_before is not None:
+            defer(db, item.delivery.destination, item.delivery.kind, not_before=item.not_before)
     return [item.delivery.id in written for item in items]
 
 

@@ -14,15 +14,22 @@ WITH RECURSIVE owed (name) AS (
     UNION ALL
     SELECT (SELECT min(destination) FROM delivery WHERE destination > owed.name) FROM owed WHERE owed.name IS NOT NULL
 )
-SELECT name, kind, last_success_at, paused_at FROM destination
+SELECT name, kind, last_success_at, paused_at, not_before FROM destination
 UNION ALL
-SELECT name, (SELECT kind FROM delivery WHERE destination = owed.name ORDER BY id DESC LIMIT 1), NULL, NULL FROM owed
+SELECT name, (SELECT kind FROM delivery WHERE destination = owed.name ORDER BY id DESC LIMIT 1), NULL, NULL, NULL
+FROM owed
 WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM destination)
 """
 
 _PAUSE = """
 INSERT INTO destination (name, kind, paused_at) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET paused_at = coalesce(paused_at, excluded.paused_at)
+"""
+
+# The later of two moments holds: both were asked for.
+_DEFER = """
+INSERT INTO destination (name, kind, not_before) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET not_before = max(coalesce(not_before, 0), excluded.not_before)
 """
 
 _RESUME = "UPDATE destination SET paused_at = NULL WHERE name = ?"
@@ -36,14 +43,20 @@ def list_all(db: sqlite3.Connection) -> list[DestinationStatus]:
             kind=kind,
             last_success_at=rows.moment_or_none(succeeded_at),
             paused_at=rows.moment_or_none(paused_at),
+            not_before=rows.moment_or_none(not_before),
         )
-        for name, kind, succeeded_at, paused_at in db.execute(_LIST)
+        for name, kind, succeeded_at, paused_at, not_before in db.execute(_LIST)
     ]
 
 
 def pause(db: sqlite3.Connection, name: str, kind: str, *, now: datetime) -> None:
     """Note that a destination is paused; since when does not change where it is already."""
     db.execute(_PAUSE, (name, kind, micros(now)))
+
+
+def defer(db: sqlite3.Connection, name: str, kind: str, *, not_before: datetime) -> None:
+    """Note that a destination is to be left alone until a moment, or a later one that was noted."""
+    db.execute(_DEFER, (name, kind, micros(not_before)))
 
 
 def resume(db: sqlite3.Connection, name: str) -> None:

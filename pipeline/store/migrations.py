@@ -239,6 +239,7 @@ CREATE TABLE usage (
 
 PAUSES = """
 ALTER TABLE destination ADD COLUMN paused_at INTEGER;
+ALTER TABLE destination ADD COLUMN not_before INTEGER;
 """
 
 

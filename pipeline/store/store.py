@@ -230,11 +230,13 @@ class Store:
         *,
         now: datetime,
         is_success_noted: bool = False,
+        not_before: datetime | None = None,
         child: JobDraft | None = None,
     ) -> asyncio.Future[bool]:
         """Write what became of a sending; False where the lease is no longer held (nothing changed).
 
-        `is_success_noted` also notes on the destination that it answered well; `child`, the job that takes the message
+        `is_success_noted` also notes on the destination that it answered well, `not_before` until when it wants
+        nothing; `child`, the job that takes the message
         over, is queued in the same transaction.
         """
         tried = Tried(
@@ -244,6 +246,7 @@ class Store:
             attempt=attempt,
             now=now,
             is_success_noted=is_success_noted,
+            not_before=not_before,
             child=child,
         )
         return self._writer.write(deliveries.record_attempts, tried)

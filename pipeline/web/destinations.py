@@ -72,7 +72,7 @@ def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Cou
         "name": name,
         "kind": route.kind if route else (stored.kind if stored else None),
         "state": takers.state_of(name),
-        "not_before": None,
+        "not_before": moment(takers.not_before(name)),
         "in_flight": own.get(DeliveryState.SENDING, 0),
         "due": own.get(DeliveryState.PENDING, 0) if name in takers else 0,
         "held": sum(count for state, count in own.items() if takers.why_held(name, state)),

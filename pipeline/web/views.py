@@ -129,6 +129,7 @@ def log_line(value: LogLine) -> View:
 def delivery(value: Delivery, base: str, takers: Takers) -> View:
     """Return a delivery without its attempts."""
     held = takers.why_held(value.destination, value.state)
+    not_before = takers.not_before(value.destination)
     is_waiting = held is None and value.state in (DeliveryState.PENDING, DeliveryState.RETRYING)
     last = value.last_error
     self = f"{base}/v1/deliveries/{value.id}"
@@ -146,7 +147,7 @@ def delivery(value: Delivery, base: str, takers: Takers) -> View:
         "attempt": value.attempt,
         "max_attempts": value.max_attempts,
         "created_at": moment(value.created_at),
-        "next_attempt_at": moment(value.due_at) if is_waiting else None,
+        "next_attempt_at": moment(max(value.due_at, not_before or value.due_at)) if is_waiting else None,
         "delivered_at": moment(value.delivered_at),
         "last_error": last and {"class": last.reason, "message": last.message, "status": last.status},
         "links": {"self": self} | _subject_link(value, base),

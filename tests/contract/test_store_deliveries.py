@@ -268,3 +268,11 @@ async def test_a_success_leaves_a_pause_as_it_is(store: Store) -> None:
     await store.record_attempt(claimed.delivery, 1, DONE, attempt(), now=later(1), is_success_noted=True)
     (status,) = await store.destinations.list()
     assert (status.last_success_at, status.paused_at) == (later(1), NOW)
+
+
+async def test_of_two_moments_before_which_a_destination_wants_nothing_the_later_holds(store: Store) -> None:
+    for token, seconds in ((1, 60), (2, 30)):
+        claimed = await sending(store, token=token)
+        await store.record_attempt(claimed.delivery, token, DONE, attempt(), now=NOW, not_before=later(seconds))
+    (status,) = await store.destinations.list()
+    assert status.not_before == later(60)

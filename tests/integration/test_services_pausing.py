@@ -145,6 +145,54 @@ async def test_a_destination_that_came_back_paused_is_counted_when_it_is_resumed
             await service.until_delivered(job_id, "delivered")
 
 
+# Left alone because the receiver asked for it
+
+
+@pytest.mark.parametrize(("status", "pauses"), [(429, True), (503, True), (500, False)])
+async def test_a_retry_after_speaks_for_the_whole_receiver(tmp_path: Path, status: int, pauses: bool) -> None:
+    async with receiving(answer(status, "Retry-After: 100\r\n"), OK) as receiver:
+        destinations = {"hook": webhook(receiver.url, waits=(10.0,))}
+        functions = {"quick-background": sends_to("hook")}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            first = await service.start_job("quick-background")
+            await service.until_delivered(first, "retrying")
+            second = await service.start_job("quick-background")
+            await service.until(second, "succeeded")
+            if not pauses:
+                await service.until_delivered(second, "delivered")
+                return
+            shown = (await service.get("/v1/destinations/hook")).json
+            assert (shown["state"], shown["not_before"]) == ("active", "2026-01-05T12:01:40.000Z")
+            (waiting,) = (await service.get(f"/v1/jobs/{second}/deliveries")).json["items"]
+            assert (waiting["state"], waiting["attempt"]) == ("pending", 0)
+            assert waiting["next_attempt_at"] == shown["not_before"]
+            await service.clock.advance(99)
+            assert len(receiver.requests) == 1
+            await service.clock.advance(2)
+            (delivery,) = await service.until_delivered(second, "delivered")
+            assert delivery.attempt == 1
+            assert (await service.get("/v1/destinations/hook")).json["not_before"] is None
+
+
+async def test_what_a_receiver_asked_for_outlives_a_restart(tmp_path: Path) -> None:
+    async with receiving(answer(503, "Retry-After: 100\r\n"), OK) as receiver:
+        options = {
+            "functions": {"quick-background": sends_to("hook")},
+            "destinations": {"hook": webhook(receiver.url, waits=(200.0,))},
+        }
+        async with serving(tmp_path, FILES, **options) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "retrying")
+            clock = service.clock
+        await clock.advance(50)
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            job_id = await service.start_job("quick-background")
+            await service.until(job_id, "succeeded")
+            assert (await service.get("/v1/destinations/hook")).json["not_before"] == "2026-01-05T12:01:40.000Z"
+            assert len(receiver.requests) == 1
+            await service.clock.advance(51)
+            await service.until_delivered(job_id, "delivered")
+
+
 @pytest.mark.parametrize(
     ("verb", "name", "status", "detail"),
     [
