@@ -31,6 +31,7 @@ from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
 from pipeline.services.pulse import Pulse
+from pipeline.services.redelivery import Redelivery
 from pipeline.services.rescuer import Rescuer
 from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
@@ -180,6 +181,14 @@ class App:
             telemetry=telemetry,
         )
         self._pausing = Pausing(standing=self._standing, deliverer=self.deliverer, changes=changes, telemetry=telemetry)
+        self._redelivery = Redelivery(
+            store=self.store,
+            deliverer=self.deliverer,
+            changes=changes,
+            current=current,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self._pulse = Pulse(telemetry)
         self._gauges = Gauges(
             store=self.store,
@@ -225,6 +234,7 @@ class App:
             batches=self.batches,
             standing=self._standing,
             pausing=self._pausing,
+            redelivery=self._redelivery,
             changes=self._changes,
             progress=self._progress,
             gauges=self._gauges,

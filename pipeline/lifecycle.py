@@ -268,9 +268,9 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
     last_error = LastError(reason=reason, message=outcome.message, status=outcome.status)
     later = next_attempt(
         rule,
-        attempt=delivery.attempt,
+        attempt=delivery.attempt - delivery.spent,
         now=now,
-        since=delivery.created_at,
+        since=delivery.replayed_at or delivery.created_at,
         at_least_s=outcome.retry_after_s,
         jitter=jitter,
     )
@@ -282,7 +282,7 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
             due_at=delivery.due_at,
             reason=reason,
             last_error=last_error,
-            max_attempts=rule.max_attempts,
+            max_attempts=delivery.spent + rule.max_attempts,
             why=later.why
             if outcome.verdict is Verdict.TEMPORARY
             else "the answer is final: another attempt would not change it",
@@ -294,7 +294,7 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
         due_at=later.at,
         reason=reason,
         last_error=last_error,
-        max_attempts=rule.max_attempts,
+        max_attempts=delivery.spent + rule.max_attempts,
         why=later.why,
     )
 

@@ -46,6 +46,8 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ),
             ("delivery.retrying", _I, "delivery_id job_id destination attempt reason error_class duration_s latency_s"),
             ("delivery.dead", _W, "delivery_id job_id destination attempt reason error_class duration_s latency_s"),
+            ("delivery.cancelled", _I, "delivery_id job_id destination"),
+            ("delivery.replayed", _I, "delivery_id job_id destination"),
             ("delivery.rescued", _I, "delivery_id job_id destination"),
             ("destination.paused", _I, "destination"),
             ("destination.resumed", _I, "destination"),

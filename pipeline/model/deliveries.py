@@ -83,6 +83,10 @@ class Delivery:
     due_at: datetime
     delivered_at: datetime | None
     last_error: LastError | None
+    spent: int = 0
+    """So many attempts were made before its last replay, which opened it with the full schedule again."""
+    replayed_at: datetime | None = None
+    """When it was last replayed."""
 
     @property
     def job_id(self) -> str | None:

@@ -240,7 +240,7 @@ class Deliverer:
             destination=delivery.destination,
             recipient=delivery.recipient,
             attempt=delivery.attempt,
-            max_attempts=self._policies[delivery.destination].max_attempts,
+            max_attempts=delivery.spent + self._policies[delivery.destination].max_attempts,
             started_at=started_at,
             message=claimed.message,
             base_url=self._current.setup.base_url,
@@ -274,7 +274,7 @@ class Deliverer:
         step = after_attempt(delivery, outcome, rule, now, jitter)
         attempt = Attempt(
             number=delivery.attempt,
-            trigger="auto",
+            trigger="replay" if delivery.replayed_at else "auto",
             started_at=started_at,
             duration_s=duration_s,
             outcome=outcome,
@@ -298,7 +298,7 @@ class Deliverer:
                 reason=step.reason,
                 error_class=outcome.reason,
                 duration_s=round(duration_s, 6),
-                latency_s=(now - delivery.created_at).total_seconds(),
+                latency_s=(now - (delivery.replayed_at or delivery.created_at)).total_seconds(),
             )
 
     def _defer(self, destination: str, until: datetime) -> None:

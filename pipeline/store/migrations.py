@@ -242,6 +242,12 @@ ALTER TABLE destination ADD COLUMN paused_at INTEGER;
 ALTER TABLE destination ADD COLUMN not_before INTEGER;
 """
 
+REPLAYS = """
+-- How many attempts were made before the last replay, and when that was.
+ALTER TABLE delivery ADD COLUMN spent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN replayed_at INTEGER;
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
@@ -256,6 +262,7 @@ def migrations() -> Migrations:
         ("traces", TRACES),
         ("usage", USAGE),
         ("pauses", PAUSES),
+        ("replays", REPLAYS),
     ):
         steps(name=name)(_running(script))
     return steps

@@ -110,7 +110,7 @@ def job(row: Row) -> Job:
 
 DELIVERY_COLUMNS = (
     "id, message_id, type, job_id, destination, kind, recipient, state, reason, attempt, max_attempts, lost,"
-    " created_at, due_at, delivered_at, last_error"
+    " created_at, due_at, delivered_at, last_error, spent, replayed_at"
 )
 
 
@@ -133,6 +133,8 @@ def delivery(row: Row) -> Delivery:
         due_at=moment(row[13]),
         delivered_at=moment_or_none(row[14]),
         last_error=last_error(row[15]),
+        spent=row[16],
+        replayed_at=moment_or_none(row[17]),
     )
 
 

@@ -50,6 +50,7 @@ from pipeline.store import (
 from pipeline.store.batch_verbs import BatchVerbs
 from pipeline.store.database import FileLock, check_version
 from pipeline.store.deliveries import Ending, Tried
+from pipeline.store.delivery_verbs import DeliveryVerbs
 from pipeline.store.destination_verbs import DestinationVerbs
 from pipeline.store.expiry import Expiry
 from pipeline.store.idempotency import Earlier, IdempotencyKey
@@ -97,8 +98,9 @@ class Store:
             self._writer = Writer(path, loop, on_fatal, self._release, self._is_low, on_commit)
             self._reader = Reader(path, loop, on_fatal)
             self._surveyor = Reader(path, loop, on_fatal)
-            self._recent = Recent(lambda: self._writer.transactions, self._look_up_job)
+            self._recent = Recent(self._writer, self._reader)
             self.batches = BatchVerbs(self._alone, self._reader)
+            self.deliveries = DeliveryVerbs(self._alone)
             self.destinations = DestinationVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()
@@ -295,9 +297,6 @@ class Store:
     async def get_job(self, job_id: str) -> JobView | None:
         """Return a job with the count of its deliveries, or None."""
         return self._recent.get(job_id)
-
-    def _look_up_job(self, job_id: str) -> JobView | None:
-        return self._reader.look_up(partial(reading.get_job, job_id=job_id))
 
     async def find_owner(self, subject: Subject, subject_id: str) -> Ownership | None:
         """Return whose a job, a batch or a delivery is, or None."""

@@ -1,12 +1,13 @@
-"""Deliveries: the list of all, and one with every attempt."""
+"""Deliveries: the list of all, one with every attempt; cancelling and replaying it."""
 
 from aiohttp import web
 
-from pipeline.model import DeliveryState
+from pipeline.model import Delivery, DeliveryState
 from pipeline.web import views
 from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, DELIVERY_STATE, DESTINATION, LIMIT
 from pipeline.web.parts import PARTS, base_url
+from pipeline.web.problems import ProblemError
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
@@ -26,11 +27,46 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 async def get(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/deliveries/{id}: a delivery with its attempts, oldest first."""
-    parts = request.app[PARTS]
+    return json_answer(await _shown(request))
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/deliveries/{id}/cancel: 202 and the delivery, which is not sent any more."""
+    delivery = await _found(request)
+    if not await request.app[PARTS].redelivery.cancel(delivery):
+        raise await _wrong_state(request, "only one that waits, or is held, can be cancelled")
+    return await _now(request)
+
+
+async def replay(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/deliveries/{id}/replay: 202 and the delivery, which is sent again by the full schedule, as
+    `webhook-id` tells its receiver. Only one that was delivered, is dead or was cancelled.
+    """
+    delivery = await _found(request)
+    if not await request.app[PARTS].redelivery.replay(delivery):
+        raise await _wrong_state(request, "only one that was delivered, is dead or was cancelled can be replayed")
+    return await _now(request)
+
+
+async def _found(request: web.Request) -> Delivery:
     delivery_id = request.match_info["id"]
-    found = await parts.store.get_delivery(delivery_id)
+    found = await request.app[PARTS].store.get_delivery(delivery_id)
     if found is None:
         raise not_there(request, "delivery", delivery_id)
-    attempts = await parts.store.list_attempts(delivery_id)
+    return found
+
+
+async def _shown(request: web.Request) -> views.View:
+    parts, found = request.app[PARTS], await _found(request)
+    attempts = await parts.store.list_attempts(found.id)
     shown = views.delivery(found, base_url(request, parts), parts.takers)
-    return json_answer(shown | {"attempts": [views.attempt(value) for value in attempts]})
+    return shown | {"attempts": [views.attempt(value) for value in attempts]}
+
+
+async def _now(request: web.Request) -> web.Response:
+    return json_answer(await _shown(request), 202, {"Location": f"/v1/deliveries/{request.match_info['id']}"})
+
+
+async def _wrong_state(request: web.Request, detail: str) -> ProblemError:
+    delivery = await _found(request)
+    return ProblemError(409, "Wrong state", f"the delivery is {delivery.state}: {detail}", state=delivery.state)

@@ -17,6 +17,7 @@ from pipeline.services.intake import Intake
 from pipeline.services.interventions import Interventions
 from pipeline.services.pausing import Pausing
 from pipeline.services.progress import ProgressNotes
+from pipeline.services.redelivery import Redelivery
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing, Takers
@@ -39,6 +40,7 @@ class Parts:
     batches: Batches
     standing: Standing
     pausing: Pausing
+    redelivery: Redelivery
     changes: Changes
     progress: ProgressNotes
     gauges: Gauges

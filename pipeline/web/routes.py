@@ -26,6 +26,7 @@ from pipeline.web.parts import PARTS, Parts
 from pipeline.web.policies import (
     ADMIN,
     CHANGE_BATCH,
+    CHANGE_DELIVERY,
     CHANGE_JOB,
     FUNCTION,
     INVOKE,
@@ -66,6 +67,8 @@ ROUTES: tuple[Row, ...] = (
     Row("POST", "/v1/batches/{id}/retry-failed", batches.retry_failed, CHANGE_BATCH),
     Row("GET", "/v1/deliveries", deliveries.list_all, READ),
     Row("GET", "/v1/deliveries/{id}", deliveries.get, READ_DELIVERY),
+    Row("POST", "/v1/deliveries/{id}/cancel", deliveries.cancel, CHANGE_DELIVERY),
+    Row("POST", "/v1/deliveries/{id}/replay", deliveries.replay, CHANGE_DELIVERY),
     Row("GET", "/v1/destinations", destinations.list_all, READ),
     Row("GET", "/v1/destinations/{name}", destinations.get, READ),
     Row("POST", "/v1/destinations/{name}/pause", destinations.pause, ADMIN),

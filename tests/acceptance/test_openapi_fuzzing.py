@@ -40,6 +40,8 @@ BY_STATE = {
     "POST /v1/jobs/{id}/retry",
     "POST /v1/batches/{id}/cancel",
     "POST /v1/batches/{id}/retry-failed",
+    "POST /v1/deliveries/{id}/cancel",
+    "POST /v1/deliveries/{id}/replay",
     "DELETE /v1/jobs/{id}",
     "GET /openapi.json",
 }

@@ -104,6 +104,9 @@ _ACCEPTED = replace(
 _CHANGED_JOB = _json(
     component("job"), status=202, says="The job as it is now.", headers=(headers.LOCATION, headers.RETRY_AFTER)
 )
+_CHANGED_DELIVERY = _json(
+    "DeliveryWithAttempts", status=202, says="The delivery as it is now.", headers=(headers.LOCATION,)
+)
 _CHANGED_DESTINATION = _json(
     component("destination"), status=202, says="The destination as it is now.", headers=(headers.LOCATION,)
 )
@@ -305,6 +308,12 @@ OPERATIONS: Mapping[Handler, Operation] = MappingProxyType(
             tag="Deliveries",
             answers=(_json("DeliveryWithAttempts"),),
             problems=_THERE,
+        ),
+        deliveries.cancel: Operation(
+            name="cancel_delivery", tag="Deliveries", answers=(_CHANGED_DELIVERY,), problems=(*_THERE, 409)
+        ),
+        deliveries.replay: Operation(
+            name="replay_delivery", tag="Deliveries", answers=(_CHANGED_DELIVERY,), problems=(*_THERE, 409)
         ),
         destinations.list_all: Operation(
             name="list_destinations", tag="Destinations", answers=(_json(page_of("destination")),)

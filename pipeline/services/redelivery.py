@@ -1,0 +1,61 @@
+"""Redelivery: an operator has a delivery sent again, or not sent any more."""
+
+from functools import partial
+
+from pipeline.clock import Clock
+from pipeline.model import Delivery
+from pipeline.services.changes import Changes
+from pipeline.services.deliverer import Deliverer
+from pipeline.services.patience import when_there_is_room
+from pipeline.services.setup import Current
+from pipeline.store import Store
+from pipeline.telemetry import Telemetry
+
+
+class Redelivery:
+    """Does what is asked of deliveries."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        deliverer: Deliverer,
+        changes: Changes,
+        current: Current,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._store = store
+        self._deliverer = deliverer
+        self._changes = changes
+        self._current = current
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def cancel(self, delivery: Delivery) -> bool:
+        """Cancel a delivery that waits, held ones too; False where it is being sent, or has ended."""
+        verb = partial(self._store.deliveries.cancel, delivery.id)
+        if not await when_there_is_room(verb, self._clock):
+            return False
+        await self._deliverer.lanes.recount_those([delivery.destination], self._deliverer.pending)
+        self._changes.notify(delivery.subject_id)
+        self._telemetry.emit(
+            "delivery.cancelled", delivery_id=delivery.id, job_id=delivery.job_id, destination=delivery.destination
+        )
+        return True
+
+    async def replay(self, delivery: Delivery) -> bool:
+        """Send a delivery that has ended again, by the full schedule of its destination's policy of now; False where it
+        is open, or was filtered.
+        """
+        route = self._current.setup.routes.get(delivery.destination)
+        attempts = delivery.max_attempts - delivery.spent if route is None else route.policy.max_attempts
+        verb = partial(self._store.deliveries.replay, delivery.id, attempts, now=self._clock.now())
+        if not await when_there_is_room(verb, self._clock):
+            return False
+        self._deliverer.lanes.add({delivery.destination: 1})
+        self._changes.notify(delivery.subject_id)
+        self._telemetry.emit(
+            "delivery.replayed", delivery_id=delivery.id, job_id=delivery.job_id, destination=delivery.destination
+        )
+        return True
