@@ -30,6 +30,14 @@ class Client:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.has_link = False
+        """Whether one job is seen by a signed link, and nothing else without a key."""
+        self._signed: dict[str, str] = {}
+
+    def use_link(self, job_id: str, signature: str) -> None:
+        """Ask for this job, and for its result, by a signed link."""
+        self.has_link = True
+        self._signed = dict.fromkeys((f"/v1/jobs/{job_id}", f"/v1/jobs/{job_id}/result"), signature)
 
     async def __aenter__(self) -> Self:
         # Bytes as they are: a result that is packed was packed by its function.
@@ -116,6 +124,8 @@ class Client:
         seconds: float | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = URL(self.address.url + path, encoded=True)
+        if method == "GET" and path in self._signed:
+            query = {**(query or {}), "sig": self._signed[path]}
         if query:
             url = url.update_query({name: value for name, value in query.items() if value is not None})
         silence = SILENCE_S if seconds is None else None

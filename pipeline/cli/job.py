@@ -66,6 +66,8 @@ async def _show_batch(args: argparse.Namespace, client: Client, batch: Any) -> N
 
 
 async def _facts(client: Client, job: Any, lines: int) -> Facts:
+    if client.has_link:  # it shows the job, and no more
+        return Facts(job=job, runs=[], log=[], deliveries=[], is_missing=False)
     path = f"/v1/jobs/{job['id']}"
     (runs, _), log, (deliveries, _), is_missing = await asyncio.gather(
         client.items(f"{path}/runs", _MOST_RUNS),

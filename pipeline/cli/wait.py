@@ -48,8 +48,9 @@ async def _wait(args: argparse.Namespace, client: Client) -> int:
         async with asyncio.timeout(seconds):
             return await follow_it(args, client, subject.shown)
     except TimeoutError:
+        wanted = "not come to an end with its deliveries" if args.settled else "not ended"
         raise CommandError(
-            f"it has not ended within {span(seconds or 0)}", f"Look at it: sendoff job {args.id}"
+            f"it has {wanted} within {span(seconds or 0)}", f"Look at it: sendoff job {args.id}"
         ) from None
 
 
