@@ -5,7 +5,7 @@ What the mail says stands in `mail`. A connection serves one mail: mails are few
 
 import asyncio
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -132,8 +132,13 @@ def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:
     faults = [rehearsal.fault_of(template, end) for end in rehearsal.ENDS]
     # What depends on results may fit those that come.
     if all(faults) and not uses(source, frozenset({"result"})):
-        raise ValueError(f"{key}: expected a template that can be filled in, got {faults[0]}")
+        raise ValueError(f"{key}: expected a template that can be filled in, got {_plainest(faults)}")
     return template
+
+
+def _plainest(faults: Sequence[str | None]) -> str | None:
+    # What is None for one kind of message is there for another; the fault that stays is the author's.
+    return next((fault for fault in faults if fault and "'None' has" not in fault), faults[0])
 
 
 class Email:

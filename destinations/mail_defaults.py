@@ -13,7 +13,7 @@ TEXT = """\
    (batch.cancelled, "cancelled")) if count or state == "succeeded" %}
 {{ "%7d %s" | format(count, state) }}
 {% endfor %}
-{{ "%7d jobs in all" | format(batch.total) }}
+{{ "%7d in all" | format(batch.total) }}
 
 Function   {{ batch.function }}
 State      {{ batch.state | replace("_", " ") }}
@@ -25,10 +25,11 @@ Status     {{ batch.links.self }}
 Results    {{ batch.links.results }}
 {% if failures %}
 
-Without a result:
+Failed or expired:
 {% for failure in failures %}
   {{ failure.key or "item %d" | format(failure.index) }}: {{ failure.reason or "expired" }}
-  {%- if failure.error %}, {{ failure.error.errorMessage | truncate(200, true, " ...") }}{% endif %}
+  {%- if failure.error %}, {{ failure.error.errorType }}: {# the sentence alone says too little #}
+  {{- failure.error.errorMessage | truncate(200, true, " ...") }}{% endif %}
 
 {% endfor %}
 {% if batch.failed + batch.expired > failures | length %}
@@ -68,23 +69,26 @@ HTML = """\
 <!doctype html>
 <html><body style="font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 40em">
 {% if batch %}
-<h1 style="font-size: 1.2em">{{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded</h1>
+<h1 style="font-size: 1.2em">{{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded
+{%- if batch.state == "cancelled" %}, cancelled{% endif %}</h1>
 <table style="border-spacing: 0 2px">
-{% for count, state in ((batch.failed, "Failed"), (batch.expired, "Expired"), (batch.cancelled, "Cancelled"))
-   if count %}
+{% for count, state in ((batch.succeeded, "Succeeded"), (batch.failed, "Failed"), (batch.expired, "Expired"),
+   (batch.cancelled, "Cancelled"), (batch.total, "In all")) if count or state == "Succeeded" %}
 {{ row(state, count) }}
 {% endfor %}
+{{ row("State", batch.state | replace("_", " ")) }}
 {{ row("Accepted", batch.created_at) }}
 {{ row("Ended", batch.ended_at ~ ", after " ~ batch.created_at | until(batch.ended_at)) }}
 {{ row("Batch", batch.id) }}
 </table>
 <p><a href="{{ batch.links.self }}">Status</a> &middot; <a href="{{ batch.links.results }}">Results</a></p>
 {% if failures %}
-<p>Without a result:</p>
+<p>Failed or expired:</p>
 <table style="border-spacing: 0 2px">
 {% for failure in failures %}
 {{ row(failure.key or "item %d" | format(failure.index), (failure.reason or "expired") ~
-   (", " ~ failure.error.errorMessage | truncate(200, true, " ...") if failure.error else "")) }}
+   (", " ~ failure.error.errorType ~ ": " ~ failure.error.errorMessage | truncate(200, true, " ...")
+   if failure.error else "")) }}
 {% endfor %}
 </table>
 {% if batch.failed + batch.expired > failures | length %}

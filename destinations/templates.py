@@ -1,5 +1,6 @@
 """Templates: Jinja2 in its sandbox, with bounded output. They are the operator's own; what they show is anybody's."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from pipeline.spans import span
 
 NAMES = frozenset({"type", "timestamp", "job", "batch", "result", "error", "failures"})
 """What templates see."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LARGEST = 256 * 1024
 """The most characters that a template may make."""
 
@@ -44,9 +46,14 @@ def compile_template(source: str, *, is_html: bool = False) -> Template:
         raise TemplateFaultError(message) from error
 
 
+def _printable(value: Any) -> Any:
+    # What a function said may hold what steers a terminal.
+    return _CONTROL.sub("", value) if type(value) is str else value
+
+
 def _environment(*, is_html: bool = False) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=is_html, trim_blocks=True, lstrip_blocks=True
+        undefined=StrictUndefined, autoescape=is_html, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
     environment.filters["until"] = until
     return environment

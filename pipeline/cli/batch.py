@@ -24,7 +24,7 @@ from pipeline.cli.documents import FilesUpload, LinesUpload, Upload, check_numbe
 from pipeline.cli.failures import UsageError
 from pipeline.cli.known import check_function
 from pipeline.cli.patience import Patience
-from pipeline.cli.results import failures_of, save_results
+from pipeline.cli.results import check_results, failures_of, save_results
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.batch_end import print_batch_end, print_rejected
 from pipeline.cli.screen.batch_live import BatchLive
@@ -72,6 +72,7 @@ class Work:
 
 def run(args: argparse.Namespace) -> int:
     """Submit and follow; return the exit code."""
+    check_results(args.results)
     if args.files != ["-"]:
         return _run(args, _of_files(args))
     # Kept on disk, not in memory: it may have to be sent again.

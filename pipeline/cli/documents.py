@@ -178,10 +178,13 @@ class LinesUpload(Upload):
 
     def _pieces(self) -> Iterator[bytes]:
         self._content.seek(0)
-        while chunk := self._content.read(_CHUNK):
+        chunk = self._content.read(_CHUNK)
+        while chunk:
+            following = self._content.read(_CHUNK)
+            # Before the piece is handed over: after the last one nobody asks again.
+            self.sent = min(self.total, self.sent + chunk.count(b"\n")) if following else self.total
             yield chunk
-            self.sent = min(self.total, self.sent + chunk.count(b"\n"))
-        self.sent = self.total
+            chunk = following
 
 
 def _content(document: Document) -> Iterator[bytes]:

@@ -9,11 +9,23 @@ from typing import IO, Any
 import orjson
 
 from pipeline.cli.client import Client
-from pipeline.cli.failures import CommandError, UnavailableError
+from pipeline.cli.failures import CommandError, UnavailableError, UsageError
 from pipeline.cli.patience import Patience
 
 SHOWN = 5
 """So many failures are told of."""
+
+
+def check_results(path: Path | None) -> None:
+    """Raise UsageError for a file that results could not be written to, before anything is begun."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"--results: {path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"--results: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--results: nothing can be written in {path.parent}")
 
 
 async def save_results(client: Client, batch: Any, path: Path, patience: Patience) -> int:

@@ -14,6 +14,7 @@ from pipeline.cli.failures import CommandError
 from pipeline.cli.following import follow
 from pipeline.cli.listing import duration
 from pipeline.cli.patience import Patience
+from pipeline.cli.results import check_results
 from pipeline.cli.screen import console
 from pipeline.cli.screen.batch_live import BatchLive
 from pipeline.cli.screen.clean import json_text
@@ -37,6 +38,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Wait; return the exit code."""
+    check_results(args.results)
     return asking.run(args, partial(_wait, args))
 
 

@@ -17,7 +17,7 @@ from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
 from pipeline.web.waiting import until_final
-from pipeline.web.wishes import NO_PREFERENCES, NO_WISHES, Preferences, Wishes, wishes_in
+from pipeline.web.wishes import NO_PREFERENCES, NO_WISHES, Preferences, Wishes, check_timeout, wishes_in
 
 
 async def accept(
@@ -40,7 +40,8 @@ async def accept(
         if view is not None and view.job.state.is_final:
             response = await answer_of(request, view.job)
             link = access.link_for_maker(request, draft.id)
-            response.headers.update(_job_headers(draft.id, preferences, earlier, link))
+            # The answer itself is not made shorter.
+            response.headers.update(_job_headers(draft.id, replace(preferences, is_minimal=False), earlier, link))
             return response
     return accepted(request, parts, draft, created_at, preferences, earlier)
 
@@ -87,11 +88,7 @@ def _job_headers(job_id: str, preferences: Preferences, earlier: Earlier | None,
 def _with_wishes(draft: JobDraft, wishes: Wishes) -> JobDraft:
     if wishes is NO_WISHES:  # as almost always
         return draft
-    if wishes.timeout_s is not None and not 0 < wishes.timeout_s <= draft.timeout_s:
-        detail = f"expected at most the function's own {draft.timeout_s:g} s, which it may only lower"
-        raise ProblemError(
-            400, "Bad header", f"X-Job-Timeout: {detail}", errors=[{"detail": detail, "header": "X-Job-Timeout"}]
-        )
+    check_timeout(wishes, draft.timeout_s)
     return replace(
         draft,
         run_at=wishes.run_at,

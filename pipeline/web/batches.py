@@ -34,7 +34,7 @@ from pipeline.web.parameters import (
 )
 from pipeline.web.parts import PARTS, Parts, base_url, client_ip
 from pipeline.web.problems import ProblemError
-from pipeline.web.wishes import Wishes, trace_of, wishes_in
+from pipeline.web.wishes import Wishes, check_timeout, trace_of, wishes_in
 
 _NDJSON = "application/x-ndjson"
 _REASONS = {
@@ -58,6 +58,7 @@ async def post(request: web.Request) -> web.StreamResponse:
     name = _function_name(request, document)
     access.check_function(request, name)
     function = parts.catalog.get(name)
+    check_timeout(wishes, parts.config.functions.of(name).limit_s(is_background=function.is_background))
     batch_id, is_repeated = await _begin(parts, function, wishes, access.owner(request))
     rejected: list[Reject] = []
     async with aclosing(uploads.portions(request, form, document)) as found:  # type: ignore[type-var]  # a generator
@@ -142,7 +143,7 @@ def _draft(
         draft,
         priority=wishes.priority,
         tags=tuple(dict.fromkeys((*wishes.tags, *item.tags))),
-        timeout_s=min(wishes.timeout_s or draft.timeout_s, draft.timeout_s),
+        timeout_s=wishes.timeout_s or draft.timeout_s,
         batch_id=batch_id,
         batch_index=item.index,
         origin=Origin(

@@ -108,6 +108,15 @@ def refuse_wishes(headers: Headers) -> None:
             raise bad_header(name, "is for jobs; add Prefer: respond-async to have this call made one")
 
 
+def check_timeout(wishes: Wishes, limit_s: float) -> None:
+    """Raise a 400 for a time limit that would not lower the function's own."""
+    if wishes.timeout_s is not None and not 0 < wishes.timeout_s <= limit_s:
+        raise bad_header(
+            "X-Job-Timeout",
+            f"expected more than 0 and at most the function's own {limit_s:g} s, which it may only lower",
+        )
+
+
 def key_in(headers: Headers) -> str | None:
     """Return the Idempotency-Key, which may stand in quotes (a structured field) or without them."""
     text = headers.get("Idempotency-Key")

@@ -388,3 +388,17 @@ def test_an_unknown_function_is_found_before_anything_is_sent(world: World, tmp_
     assert ended.returncode == 1
     assert ended.stderr == "sendoff: there is no function reed-background\n  Did you mean read-background?\n"
     assert world.batches() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [(".", "--results: . is a folder; name a file in it"), ("no/x.ndjson", "--results: there is no folder no")],
+)
+def test_results_that_could_not_be_written_are_refused_before_anything_is_sent(
+    world: World, tmp_path: Path, path: str, sentence: str
+) -> None:
+    before = len(world.service.request("GET", "/v1/batches").json()["items"])
+    ended = world.run(tmp_path, "batch", "read-background", "-", "--new", "--results", path, said='{"body": "x"}\n')
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert sentence in ended.stderr
+    assert len(world.service.request("GET", "/v1/batches").json()["items"]) == before

@@ -244,3 +244,10 @@ async def test_a_bad_header_is_400_and_named(tmp_path: Path, name: str, value: s
 async def test_delay_and_moment_together_are_400(tmp_path: Path) -> None:
     async with serving(tmp_path, FILES, is_started=False) as service:
         assert (await post(service, X_Job_Delay="1m", X_Job_Run_At="2026-02-05T12:00:00Z")).status == 400
+
+
+async def test_an_answer_that_came_in_time_is_not_made_shorter(tmp_path: Path) -> None:
+    async with serving(tmp_path, {"quick-background.py": QUICK}) as service:
+        headers = {"Prefer": "wait=30, return=minimal"}
+        answer = await service.post("/functions/quick-background", headers=headers)
+        assert (answer.status, answer.headers["Preference-Applied"]) == (200, "wait=30")

@@ -339,8 +339,8 @@ async def test_the_end_of_a_batch_is_one_message_by_webhook_mail_and_function(tm
             ((_, _, mail),) = mails.envelopes
             text = mail.get_payload()[0].get_payload(decode=True).decode()  # type: ignore[union-attr,index]
             assert mail["Subject"] == "shows-background: 2 of 3 succeeded"
-            assert text.splitlines()[:3] == ["      2 succeeded", "      1 failed", "      3 jobs in all"]
-            assert "  bad.pdf: error, no words" in text.splitlines()
+            assert text.splitlines()[:3] == ["      2 succeeded", "      1 failed", "      3 in all"]
+            assert "  bad.pdf: error, ValueError: no words" in text.splitlines()
             assert f"/v1/batches/{batch_id}/results" in text
             assert ", after 0 ms" in text
 
@@ -456,3 +456,12 @@ async def test_a_file_s_name_may_be_any_bytes(tmp_path: Path) -> None:
         assert (answer.status, answer.json["total"], answer.json["rejected"]) == (202, 1, [])
         (job,) = (await service.get(f"/v1/jobs?batch={answer.json['id']}")).json["items"]
         assert (await service.job(job["id"])).origin.key == "caf\ufffd"
+
+
+@pytest.mark.parametrize("span", ["99h", "0"])
+async def test_a_time_limit_of_a_batch_only_lowers_that_of_its_function(tmp_path: Path, span: str) -> None:
+    async with serving(tmp_path, FILES) as service:
+        answer = await service.post(URL, headers=NDJSON | {"X-Job-Timeout": span}, data=b'{"body": 1}\n')
+        assert (answer.status, answer.json["title"]) == (400, "Bad header")
+        assert "at most the function's own 900 s" in answer.json["detail"]
+        assert (await service.get("/v1/batches")).json["items"] == []

@@ -15,6 +15,7 @@ from pipeline.services import pulse
 from pipeline.services.gauges import Gauges
 from pipeline.services.pulse import Pulse
 from pipeline.services.setup import Current
+from pipeline.services.standing import Standing, Takers
 from pipeline.store import Store
 from pipeline.store.survey import Survey
 from pipeline.telemetry import FACTS, Telemetry
@@ -136,6 +137,7 @@ async def test_a_survey_takes_a_twentieth_of_the_time_at_most() -> None:
         store=cast(Store, store),
         pool=cast(Pool, SimpleNamespace(processes=tuple)),
         current=cast(Current, SimpleNamespace(setup=setup)),
+        standing=cast(Standing, SimpleNamespace(takers=Takers(configured=frozenset()))),
         is_draining=lambda: False,
         clock=clock,
     )

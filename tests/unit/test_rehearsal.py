@@ -6,7 +6,7 @@ from destinations import mail_defaults
 from destinations.base import End
 from destinations.email import settings_of, warn
 from destinations.rehearsal import ENDS, fault_of
-from destinations.templates import compile_template
+from destinations.templates import compile_template, render
 from pipeline.model import BatchState, JobState
 
 OPTIONS = {"smtp": "smtp://localhost", "from": "sendoff@example.com", "to": ["ops@example.com"]}
@@ -75,6 +75,18 @@ def test_a_template_that_no_message_fills_is_a_fault(key: str) -> None:
         settings_of(OPTIONS | {key: "{{ job.funtion }}"})
     settings_of(OPTIONS | {key: "{{ error.errorMessage }}"})  # some messages fill it
     settings_of(OPTIONS | {key: "{{ dict(result)['a'] }}{{ job.funtion }}"})  # nobody can say
+
+
+def test_the_fault_that_is_told_is_the_author_s_and_not_what_another_message_lacks() -> None:
+    with pytest.raises(ValueError, match="no attribute 'nope'") as raised:
+        settings_of(OPTIONS | {"text": "{{ batch.total }} {{ batch.nope }}"})
+    assert "'None'" not in str(raised.value)
+
+
+def test_what_steers_a_terminal_is_left_out() -> None:
+    for is_html in (False, True):
+        template = compile_template("{{ job.id }}\t{{ result }}\n", is_html=is_html)
+        assert render(template, {"job": {"id": "a\x1b[31mb\x07\nc"}, "result": "\x00d\r"}) == "a[31mb\nc\td"
 
 
 def test_only_the_ends_that_come_are_warned_of() -> None:
