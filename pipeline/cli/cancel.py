@@ -1,4 +1,7 @@
-"""`sendoff cancel`: ends a job, or what is left of a batch. One that waits ends at once, a run as at its time limit."""
+"""`sendoff cancel`: ends a job, or what is left of a batch. One that waits ends at once, a run as at its time limit.
+
+Of a delivery: it is not sent any more.
+"""
 
 import argparse
 from functools import partial
@@ -9,9 +12,9 @@ from pipeline.cli.client import Client
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `cancel` to the command line."""
-    parser = subparsers.add_parser("cancel", help="end a job or a batch", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the job or the batch as JSON")
-    asking.add_id(parser, "job's or batch's id")
+    parser = subparsers.add_parser("cancel", help="end a job, a batch or a delivery", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print what was cancelled as JSON")
+    asking.add_id(parser, "job's, batch's or delivery's id")
     parser.set_defaults(run=run)
 
 
@@ -21,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _cancel(args: argparse.Namespace, client: Client) -> int:
-    subject = await subjects.act(client, args.id, job="cancel", batch="cancel")
+    subject = await subjects.act(client, args.id, job="cancel", batch="cancel", delivery="cancel")
     is_over = subject.shown["state"] in ("cancelled", "completed", "completed_with_failures")
     then = "" if is_over else f"What runs is being ended: sendoff wait {args.id}"
     subjects.tell(subject, is_json=args.json, then=then)

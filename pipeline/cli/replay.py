@@ -1,9 +1,12 @@
-"""`sendoff replay`: makes a new job of what a job was called with, whatever became of that one. Prints its id."""
+"""`sendoff replay`: makes a new job of what a job was called with, whatever became of that one. Prints its id.
+
+Of a delivery: it is sent again, by the full schedule of its destination.
+"""
 
 import argparse
 from functools import partial
 
-from pipeline.cli import asking
+from pipeline.cli import asking, subjects
 from pipeline.cli.client import Client
 from pipeline.cli.screen import console
 from pipeline.cli.screen.clean import json_text
@@ -11,19 +14,26 @@ from pipeline.cli.screen.clean import json_text
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `replay` to the command line."""
-    parser = subparsers.add_parser("replay", help="make a new job of an old one's call", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the new job as JSON")
-    asking.add_id(parser)
+    parser = subparsers.add_parser(
+        "replay", help="make a new job of an old one's call, or send a delivery again", description=__doc__
+    )
+    parser.add_argument("--json", action="store_true", help="print the new job, or the delivery, as JSON")
+    asking.add_id(parser, "job's or delivery's id")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask for it; return 0 once the new job is stored."""
+    """Ask for it; return 0 once that is stored."""
     return asking.run(args, partial(_replay, args))
 
 
 async def _replay(args: argparse.Namespace, client: Client) -> int:
-    job = await client.post(f"/v1/jobs/{args.id}/replay")
+    subject = await subjects.act(client, args.id, job="replay", delivery="replay")
+    if subject.kind == "delivery":
+        job_id = subject.shown["job_id"] or subject.shown["batch_id"]
+        subjects.tell(subject, is_json=args.json, then=f"It is sent again; look at it: sendoff job {job_id}")
+        return 0
+    job = subject.shown
     print(json_text(job) if args.json else job["id"])
     if not args.json:
         console.err().print(f"A new job of {job['function']}; follow it: sendoff wait {job['id']}")

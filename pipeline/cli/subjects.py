@@ -1,5 +1,6 @@
-"""What an id may name, a job or a batch: to be found, acted on, told of. Ids do not say which they are."""
+"""What an id may name, a job, a batch or a delivery: to be found, acted on, told of. Ids do not say which they are."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from rich.text import Text
@@ -8,44 +9,42 @@ from pipeline.cli.client import Client
 from pipeline.cli.failures import RefusedError
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.batch_live import ended
-from pipeline.cli.screen.clean import json_text
+from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import styled_state
 
-Kind = Literal["job", "batch"]
+Kind = Literal["job", "batch", "delivery"]
+_PLACES: dict[Kind, str] = {"job": "jobs", "batch": "batches", "delivery": "deliveries"}
 
 
 class Subject(NamedTuple):
-    """A job or a batch as the API shows it."""
+    """A job, a batch or a delivery as the API shows it."""
 
     kind: Kind
     shown: Any
 
 
 async def find(client: Client, subject_id: str) -> Subject:
-    """Return what the id names; RefusedError where it is neither."""
-    return await _either(client, "GET", subject_id, "", "")
+    """Return the job or the batch that the id names; RefusedError where it is neither."""
+    return await _first(client.get, subject_id, {"job": "", "batch": ""})
 
 
-async def act(client: Client, subject_id: str, *, job: str, batch: str | None) -> Subject:
-    """Have the service do this with a job, or that with a batch; return what it answered."""
-    return await _either(client, "POST", subject_id, f"/{job}", None if batch is None else f"/{batch}")
+async def act(client: Client, subject_id: str, **verbs: str) -> Subject:
+    """Have the service do what `verbs` say for each kind of subject that it may be; return what it answered."""
+    return await _first(client.post, subject_id, {kind: f"/{verbs[kind]}" for kind in _PLACES if kind in verbs})
 
 
-async def _either(client: Client, method: str, subject_id: str, of_job: str, of_batch: str | None) -> Subject:
-    ask = client.get if method == "GET" else client.post
-    try:
-        return Subject("job", await ask(f"/v1/jobs/{subject_id}{of_job}"))
-    except RefusedError as error:
-        if error.status != 404 or of_batch is None:
-            raise
-        no_job = error
-    try:
-        return Subject("batch", await ask(f"/v1/batches/{subject_id}{of_batch}"))
-    except RefusedError as error:
-        if error.status != 404:
-            raise
-        # Where it is neither, what was said of the job is said: mostly that is what was meant.
-        raise no_job from None
+async def _first(ask: Callable[[str], Awaitable[Any]], subject_id: str, paths: Mapping[Kind, str]) -> Subject:
+    refused: RefusedError | None = None
+    for kind, path in paths.items():
+        try:
+            return Subject(kind, await ask(f"/v1/{_PLACES[kind]}/{subject_id}{path}"))
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            # Where it is nothing, what was said of the job is said: mostly that is what was meant.
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def tell(subject: Subject, *, is_json: bool, then: str = "") -> None:
@@ -54,7 +53,8 @@ def tell(subject: Subject, *, is_json: bool, then: str = "") -> None:
         print(json_text(subject.shown))
         return
     shown = subject.shown
-    parts: list[str | Text] = [f"{subject.kind} {shown['id']}  {shown['function']}  ", styled_state(words.state(shown))]
+    name = clean_line(shown["destination" if subject.kind == "delivery" else "function"])
+    parts: list[str | Text] = [f"{subject.kind} {shown['id']}  {name}  ", styled_state(words.state(shown))]
     if subject.kind == "batch":
         parts.append(f"  {progress(shown)}")
     console.out().print(Text.assemble(*parts))

@@ -22,10 +22,20 @@ FUNCTIONS = {
                 raise ValueError("broken")
             return "mended"
         """,
+    "sends-background.py": "def handler(event, context):\n    return 1\n",
     "long-background.py": "import time\ndef handler(event, context):\n    time.sleep(60)\n",
     "echo.py": "def handler(event, context):\n    return {'statusCode': 200, 'body': event['body'] or 'nothing'}\n",
 }
-CONFIG = "functions: {settings: {fails-background: {retry: []}, long-background: {concurrency: 1}}}"
+CONFIG = """
+functions:
+  settings:
+    fails-background: {retry: []}
+    long-background: {concurrency: 1}
+    sends-background: {on_success: [refused, slow]}
+destinations:
+  refused: {type: webhook, url: "http://127.0.0.1:9/", secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], retry: []}
+  slow: {type: webhook, url: "http://127.0.0.1:9/", secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], retry: [1h]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +93,29 @@ def test_a_replay_is_a_new_job_of_the_same_call(service: Service) -> None:
     assert service.ended(ended.stdout.strip())["replay_of"] == job_id
     assert as_json(service, "replay", job_id)["id"] != job_id
     assert f"replay of  {job_id}" in run(service, "job", ended.stdout.strip()).stdout
+
+
+def test_deliveries_are_sent_again_and_cancelled(service: Service) -> None:
+    job_id = service.submit("sends-background")
+    service.ended(job_id)
+
+    def of(destination: str, state: str) -> Any:
+        found = service.request("GET", f"/v1/jobs/{job_id}/deliveries").json()["items"]
+        return next((each for each in found if (each["destination"], each["state"]) == (destination, state)), None)
+
+    dead = eventually(lambda: of("refused", "dead"))
+    ended = run(service, "cancel", eventually(lambda: of("slow", "retrying"))["id"])
+    assert (ended.returncode, ended.stdout.endswith("  slow  cancelled\n")) == (0, True), ended.stdout
+    page = run(service, "job", job_id)
+    assert f"`sendoff replay {dead['id']}` sends it again." in page.stdout.replace("\n", " ")
+    again = run(service, "replay", dead["id"])
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"delivery {dead['id']}  refused  ")
+    assert again.stderr == f"It is sent again; look at it: sendoff job {job_id}\n"
+    eventually(lambda: (of("refused", "dead") or {"attempt": 0})["attempt"] == 2)
+    refused = run(service, "replay", eventually(lambda: of("slow", "cancelled"))["id"].replace("0", "1"))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("sendoff: there is no job ")
 
 
 def test_wishes_of_a_call_are_those_of_its_job(service: Service) -> None:

@@ -35,6 +35,9 @@ def next_steps(job: Any, deliveries: Sequence[Any], now: datetime, *, is_missing
         steps.append(f"... and {words.count(len(owed) - _MOST, 'more delivery', 'more deliveries')}.")
     if not owed:
         steps.append(_of_the_end(job))
+        steps += [f"`sendoff replay {each['id']}` sends it again." for each in deliveries if each["state"] == "dead"][
+            :1
+        ]
     return steps
 
 
