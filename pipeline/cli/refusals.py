@@ -82,7 +82,8 @@ def _sentences(status: int, detail: str, problem: Mapping[str, Any], address: Ad
                 "Does the URL have a path that it should not have, or is the service older than this command?",
             )
         case 404 if (found := _NAMED.match(detail)) is not None:
-            return detail, f"`sendoff {_LISTED_BY[found[1]]}` lists what there is."
+            batches = ", and `sendoff batches` the batches" if found[1] == "job" else ""
+            return detail, f"`sendoff {_LISTED_BY[found[1]]}` lists what there is{batches}."
         case 500 if "id" in problem:
             return f"the service failed: {detail}", "Its log tells more under this id."
         case _:
