@@ -4,6 +4,7 @@ The service decides about retry, records, masks and wakes up; a destination neve
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -81,6 +82,19 @@ Concern = tuple[str, str]
 """The option that it speaks of, and a sentence."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicKey:
+    """What receivers verify with, such as `whpk_...`."""
+
+    text: str
+    until: datetime | None
+    """When it signs no more; None: that is not settled."""
+
+
+def _no_public_keys(_settings: Any) -> Iterable[PublicKey]:
+    return ()
+
+
 def _no_concerns(_settings: Any, _ends: frozenset[End]) -> Iterable[Concern]:
     return ()
 
@@ -99,3 +113,5 @@ class Kind:
     """Makes one destination from its name and settings; does no I/O."""
     warn: Callable[[Any, frozenset[End]], Iterable[Concern]] = _no_concerns
     """Tells what of settings is allowed, and cannot work, given the ends that messages tell of there."""
+    public_keys: Callable[[Any], Iterable[PublicKey]] = _no_public_keys
+    """Tells the public keys that belong to settings, for all the world to see."""

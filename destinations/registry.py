@@ -19,6 +19,7 @@ def builtin_kinds() -> dict[str, Kind]:
             settings=webhook.settings_of,
             make=webhook.Webhook,
             warn=webhook.warn,
+            public_keys=webhook.public_keys,
         ),
     )
     return {kind.kind: kind for kind in kinds}

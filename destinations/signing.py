@@ -1,77 +1,82 @@
-"""Signatures of the Standard Webhooks specification 1.0.0, version `v1` (HMAC-SHA256), over bytes. Pure.
+"""Signatures of webhooks, over bytes: Standard Webhooks 1.0.0, and the layouts of Stripe and GitHub. Pure.
 
 The library `standardwebhooks` decodes bytes to text, so a binary body fails in it; tests verify with it.
 """
 
 import base64
-import binascii
-import hashlib
-import hmac
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from destinations.signing_keys import HmacKey, Key, Layout, parse_secret, parse_verifier
 from pipeline.errors import SendoffError
 
 TOLERANCE_S = 300
 """How far a signature's time may be from now, both ways."""
 
-_PREFIX = "whsec_"
-_RAW_PREFIX = "raw:"
-_SHORTEST_KEY, _LONGEST_KEY = 24, 64
 _TIMESTAMP = re.compile(r"[0-9]{1,15}")
+
+
+class SigningError(SendoffError):
+    """There are secrets, and at that moment none of them is valid any more."""
 
 
 class SignatureError(SendoffError):
     """A request's signature does not hold; the text says why."""
 
 
-def parse_secret(text: str) -> bytes:
-    """Return the key in `text`: base64 of 24-64 bytes, `whsec_` and padding optional, or `raw:` and the key itself.
+class TimeError(SignatureError):
+    """The signature's time is no number, or too far from now."""
 
-    Raises ValueError with a sentence that does not repeat the secret.
-    """
-    if text.startswith(_RAW_PREFIX):
-        key = text.removeprefix(_RAW_PREFIX).encode()
-        if not key:
-            raise ValueError("expected a secret behind raw:, got nothing")
-        return key
-    encoded = text.removeprefix(_PREFIX).rstrip("=")
-    if not encoded:
-        raise ValueError("the secret is empty")
-    try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(
-            "expected whsec_ and base64 of 24-64 bytes, or raw: and the secret; this is not base64"
-        ) from None
-    if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
-        raise ValueError(
-            f"expected whsec_ and base64 of 24-64 bytes, or raw: and the secret; this holds {len(key)} bytes"
-        )
-    return key
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temporary:
+    """A key that signs until a moment, in Unix seconds, and no more from then on."""
+
+    key: Key
+    until: float
 
 
 class Signer:
-    """Signs for one destination: every key adds its signature, in the order given (newest first)."""
+    """Signs for one destination: every valid key adds its signature, in the order given (newest first)."""
 
-    def __init__(self, keys: Iterable[bytes]) -> None:
-        # Keyed once: copying the state is cheaper than hashing the key's pads again for each message.
-        self._states = tuple(hmac.new(key, digestmod=hashlib.sha256) for key in keys)
+    def __init__(self, keys: Iterable[Key | Temporary], layout: Layout = Layout.STANDARD) -> None:
+        entries = tuple(keys)
+        self._layout = layout
+        self._keys = tuple(entry.key if isinstance(entry, Temporary) else entry for entry in entries)
+        self._untils = tuple(entry.until if isinstance(entry, Temporary) else math.inf for entry in entries)
+        self._first_end = min(self._untils, default=math.inf)
+        self.header = layout.header
+        """The header that `sign` returns the value of."""
 
     def __bool__(self) -> bool:
-        return bool(self._states)
+        return bool(self._keys)
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
-        """Return the value of `webhook-signature`, empty where there is no key."""
+        """Return the header's value, empty where there is no key; raises SigningError where all keys are over."""
+        keys = self._keys if timestamp < self._first_end else self._valid(timestamp)
+        if self._layout is not Layout.STANDARD:
+            return _in_layout(self._layout, keys, timestamp, body)
         head = f"{message_id}.{timestamp}.".encode()
-        return " ".join([_signature(state, head, body) for state in self._states])
+        if len(keys) == 1:
+            return keys[0].sign(head, body)
+        return " ".join([key.sign(head, body) for key in keys])
+
+    def _valid(self, timestamp: int) -> tuple[Key, ...]:
+        pairs = zip(self._keys, self._untils, strict=True)
+        if found := tuple(key for key, until in pairs if timestamp < until):
+            return found
+        raise SigningError("every secret is over: the `until` of each is past, and nothing is sent unsigned")
 
 
-def _signature(state: hmac.HMAC, head: bytes, body: bytes) -> str:
-    mac = state.copy()
-    mac.update(head)
-    mac.update(body)
-    return "v1," + binascii.b2a_base64(mac.digest(), newline=False).decode()
+def _in_layout(layout: Layout, keys: Iterable[Key], timestamp: int, body: bytes) -> str:
+    symmetric = [key for key in keys if isinstance(key, HmacKey)]
+    if layout is Layout.GITHUB:  # room for one: the newest
+        return "".join([f"sha256={key.digest(b'', body).hex()}" for key in symmetric[:1]])
+    head = f"{timestamp}.".encode()
+    parts = [f"v1={key.digest(head, body).hex()}" for key in symmetric]
+    return ",".join([f"t={timestamp}", *parts]) if parts else ""
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
@@ -79,27 +84,74 @@ def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -
     return Signer(map(parse_secret, secrets)).sign(message_id, timestamp, body)
 
 
-def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> None:
-    """Accept a request that one of `secrets` signed within the tolerance; raises SignatureError with the reason if not.
+def verify(
+    secrets: Sequence[str],
+    headers: Mapping[str, str],
+    body: bytes,
+    now: float | None,
+    *,
+    layout: Layout = Layout.STANDARD,
+) -> None:
+    """Accept a request that one of `secrets` (or public keys) signed within the tolerance; raises SignatureError with
+    the reason if not, TimeError if it is the time.
 
-    `now` is in Unix seconds. Comparison takes the same time whatever differs.
+    `now` is in Unix seconds; None takes any time. Comparison takes the same time whatever differs.
     """
     named = {name.lower(): value for name, value in headers.items()}
-    message_id, timestamp, given = (_required(named, f"webhook-{part}") for part in ("id", "timestamp", "signature"))
-    _check_time(timestamp, now)
-    candidates = [
-        part.removeprefix("v1,").encode("utf-8", "replace") for part in given.split(" ") if part.startswith("v1,")
-    ]
+    read = {Layout.STANDARD: _standard, Layout.STRIPE: _stripe, Layout.GITHUB: _github}[layout]
+    signed = read(named)
+    if signed.timestamp is not None:
+        _check_time(signed, now)
+    verifiers = [parse_verifier(secret, layout) for secret in secrets]
+    versions = list(dict.fromkeys(verifier.version for verifier in verifiers))
+    candidates = [(version, text) for version, text in signed.signatures if version in versions]
     if not candidates:
-        raise SignatureError("webhook-signature holds no signature of version v1")
-    head = f"{message_id}.{timestamp}.".encode("utf-8", "replace")  # text from a request may be no Unicode
-    for secret in secrets:
-        digest = hmac.digest(parse_secret(secret), head + body, "sha256")
-        expected = base64.b64encode(digest)
-        matches = [hmac.compare_digest(expected, candidate) for candidate in candidates]
+        others = list(dict.fromkeys(version for version, _ in signed.signatures if version.isalnum()))
+        but = f", but of {' and '.join(others)}" if others else ""
+        raise SignatureError(f"{layout.header} holds no signature of version {' or '.join(versions)}{but}")
+    for verifier in verifiers:
+        fitting = [text for version, text in candidates if version == verifier.version]
+        matches = [verifier.has_signed(signed.head, body, text) for text in fitting]  # all, in constant time
         if any(matches):
             return
     raise SignatureError("no signature matches: another secret, or the body, id or time were changed on the way")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """What a request's headers say was signed, and the signatures, by version, in base64."""
+
+    head: bytes
+    time_is_in: str = ""
+    timestamp: str | None
+    signatures: list[tuple[str, bytes]]
+
+
+def _standard(named: Mapping[str, str]) -> _Signed:
+    message_id, timestamp, given = (_required(named, f"webhook-{part}") for part in ("id", "timestamp", "signature"))
+    parts = (part.partition(",") for part in given.split(" "))
+    return _Signed(
+        head=_bytes(f"{message_id}.{timestamp}."),
+        time_is_in="webhook-timestamp",
+        timestamp=timestamp,
+        signatures=[(version, _bytes(text)) for version, comma, text in parts if comma],
+    )
+
+
+def _stripe(named: Mapping[str, str]) -> _Signed:
+    parts = [part.strip().partition("=") for part in _required(named, Layout.STRIPE.header).split(",")]
+    timestamp = next((text for name, _, text in parts if name == "t"), "")
+    return _Signed(
+        head=_bytes(f"{timestamp}."),
+        time_is_in="t= of stripe-signature",
+        timestamp=timestamp,
+        signatures=[(name, _base64(text)) for name, _, text in parts if name != "t"],
+    )
+
+
+def _github(named: Mapping[str, str]) -> _Signed:
+    name, _, text = _required(named, Layout.GITHUB.header).partition("=")
+    return _Signed(head=b"", timestamp=None, signatures=[("v1" if name == "sha256" else name, _base64(text))])
 
 
 def _required(headers: Mapping[str, str], name: str) -> str:
@@ -109,11 +161,25 @@ def _required(headers: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _check_time(timestamp: str, now: float) -> None:
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")  # text from a request may be no Unicode
+
+
+def _base64(hexadecimal: str) -> bytes:
+    try:
+        return base64.b64encode(bytes.fromhex(hexadecimal))
+    except ValueError:
+        return b""
+
+
+def _check_time(signed: _Signed, now: float | None) -> None:
+    timestamp = signed.timestamp or ""
     if not _TIMESTAMP.fullmatch(timestamp):
-        raise SignatureError("webhook-timestamp is not a whole number of seconds")
-    age = now - int(timestamp)
-    if age > TOLERANCE_S:
-        raise SignatureError(f"webhook-timestamp is {age:.0f} s old, more than {TOLERANCE_S} s")
-    if age < -TOLERANCE_S:
-        raise SignatureError(f"webhook-timestamp is {-age:.0f} s in the future, more than {TOLERANCE_S} s")
+        raise TimeError(f"{signed.time_is_in} is not a whole number of seconds")
+    age = 0.0 if now is None else now - int(timestamp)
+    if abs(age) > TOLERANCE_S:
+        which, where = ("old", "old") if age > 0 else ("new", "in the future")
+        raise TimeError(
+            f"{signed.time_is_in} is too {which} by {math.ceil(abs(age) - TOLERANCE_S)} s: "
+            f"it is {abs(age):.0f} s {where}, {TOLERANCE_S} s are tolerated"
+        )

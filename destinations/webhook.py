@@ -9,11 +9,13 @@ from typing import Any
 from multidict import CIMultiDict
 
 from destinations import answers, egress
-from destinations.base import Concern, End, Sending
+from destinations.base import Concern, End, PublicKey, Sending
 from destinations.body import Body, Form, make_body
 from destinations.dial import ERRORS, make_exchange, reason_of, sentence_of
 from destinations.exchange import Exchange
-from destinations.signing import Signer, parse_secret
+from destinations.signing import SigningError
+from destinations.signing_keys import Layout
+from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of, signer_of
 from pipeline import __version__
 from pipeline.config.secret import Secret
 from pipeline.config.settings import RetrySpec
@@ -38,7 +40,8 @@ class Settings:
 
     url: str
     method: str = "POST"
-    secrets: tuple[Secret, ...] = ()
+    secrets: tuple[AnySecret, ...] = ()
+    signature: Layout = Layout.STANDARD
     headers: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
     body: Form = Form.MESSAGE
     inline_limit: int = 256 * 1024
@@ -51,10 +54,12 @@ class Settings:
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Return the settings in validated options; raises ValueError for a URL, secret or header that cannot be used."""
+    layout = Layout(options.get("signature", Layout.STANDARD))
     settings = Settings(
         **{
             **options,
-            "secrets": tuple(options.get("secrets", ())),
+            "secrets": secrets_of(options, layout),
+            "signature": layout,
             "headers": MappingProxyType(dict(options.get("headers", {}))),
             "body": Form(options.get("body", Form.MESSAGE)),
             "dead_on": tuple(options.get("dead_on", _DEAD_ON)),
@@ -63,9 +68,9 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     fault = egress.fault_of_url(settings.url)
     if fault is not None:
         raise ValueError(f"url: {fault}")
-    for number, secret in enumerate(settings.secrets):
-        _check_secret(number, secret)
     for name, value in settings.headers.items():
+        if settings.secrets and name.lower() == layout.header:
+            raise ValueError(f"headers.{name}: expected another header, as signature: {layout} sets this one")
         if _FORBIDDEN.search(value.reveal()):
             raise ValueError(f"headers.{name}: a header holds no line breaks or other control characters")
     return settings
@@ -75,13 +80,13 @@ def warn(settings: Settings, _: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work: an address that no connection is made to."""
     if refusal := egress.refusal_of_url(settings.url, egress.OPERATOR):
         yield "url", f"every attempt will be refused, as {refusal}"
+    if settings.signature is not Layout.STANDARD and not settings.secrets:
+        yield "signature", "serves only with secrets: without any, requests are not signed"
 
 
-def _check_secret(number: int, secret: Secret) -> None:
-    try:
-        parse_secret(secret.reveal())
-    except ValueError as error:
-        raise ValueError(f"secrets[{number}]: {error}") from None
+def public_keys(settings: Settings) -> Iterator[PublicKey]:
+    """Yield what receivers verify with, of the secrets that have such a key."""
+    yield from public_keys_of(settings.secrets)
 
 
 class Webhook:
@@ -90,7 +95,7 @@ class Webhook:
     def __init__(self, name: str, settings: Settings, *, trust: egress.Trust = egress.OPERATOR) -> None:
         self._settings = settings
         self._trust = trust
-        self._signer = Signer(parse_secret(secret.reveal()) for secret in settings.secrets)
+        self._signer = signer_of(settings.secrets, settings.signature)
         self._headers = _fixed_headers(name, settings)
         self._has_own_type = "content-type" in self._headers
         self._exchange: Exchange | None = None
@@ -133,6 +138,8 @@ class Webhook:
             reply = await self._exchange.send(self._headers_of(sending, body), body.content)
         except ERRORS as error:
             return _failure(error)
+        except SigningError as error:
+            return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.AUTH_ERROR, message=str(error))
         return answers.judge(
             reply.status,
             reply.headers,
@@ -161,7 +168,7 @@ class Webhook:
         if not self._has_own_type:
             headers["content-type"] = body.content_type
         if self._signer:
-            headers["webhook-signature"] = self._signer.sign(message.id, timestamp, body.content)
+            headers[self._signer.header] = self._signer.sign(message.id, timestamp, body.content)
         return headers
 
 

@@ -24,6 +24,7 @@ SHORTEST = 6
 _MASK = MASK.encode()
 _LEAST_BASE64 = 8
 _LEAST_LINE = 8
+_SEED_BASE64 = 42  # of 32 bytes, the characters that they alone decide
 _CUTS = frozenset({500, 1000, 16 * 1024, 128 * 1024})
 """What comes here was cut to one of these lengths, if it was: the beginning of a secret may stand at its end."""
 _CREDENTIALS = re.compile(r"(?i:(?:bearer|basic|token|key|apikey|api-key) +|raw:)(\S+)")
@@ -150,8 +151,11 @@ def _parts(secret: str) -> Iterator[str]:
     """Yield what may be shown of a secret without the rest of it."""
     if "\n" in secret:  # a log line holds one line of it
         yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= _LEAST_LINE)
-    if secret.startswith("whsec_"):
-        yield secret.removeprefix("whsec_")
+    if secret.startswith(("whsec_", "whsk_")):
+        encoded = secret.partition("_")[2]
+        yield encoded
+        if secret.startswith("whsk_"):  # its private half, alone; the other half is public
+            yield encoded[:_SEED_BASE64]
     if found := _CREDENTIALS.fullmatch(secret):  # `Bearer ...`, `raw:...`
         yield found[1]
         if secret.lower().startswith("basic "):

@@ -77,6 +77,19 @@ def test_only_metrics_imports_prometheus() -> None:
     assert users_of("prometheus_client") == {"pipeline/metrics/counts.py", "pipeline/metrics/meters.py"}
 
 
+def test_only_one_module_imports_cryptography() -> None:
+    assert users_of("cryptography") == {"destinations/ed25519.py"}
+
+
+def test_who_has_no_asymmetric_key_does_not_load_cryptography() -> None:
+    program = (
+        "import sys, destinations.registry; from destinations.signing import sign; from pipeline.mask import Masker; "
+        "sign(['raw:x'], 'msg_1', 1, b''); print('cryptography' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
+
+
 @pytest.mark.parametrize("module", ["sqlite3", "sqlite_utils"])
 def test_only_the_store_knows_the_database(module: str) -> None:
     users = users_of(module)

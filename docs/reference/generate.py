@@ -213,6 +213,9 @@ class _Settings:
             default = f"`{_code(schema['default'])}`" if "default" in schema else "none"
             shown = "required" if name in required else default
             yield f"`{name}`", self._value(schema), shown, schema["description"]
+            for branch in schema.get("items", {}).get("anyOf", ()):
+                inner = {f"{name}[].{key}": each for key, each in branch.get("properties", {}).items()}
+                yield from self._rows(inner, tuple(f"{name}[].{key}" for key in branch.get("required", ())))
 
     def _value(self, schema: Schema) -> str:
         """Say what is expected, in the words of a fault."""

@@ -1,6 +1,7 @@
 """What a configuration allows, and hardly means: `check` shows it, and `serve` logs it. All but the look of it."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,13 +10,15 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from destinations.base import End, Kind
+from destinations.webhook_secrets import end_of
 from pipeline.config.settings import Config, FunctionSettings, Target
 from pipeline.errors import Fault
 from pipeline.functions.catalog import Catalog
 from pipeline.model import BatchState, JobState
+from pipeline.shapes import rfc3339
 
 
-def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -> Iterator[Fault]:
+def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind], now: datetime) -> Iterator[Fault]:
     """Yield what there is to say, with its place; None where the functions are not there to be looked at."""
     for name, settings in config.functions.settings.items():
         place = f"functions.settings.{name}"
@@ -34,6 +37,7 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind]) -
     if catalog is not None:
         yield from _of_functions(config, catalog)
     yield from _of_keys(config, catalog)
+    yield from _of_secrets(config, now)
     for name, destination in config.destinations.items():
         for option, sentence in kinds[destination.kind].warn(destination.options, _ends(config, name)):
             yield config.fault(f"destinations.{name}.{option}", sentence)
@@ -113,6 +117,15 @@ def _of_keys(config: Config, catalog: Catalog | None) -> Iterator[Fault]:
         if destination.kind == "webhook" and destination.options.body != "raw":
             message = f"results too large for a message are links, which {name} cannot follow without service.link_keys"
             yield config.fault(f"destinations.{name}", message)
+
+
+def _of_secrets(config: Config, now: datetime) -> Iterator[Fault]:
+    for name, destination in config.destinations.items():
+        if destination.kind == "webhook" and (end := end_of(destination.options.secrets)) and end <= now:
+            message = (
+                f"all are over, the last since {rfc3339(end)}: every attempt will fail, as nothing is sent unsigned"
+            )
+            yield config.fault(f"destinations.{name}.secrets", message)
 
 
 def _ends(config: Config, destination: str) -> frozenset[End]:

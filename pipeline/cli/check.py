@@ -22,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from destinations.registry import builtin_kinds  # noqa: PLC0415 - the kinds import aiohttp, other commands need not
     from pipeline.app import check_address  # noqa: PLC0415 - likewise
     from pipeline.cli.advice import advice  # noqa: PLC0415 - likewise
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
     from pipeline.config.load import load_config  # noqa: PLC0415 - jsonschema is not for every command either
     from pipeline.services.setup import check_functions  # noqa: PLC0415 - likewise
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     name = config.path and (args.config or config.path.name)
     print(f"{name}: ok" if name else "no sendoff.yaml, the defaults: ok")
     print(*_summary(config), sep="\n")
-    for warning in (*(catalog.warnings if catalog else ()), *advice(config, catalog, kinds)):
+    for warning in (*(catalog.warnings if catalog else ()), *advice(config, catalog, kinds, SystemClock().now())):
         print(f"warning: {warning}")
     return 0
 

@@ -118,7 +118,7 @@ def _loaded_again(loader: Loader, current: Config, *, is_insecure: bool) -> Conf
 
 
 def _warnings(kinds: Mapping[str, Kind], setup: Setup) -> list[object]:
-    return [*setup.catalog.warnings, *advice(setup.config, setup.catalog, kinds)]
+    return [*setup.catalog.warnings, *advice(setup.config, setup.catalog, kinds, SystemClock().now())]
 
 
 async def _either(stop: asyncio.Event, failure: "asyncio.Future[StoreError]") -> None:

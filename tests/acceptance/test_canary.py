@@ -13,16 +13,18 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 
+from destinations.ed25519 import new_pair
 from pipeline.web.routes import ROUTES
 from tests.support.echoing import echoing, refusing_mail
 from tests.support.serving import SENDOFF, Service, free_port
 
 pytestmark = pytest.mark.acceptance
 
-PLACES = ("ENV", "LITERAL", "HEADER", "BASIC", "SIGNING", "PATH", "QUERY", "MAIL", "SERVICE")
+PLACES = ("ENV", "LITERAL", "HEADER", "BASIC", "SIGNING", "ASYMMETRIC", "PATH", "QUERY", "MAIL", "SERVICE")
 CANARIES = {place: f"canary-{place.lower()}-7f3a/9+c" for place in PLACES}
 """One that can be told from the others, with characters that URLs and base64 write otherwise."""
 CANARIES |= {place: f"canary-{place.lower()}-7f3a9c" for place in ("PATH", "QUERY")}
+CANARIES["ASYMMETRIC"] = new_pair()[0]  # its public half is shown, and must not be taken for it
 
 LEAKY = """
     import base64, logging, os, sys
@@ -69,7 +71,8 @@ def config(echo: int, mail: int, form: str) -> str:
     sends = "[" + ", ".join(DESTINATIONS) + "]"
     basic = base64.b64encode(f"ada:{CANARIES['BASIC']}".encode()).decode()
     hook = (
-        '{type: webhook, retry: [], secrets: ["raw:${C_SIGNING}padding"], '
+        '{type: webhook, retry: [], secrets: ["raw:${C_SIGNING}padding", '
+        '{secret: "${C_ASYMMETRIC}", until: 2999-01-01T00:00:00Z}], '
         f'headers: {{authorization: "Bearer ${{C_HEADER}}", x-basic: "Basic {basic}"}}, '
     )
     to = "retry: [], from: a@example.com, to: [b@example.com]"
@@ -106,6 +109,8 @@ def found_in(content: bytes) -> set[str]:
 
 
 def _core(place: str) -> bytes:
+    if place == "ASYMMETRIC":  # of the private half
+        return CANARIES[place].removeprefix("whsk_")[:30].encode()
     # So much of it that no other text has it, and so little that a part of it is found, too.
     return CANARIES[place][: -len("3a/9+c") if place not in ("PATH", "QUERY") else -4].encode()
 
@@ -149,7 +154,7 @@ def test_a_canary_is_nowhere_but_where_it_belongs(service: tuple[Service, Any, l
     # What a failed job's webhooks say, and every answer of the service.
     assert told
     assert found_in(told) == set()
-    assert not {"SIGNING", "SERVICE", "MAIL"} & found_in(received)
+    assert not {"SIGNING", "ASYMMETRIC", "SERVICE", "MAIL"} & found_in(received)
     classes = set[str]()
     for path, answer in [*answers, *everything(serving, [*failed, returned])]:
         if path != f"/v1/jobs/{returned}/result":

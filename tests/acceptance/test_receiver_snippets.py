@@ -1,6 +1,7 @@
 """The receivers that the how-tos show: each is run against what a real service really sends, right and forged."""
 
 import email
+import json
 import os
 import shutil
 import subprocess
@@ -48,6 +49,10 @@ def defined(*sources: str) -> dict[str, Any]:
     return names
 
 
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+
+
 def webhook_to(url: str, secrets: str = SECRET, retry: str = "[]") -> str:
     return f"""
         functions: {{settings: {{f-background: {{on_success: [hook], retry: []}}}}}}
@@ -57,9 +62,11 @@ def webhook_to(url: str, secrets: str = SECRET, retry: str = "[]") -> str:
 
 @pytest.fixture(scope="module")
 def hook(tmp_path_factory: pytest.TempPathFactory) -> Hook:
-    """A webhook as a service sent it, signed with two secrets."""
+    """A webhook as a service sent it, signed with two secrets and an asymmetric one."""
     with receiving() as receiver:
-        config = webhook_to(receiver.url("/hook"), f"{OTHER}, {SECRET}")
+        config = webhook_to(
+            receiver.url("/hook"), f"{OTHER}, {{secret: '{PRIVATE}', until: 2999-01-01T00:00:00Z}}, {SECRET}"
+        )
         with Service(tmp_path_factory.mktemp("sent"), {"f-background.py": FUNCTION}, config) as service:
             service.settled(service.submit("f-background"))
             (sent,) = receiver.hooks
@@ -97,14 +104,52 @@ def forged(hook: Hook) -> Iterator[tuple[str, dict[str, str], bytes]]:
     yield SECRET, {name: value for name, value in hook.headers.items() if not name.startswith("webhook-")}, hook.body
 
 
+def tampered(hook: Hook) -> Iterator[tuple[dict[str, str], bytes]]:
+    """Yield what no asymmetric signature is right for."""
+    yield hook.headers, hook.body + b" "
+    signatures = hook.headers["webhook-signature"].split(" ")
+    for name, value in (
+        ("id", "msg_other"),
+        ("timestamp", "1"),
+        ("signature", "v1a,AAAA"),
+        ("signature", "v1a,%"),
+        ("signature", " ".join(one for one in signatures if one.startswith("v1,"))),
+    ):
+        yield {**hook.headers, f"webhook-{name}": value}, hook.body
+
+
+def test_the_asymmetric_verifier_in_python_takes_what_was_sent_and_nothing_else(hook: Hook) -> None:
+    is_signed_by = defined(*shown(VERIFY, "python"))["is_signed_by"]
+    assert is_signed_by(PUBLIC, hook.headers, hook.body)
+    assert not is_signed_by("whpk_" + "A" * 43 + "=", hook.headers, hook.body)
+    for headers, body in tampered(hook):
+        assert not is_signed_by(PUBLIC, headers, body), headers
+
+
 # JavaScript
+
+
+def test_the_asymmetric_verifier_in_javascript_takes_what_was_sent_and_nothing_else(tmp_path: Path, hook: Hook) -> None:
+    program = found("node")
+    _, source = shown(VERIFY, "javascript")
+    requests = [(hook.headers, hook.body), *tampered(hook)]
+    asked = [{"headers": headers, "body": body.decode("latin-1")} for headers, body in requests]
+    (tmp_path / "asked.json").write_text(json.dumps(asked))
+    check = f"""
+        import {{ readFileSync }} from "node:fs";
+        for (const {{ headers, body }} of JSON.parse(readFileSync("asked.json", "utf8")))
+          console.log(isSignedBy("{PUBLIC}", headers, Buffer.from(body, "latin1")));
+        """
+    (tmp_path / "check.mjs").write_text(source + check)
+    done = subprocess.run([program, "check.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["true", *["false"] * (len(requests) - 1)], done.stderr
 
 
 @contextmanager
 def node(folder: Path, port: int) -> Iterator[Path]:
     """Run the receiver that is shown, on a port of its own; give the file of what it prints."""
     program = found("node")
-    (source,) = shown(VERIFY, "javascript")
+    source, _ = shown(VERIFY, "javascript")
     (folder / "receiver.mjs").write_text(source.replace("9000", str(port)))
     printed = folder / "printed"
     with printed.open("wb") as output:

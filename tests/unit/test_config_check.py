@@ -50,6 +50,31 @@ def test_without_a_file_the_defaults_are_ok(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[0] == "no sendoff.yaml, the defaults: ok"
 
 
+def test_a_webhook_whose_secrets_are_all_over_is_a_warning(tmp_path: Path) -> None:
+    over, coming = "{secret: 'raw:a', until: 2020-01-01T00:00:00Z}", "{secret: 'raw:b', until: 2999-01-01T00:00:00Z}"
+    later = "{secret: 'raw:c', until: 2020-06-01T00:00:00Z}"
+    for secrets, expected in ((f"{over}, {later}", 1), (f"{coming}, {over}", 0), (f"'raw:d', {over}", 0), ("", 0)):
+        text = f"destinations: {{hook: {{type: webhook, url: 'https://example.com/', secrets: [{secrets}]}}}}\n"
+        (tmp_path / "sendoff.yaml").write_text(text)
+        warned = warnings_of(sendoff(tmp_path, "check"))
+        sentence = (
+            "sendoff.yaml:1:76: destinations.hook.secrets: all are over, the last since "
+            "2020-06-01T00:00:00.000Z: every attempt will fail, as nothing is sent unsigned"
+        )
+        assert warned == [sentence] * expected, secrets
+
+
+def test_a_layout_without_secrets_is_a_warning(tmp_path: Path) -> None:
+    text = "destinations: {hook: {type: webhook, url: 'https://example.com/', signature: github}}\n"
+    (tmp_path / "sendoff.yaml").write_text(text)
+    assert warnings_of(sendoff(tmp_path, "check")) == [
+        (
+            "sendoff.yaml:1:78: destinations.hook.signature: "
+            "serves only with secrets: without any, requests are not signed"
+        )
+    ]
+
+
 def test_what_is_allowed_but_hardly_meant_is_a_warning(tmp_path: Path) -> None:
     settings = "functions: {settings: {a: {on_success: [{to: hook, when: {properties: {x: {minimum: 1}}}}]}}}\n"
     (tmp_path / "sendoff.yaml").write_text(HOOK + settings)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destinations.ed25519 import new_pair
 from pipeline.mask import Masker
 from pipeline.model import DeliveryReason, Outcome, RunError, Verdict
 
@@ -57,6 +58,18 @@ def test_what_belongs_to_the_secret_is_found_without_the_rest() -> None:
     for shown in (key, "abcdef123456", "plain-secret", "lovelace", basic[6:], "kqhkiG9w0BAQEF", "pass word"):
         assert mask.text(f"it was {shown}.") == "it was ***.", shown
     assert mask.text("Bearer Basic whsec_ ada") == "Bearer Basic whsec_ ada"
+
+
+def test_an_asymmetric_secret_is_masked_whole_and_by_its_private_half_and_its_public_half_is_not() -> None:
+    secret, public = new_pair()
+    pair = base64.b64decode(secret.removeprefix("whsk_"))
+    seed = base64.b64encode(pair[:32]).decode()
+    mask = Masker([secret])
+    for shown in (secret, secret.removeprefix("whsk_"), base64.b64encode(secret.encode()).decode()):
+        assert mask.text(f"it was {shown}.") in ("it was ***.", "it was ***=.", "it was ***==."), shown
+    assert mask.text(f"seed: {seed}").startswith("seed: ***")
+    assert seed[:20] not in mask.text(f"seed: {seed}")
+    assert mask.text(public) == public
 
 
 def test_what_is_too_short_to_be_secret_is_left_alone() -> None:

@@ -1,0 +1,72 @@
+"""The `secrets` of a webhook: checked, made a signer of, and what of them is public."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from destinations.base import PublicKey
+from destinations.signing import Signer, Temporary
+from destinations.signing_keys import Layout, parse_secret, public_key_of
+from pipeline.config.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemporarySecret:
+    """A secret that signs until a moment, and no more from then on."""
+
+    secret: Secret
+    until: datetime | None = None
+
+
+AnySecret = Secret | TemporarySecret
+
+
+def secrets_of(options: Mapping[str, Any], layout: Layout) -> tuple[AnySecret, ...]:
+    """Return the secrets in validated options; raises ValueError for one that cannot be used, with its place."""
+    found = tuple(_secret(each) for each in options.get("secrets", ()))
+    for number, each in enumerate(found):
+        place = f"secrets[{number}].secret" if isinstance(each, TemporarySecret) else f"secrets[{number}]"
+        try:
+            parse_secret(_text(each), layout)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+    return found
+
+
+def signer_of(secrets: Sequence[AnySecret], layout: Layout) -> Signer:
+    """Return what signs by `secrets`."""
+    keys = (parse_secret(_text(each), layout) for each in secrets)
+    return Signer(
+        (
+            key if (until := _until(each)) is None else Temporary(key=key, until=until.timestamp())
+            for key, each in zip(keys, secrets, strict=True)
+        ),
+        layout,
+    )
+
+
+def public_keys_of(secrets: Sequence[AnySecret]) -> Iterator[PublicKey]:
+    """Yield the public keys of the asymmetric ones."""
+    for each in secrets:
+        if (text := public_key_of(_text(each))) is not None:
+            yield PublicKey(text=text, until=_until(each))
+
+
+def end_of(secrets: Sequence[AnySecret]) -> datetime | None:
+    """Return from when on nothing signs any more; None: there is no such moment, or nothing signs now."""
+    ends = [_until(each) for each in secrets]
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
+
+
+def _secret(written: Secret | Mapping[str, Any] | TemporarySecret) -> AnySecret:
+    return TemporarySecret(**written) if isinstance(written, Mapping) else written
+
+
+def _text(each: AnySecret) -> str:
+    return (each if isinstance(each, Secret) else each.secret).reveal()
+
+
+def _until(each: AnySecret) -> datetime | None:
+    return None if isinstance(each, Secret) else each.until
