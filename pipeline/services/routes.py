@@ -10,7 +10,7 @@ import orjson
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from destinations.base import Destination, Kind
+from destinations.base import Destination, Kind, PublicKey
 from pipeline.config.settings import Config, DestinationSettings, FunctionsSettings, Target
 from pipeline.errors import ConfigurationError, Fault
 from pipeline.model import MessageType
@@ -29,6 +29,7 @@ class Route:
     destination: Destination
     concurrency: int
     policy: Policy
+    public_keys: tuple[PublicKey, ...] = ()
     made_of: object = None
     """All that the destination was made of: its settings, and what the files that they name held."""
 
@@ -71,6 +72,7 @@ def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Rou
         destination=kinds[settings.kind].make(settings.name, settings.options),
         concurrency=settings.options.concurrency,
         policy=policy(settings.options.retry),
+        public_keys=tuple(kinds[settings.kind].public_keys(settings.options)),
         made_of=made_of,
     )
 

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from pipeline.model import DeliveryState, DestinationStatus
 from pipeline.web.answers import json_answer
+from pipeline.web.parameters import OF_DESTINATION
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import ProblemError
 from pipeline.web.views import View, moment
@@ -56,6 +57,22 @@ async def _found(request: web.Request) -> View:
     if (found := (await _shown(request.app[PARTS])).get(name)) is None:
         raise ProblemError(404, "Not found", f"there is no destination {name}")
     return found
+
+
+async def webhook_keys(request: web.Request) -> web.StreamResponse:
+    """Answer GET /.well-known/webhook-keys: the public keys that verify webhooks signed by `v1a`, those of destinations
+    whose secrets are asymmetric; the key of a secret that is over is not among them.
+    """
+    parts = request.app[PARTS]
+    named, now = OF_DESTINATION.read(request), parts.clock.now()
+    found = {
+        key.text: {"key": key.text, "until": moment(key.until)}
+        for name, route in sorted(parts.routes.items())
+        if named in (None, name)
+        for key in route.public_keys
+        if key.until is None or now < key.until
+    }
+    return json_answer({"keys": list(found.values())})
 
 
 async def _shown(parts: Parts) -> dict[str, View]:

@@ -295,3 +295,4 @@ FOLLOW = Choice(
     default="0",
 )
 OF_FUNCTION = Text(name="function", description="The function that is to have the items.")
+OF_DESTINATION = Text(name="destination", description="Only the keys of this destination.")

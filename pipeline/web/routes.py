@@ -78,6 +78,7 @@ ROUTES: tuple[Row, ...] = (
     Row("GET", "/metrics", metrics.get, READ),
     Row("GET", "/healthz", service.healthz, OPEN),
     Row("GET", "/readyz", service.readyz, OPEN),
+    Row("GET", "/.well-known/webhook-keys", destinations.webhook_keys, OPEN),
     Row("GET", "/openapi.json", served.get, OPEN),
 )
 """Every route."""

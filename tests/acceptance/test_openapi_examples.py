@@ -17,6 +17,7 @@ from tests.support.walkthrough import ROOT
 
 HELLO = ROOT / "examples" / "hello"
 FUNCTIONS = {path.name: path.read_text() for path in (HELLO / "functions").glob("*.py")}
+ASYMMETRIC = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 REQUESTS = [
     pytest.param(method, path, media_type, content["example"], id=f"{method} {path} {media_type}")
     for path, item in openapi()["paths"].items()
@@ -32,6 +33,7 @@ def hello(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service of the example, with a receiver of its webhooks."""
     config = (HELLO / "sendoff.yaml").read_text()
     with receiving() as receiver:
+        config = config.replace("secrets: [", f"secrets: [{ASYMMETRIC}, ")
         config = config.replace("http://127.0.0.1:9000", f"http://127.0.0.1:{receiver.port}")
         with Service(tmp_path_factory.mktemp("hello"), FUNCTIONS, config) as service:
             yield service
@@ -108,6 +110,7 @@ def answers(hello: Service) -> dict[str, Any]:
         "BatchItem": items[0],
         "BatchLine": json.loads(hello.get(f"{batch}/results").body.splitlines()[0]),
         "Destination": hello.get("/v1/destinations/hook").json(),
+        "WebhookKeys": hello.get("/.well-known/webhook-keys").json(),
         "ListedFunction": hello.items("/v1/functions")[1],
         "Usage": hello.items("/v1/usage")[0],
         "Health": hello.get("/healthz").json(),

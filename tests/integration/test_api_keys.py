@@ -82,6 +82,7 @@ WHO: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/metrics"): READ,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
+    ("GET", "/.well-known/webhook-keys"): OPEN,
     ("GET", "/openapi.json"): OPEN,
 }
 """What each caller is answered on each route, where the maker made what is asked for; who is not named there is

@@ -16,6 +16,7 @@ SHAPES = (
     "delivery",
     "attempt",
     "destination",
+    "webhook-keys",
     "listed-function",
     "usage",
     "health",

@@ -327,6 +327,12 @@ OPERATIONS: Mapping[Handler, Operation] = MappingProxyType(
         destinations.resume: Operation(
             name="resume_destination", tag="Destinations", answers=(_CHANGED_DESTINATION,), problems=(404, 409)
         ),
+        destinations.webhook_keys: Operation(
+            name="get_webhook_keys",
+            tag="Destinations",
+            query=(query.OF_DESTINATION,),
+            answers=(_json(component("webhook-keys")),),
+        ),
         service.functions: Operation(
             name="list_functions", tag="Service", answers=(_json(page_of("listed-function")),)
         ),
