@@ -15,6 +15,7 @@ from pipeline.errors import SendoffError
 TOLERANCE_S = 300
 """How far a signature's time may be from now, both ways."""
 
+_VERSION = re.compile("[a-z0-9]{1,8}")  # whatever else stands there is not repeated
 _TIMESTAMP = re.compile(r"[0-9]{1,15}")
 
 
@@ -106,7 +107,7 @@ def verify(
     versions = list(dict.fromkeys(verifier.version for verifier in verifiers))
     candidates = [(version, text) for version, text in signed.signatures if version in versions]
     if not candidates:
-        others = list(dict.fromkeys(version for version, _ in signed.signatures if version.isalnum()))
+        others = list(dict.fromkeys(version for version, _ in signed.signatures if _VERSION.fullmatch(version)))
         but = f", but of {' and '.join(others)}" if others else ""
         raise SignatureError(f"{layout.header} holds no signature of version {' or '.join(versions)}{but}")
     for verifier in verifiers:

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if not reasons:
         print("genuine")
         return 0
-    first, *more = map(clean_line, reasons)
+    first, *more = reasons  # which quote nothing of the request but words of letters and digits
     print(f"not genuine: {first}", *(f"  {sentence}" for sentence in more), sep="\n")
     return 1
 

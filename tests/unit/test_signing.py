@@ -155,6 +155,7 @@ def test_a_bad_secret_is_refused_without_being_shown(text: str, sentence: str) -
         ({"webhook-signature": SIGNATURE.replace("v1,", "v2,")}, "no signature of version v1"),
         ({"webhook-signature": SIGNATURE.replace("v1,", "v1a,")}, "no signature of version v1, but of v1a"),
         ({"webhook-signature": ", ,, v1"}, "no signature of version v1$"),
+        ({"webhook-signature": "\x1b[31mv9,x é,x toolongone,x"}, "no signature of version v1$"),
     ],
 )
 def test_a_request_that_does_not_hold_is_refused_with_the_reason(changes: dict[str, str], why: str) -> None:
