@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from standardwebhooks import WebhookVerificationError
 from destinations import webhook
 from destinations.body import Form
 from destinations.registry import builtin_kinds
+from destinations.signing import Signer
 from destinations.signing_keys import Layout
 from destinations.webhook_secrets import TemporarySecret
 from pipeline.config import load_config
@@ -115,6 +117,24 @@ async def test_the_layout_of_github_signs_the_body_alone() -> None:
 async def test_without_secrets_no_layout_adds_a_header(layout: Layout) -> None:
     async with received(signature=layout) as request:
         assert layout.header not in request.headers
+
+
+@pytest.mark.parametrize(("size", "is_in_a_thread"), [(1000, False), (2**20, True)])
+async def test_a_large_body_is_signed_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch, size: int, is_in_a_thread: bool
+) -> None:
+    threads, genuine = list[int](), Signer.sign
+
+    def sign(signer: Signer, *signed: Any) -> str:
+        threads.append(threading.get_ident())
+        return genuine(signer, *signed)
+
+    monkeypatch.setattr(Signer, "sign", sign)
+    async with receiving(OK) as receiver, opened(receiver.url, body=Form.RAW, secrets=(Secret(NEW),)) as destination:
+        await destination.send(sending(result=Result(status=200, headers=(), body=b'"' + b"x" * size + b'"')))
+    (request,) = receiver.requests
+    assert is_signed(request, NEW)
+    assert [thread != threading.get_ident() for thread in threads] == [is_in_a_thread]
 
 
 # How secrets are written
