@@ -24,6 +24,8 @@ EDGES = {
     "pipeline/app.py",
     "pipeline/cli/serve.py",
     "pipeline/cli/client.py",
+    "pipeline/cli/listening/http.py",
+    "pipeline/cli/listening/session.py",
     "pipeline/doctor/software.py",
     "destinations/webhook.py",
     "destinations/dial.py",

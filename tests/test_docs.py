@@ -70,6 +70,11 @@ ALONE = {
         "hello-background  completed  3 jobs: 3 succeeded",
         '"result":{"greeting":"Hello, Grace!"',
     ),
+    "docs/how-to/configure-a-webhook.md": (
+        "job.succeeded  /hook  attempt 1  answered 503",
+        "job.succeeded  /hook  attempt 3  answered 200",
+        "3 webhooks: 1 accepted, 2 refused",
+    ),
 }
 """What is to be seen in the output of those that need no receiver, or start it themselves."""
 

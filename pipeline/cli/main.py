@@ -20,7 +20,7 @@ EXIT_CONFIGURATION = 78
 EXIT_INTERRUPTED = 130
 
 COMMANDS = (
-    "serve", "check", "doctor", "backup", "key", "secret", "webhook",
+    "serve", "check", "doctor", "backup", "key", "secret", "webhook", "listen",
     "invoke", "batch", "wait", "job", "logs", "result", "cancel", "retry", "replay",
     "jobs", "batches", "deliveries", "destinations", "usage",
 )  # fmt: skip

@@ -1,0 +1,97 @@
+"""The receiver of webhooks: looks at the signature, has each told, and answers as it was told to."""
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+
+from destinations.signing import SignatureError, verify
+from pipeline.cli.listening.manners import Manners, Memory
+from pipeline.cli.listening.received import Signature, Webhook, number_of, readable
+from pipeline.clock import Clock
+
+LARGEST = 64 << 20
+
+
+class Hooks:
+    """Takes webhooks at every path of one server."""
+
+    def __init__(
+        self,
+        secrets: Sequence[str],
+        manners: Manners,
+        tell: Callable[[Webhook], None],
+        complain: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self._secrets = secrets
+        self._manners = manners
+        self._tell = tell
+        self._complain = complain
+        self._clock = clock
+        self._memory = Memory()
+
+    def runner(self) -> web.AppRunner:
+        """Return what serves it, on sites that are still to be added."""
+        app = web.Application(client_max_size=LARGEST)
+        app.router.add_route("*", "/{rest:.*}", self._take)
+        # Signed is what was sent: a body that is packed is not unpacked.
+        return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=0.1)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            self._complain(f"a request was answered 413: its body has more than {LARGEST:,} bytes")
+            raise
+        hook = self._judged(request, body)
+        self._tell(hook)  # at once: whoever watches sees it while the answer is held back
+        if self._manners.delay_s:
+            await self._clock.sleep(self._manners.delay_s)
+        if not hook.is_webhook:
+            return web.Response(status=hook.status, headers={"Allow": "POST, PUT"})
+        return web.Response(status=hook.status, headers=self._manners.headers(hook.status))
+
+    def _judged(self, request: web.Request, body: bytes) -> Webhook:
+        now = self._clock.now()
+        path, message_id = readable(request.path_qs), _header(request, "webhook-id")
+        key = (path, message_id or "")
+        if request.method in ("POST", "PUT"):
+            signature, why = self._signature(request, body, now.timestamp())
+            seen, is_accepted = self._memory.note(key)
+            status = self._manners.status(seen, is_good=signature is not Signature.BAD)
+            if 200 <= status < 300:
+                self._memory.accept(key)
+        else:
+            signature, why = Signature.UNCHECKED, "a webhook comes by POST or PUT"
+            seen, is_accepted, status = 1, False, 405
+        return Webhook(
+            at=now,
+            method=request.method,
+            path=path,
+            message_id=message_id,
+            job_id=_header(request, "x-sendoff-job-id"),
+            batch_id=_header(request, "x-sendoff-batch-id"),
+            destination=_header(request, "x-sendoff-destination"),
+            attempt=number_of(request.headers.get("x-sendoff-attempt")),
+            signature=signature,
+            why=why,
+            seen=seen,
+            is_duplicate=is_accepted and message_id is not None and signature is not Signature.BAD,
+            status=status,
+            content_type=_header(request, "content-type"),
+            body=body,
+        )
+
+    def _signature(self, request: web.Request, body: bytes, now: float) -> tuple[Signature, str | None]:
+        if not self._secrets:
+            return Signature.UNCHECKED, "no secret was given"
+        try:
+            verify(self._secrets, request.headers, body, now)
+        except SignatureError as error:
+            return Signature.BAD, readable(str(error))
+        return Signature.GOOD, None
+
+
+def _header(request: web.Request, name: str) -> str | None:
+    value = request.headers.get(name)
+    return None if value is None else readable(value)
