@@ -36,6 +36,7 @@ from pipeline.services.rescuer import Rescuer
 from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
 from pipeline.services.standing import Standing
+from pipeline.services.testing import Tester
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.room import Room
@@ -235,6 +236,7 @@ class App:
             standing=self._standing,
             pausing=self._pausing,
             redelivery=self._redelivery,
+            tester=Tester(current=self._current, clock=self._clock, ids=self._ids, telemetry=self._telemetry),
             changes=self._changes,
             progress=self._progress,
             gauges=self._gauges,

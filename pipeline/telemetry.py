@@ -51,6 +51,7 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("delivery.rescued", _I, "delivery_id job_id destination"),
             ("destination.paused", _I, "destination"),
             ("destination.resumed", _I, "destination"),
+            ("destination.tested", _I, "destination delivered"),
             ("destination.deferred", _I, "destination until"),
             ("delivery.stale", _W, "delivery_id job_id destination"),
             ("problem.answered", _D, "status path"),

@@ -36,6 +36,8 @@ NOT_RUN = {"make demo", "make test", "git clone"}
 """The only commands that need not be run: they run the tests, or are run by tests of their own."""
 
 # What a user makes, or a machine has: named in the documentation, and rightly not in the project.
+INNER = {("key", "new"), ("key", "link"), ("destinations", "test")}
+"""Commands within commands, which have options of their own."""
 OF_THE_USER = {"sendoff.yaml", "sendoff.db", "sendoff.db-wal", "sendoff.db-shm", "NAME.py", ".venv", "compare.py"}
 
 

@@ -144,7 +144,7 @@ ENUMS = [
     ("run", "state", model.RunState),
     ("run", "reason", model.JobReason),
     ("message", "type", model.MessageType),
-    ("delivery", "type", model.MessageType),
+    ("delivery", "type", [each for each in model.MessageType if each is not model.MessageType.WEBHOOK_TEST]),
     ("delivery", "state", model.DeliveryState),
     ("delivery", "reason", model.DeliveryReason),
     ("attempt", "class", model.DeliveryReason),

@@ -27,10 +27,11 @@ class Address:
         return f"Address({self.url})"  # without the key
 
 
-def add_address(parser: argparse.ArgumentParser) -> None:
-    """Add `--url`."""
+def add_address(parser: argparse.ArgumentParser, *, is_inner: bool = False) -> None:
+    """Add `--url`; to a command within one that has it, too, where either of them will do."""
     parser.add_argument(
         "--url",
+        default=argparse.SUPPRESS if is_inner else None,
         help="the service (default: SENDOFF_URL, else that of ./sendoff.yaml, else http://127.0.0.1:8888); "
         "SENDOFF_KEY is sent as its key",
     )

@@ -1,16 +1,27 @@
-"""`sendoff destinations`: every destination, what is owed to it, and when it last took something."""
+"""`sendoff destinations`: every destination, what is owed to it, and when it last took something.
+
+`sendoff destinations test NAME` sends a message `webhook.test` to one of them, once.
+"""
 
 import argparse
+import re
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
+
+from rich.text import Text
 
 from pipeline.cli import asking, listing
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
 from pipeline.cli.screen import words
-from pipeline.cli.screen.console import styled_state
+from pipeline.cli.screen.clean import clean_line, json_text
+from pipeline.cli.screen.console import out, print_lines, styled_state
 from pipeline.clock import SystemClock
+from pipeline.spans import span
+
+_MOST_SAID = 300
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,11 +30,54 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     listing.add_listing(parser, default=listing.MOST)
     add_address(parser)
     parser.set_defaults(run=run)
+    verbs = parser.add_subparsers(metavar="VERB")
+    test = verbs.add_parser("test", help="send a webhook.test to a destination, once", description=run_test.__doc__)
+    test.add_argument("name", type=_name, metavar="NAME", help="the destination")
+    test.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print what the service answers")
+    add_address(test, is_inner=True)
+    test.set_defaults(run=run_test)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print them; return 0."""
     return asking.run(args, partial(_show, args))
+
+
+def run_test(args: argparse.Namespace) -> int:
+    """Send one message `webhook.test`, now, and say what became of it; 0 where every recipient took it, else 1."""
+    return asking.run(args, partial(_test, args))
+
+
+async def _test(args: argparse.Namespace, client: Client) -> int:
+    tested = await client.post(f"/v1/destinations/{args.name}/test")
+    if args.json:
+        print(json_text(tested))
+    else:
+        print_lines(out(), _tested(tested))
+    return 0 if tested["delivered"] else 1
+
+
+def _tested(tested: Any) -> Iterator[Text]:
+    for each in tested["tries"]:
+        name = f"{tested['destination']} {each['recipient']}" if each["recipient"] else tested["destination"]
+        line = Text.assemble((clean_line(name), "bold"), "  ")
+        line.append("delivered" if each["delivered"] else f"not delivered ({each['class']})", _colour(each))
+        line.append(f"  {each['status']}" if each["status"] is not None else "")
+        yield line.append(f"  {span(each['duration_ms'] / 1000)}", "dim")
+        if each["message"]:
+            yield Text(f"  {clean_line(each['message'])}")
+        if not each["delivered"] and (said := clean_line(each["body"] or "")):
+            yield Text(f"  it answered: {said[:_MOST_SAID]}{' ...' if len(said) > _MOST_SAID else ''}")
+
+
+def _colour(tried: Any) -> str:
+    return "green" if tried["delivered"] else "red"
+
+
+def _name(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is None:
+        raise argparse.ArgumentTypeError(f"expected the name of a destination, got {text!r}")
+    return text
 
 
 async def _show(args: argparse.Namespace, client: Client) -> int:

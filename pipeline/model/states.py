@@ -114,6 +114,8 @@ class MessageType(StrEnum):
     JOB_SUCCEEDED = "job.succeeded"
     JOB_FAILED = "job.failed"
     BATCH_COMPLETED = "batch.completed"
+    WEBHOOK_TEST = "webhook.test"
+    """Made up, when a destination is tested; never stored, so that no delivery has it."""
 
 
 class Verdict(StrEnum):

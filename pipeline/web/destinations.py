@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from pipeline.model import DeliveryState, DestinationStatus
+from pipeline.web import views
 from pipeline.web.answers import json_answer
 from pipeline.web.parameters import OF_DESTINATION
 from pipeline.web.parts import PARTS, Parts
@@ -46,6 +47,20 @@ async def resume(request: web.Request) -> web.StreamResponse:
     if not await request.app[PARTS].pausing.resume(name):
         raise _wrong_state(name, found["state"], "only one that is paused can be resumed")
     return json_answer(await _found(request), 202, {"Location": f"/v1/destinations/{name}"})
+
+
+async def test(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/destinations/{name}/test: what became of one message `webhook.test`, sent now and once, and
+    stored nowhere; it tells of a job that never was. A destination that is paused gets it, too.
+    """
+    name, parts = request.match_info["name"], request.app[PARTS]
+    if (route := parts.routes.get(name)) is None:
+        await _found(request)  # what is not there at all is 404
+        raise _wrong_state(name, "unconfigured", "there is nothing to test until it is in the configuration again")
+    if route.kind == "function":
+        detail = f"the destination {name} makes jobs, and sends nothing: call its function to test it"
+        raise ProblemError(409, "Nothing to test", detail)
+    return json_answer(views.destination_test(route, await parts.tester.test(route)))
 
 
 def _wrong_state(name: str, state: str, why: str) -> ProblemError:

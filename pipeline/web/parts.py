@@ -21,6 +21,7 @@ from pipeline.services.redelivery import Redelivery
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing, Takers
+from pipeline.services.testing import Tester
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -41,6 +42,7 @@ class Parts:
     standing: Standing
     pausing: Pausing
     redelivery: Redelivery
+    tester: Tester
     changes: Changes
     progress: ProgressNotes
     gauges: Gauges

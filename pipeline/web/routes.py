@@ -73,6 +73,7 @@ ROUTES: tuple[Row, ...] = (
     Row("GET", "/v1/destinations/{name}", destinations.get, READ),
     Row("POST", "/v1/destinations/{name}/pause", destinations.pause, ADMIN),
     Row("POST", "/v1/destinations/{name}/resume", destinations.resume, ADMIN),
+    Row("POST", "/v1/destinations/{name}/test", destinations.test, ADMIN),
     Row("GET", "/v1/functions", service.functions, READ),
     Row("GET", "/v1/usage", usage.get, READ),
     Row("GET", "/metrics", metrics.get, READ),

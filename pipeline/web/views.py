@@ -11,9 +11,12 @@ from pipeline.model import (
     Job,
     JobState,
     LogLine,
+    Outcome,
     Run,
 )
+from pipeline.services.routes import Route
 from pipeline.services.standing import Takers
+from pipeline.services.testing import Tested, Tried
 from pipeline.shapes import error, job_links, rfc3339
 from pipeline.store.reading import JobView
 
@@ -172,11 +175,41 @@ def attempt(value: Attempt) -> View:
         "class": outcome.reason,
         "message": outcome.message,
         "headers": _joined(outcome.headers),
-        "body": None if outcome.status is None else outcome.body.decode(errors="replace"),
+        "body": _text(outcome),
         "remote_address": outcome.remote_address,
         "next_attempt_at": moment(value.next_attempt_at),
         "why": value.why,
     }
+
+
+def destination_test(route: Route, tested: Tested) -> View:
+    """Return what became of a test."""
+    return {
+        "destination": route.name,
+        "kind": route.kind,
+        "message_id": tested.message_id,
+        "delivered": tested.is_delivered,
+        "tries": [_tried(each) for each in tested.tries],
+    }
+
+
+def _tried(value: Tried) -> View:
+    outcome = value.outcome
+    return {
+        "recipient": value.recipient,
+        "delivered": value.is_delivered,
+        "duration_ms": round(value.duration_s * 1000, 1),
+        "status": outcome.status,
+        "class": outcome.reason,
+        "message": outcome.message,
+        "headers": _joined(outcome.headers),
+        "body": _text(outcome),
+        "remote_address": outcome.remote_address,
+    }
+
+
+def _text(outcome: Outcome) -> str | None:
+    return None if outcome.status is None else outcome.body.decode(errors="replace")
 
 
 def _joined(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:

@@ -111,6 +111,7 @@ def answers(hello: Service) -> dict[str, Any]:
         "BatchLine": json.loads(hello.get(f"{batch}/results").body.splitlines()[0]),
         "Destination": hello.get("/v1/destinations/hook").json(),
         "WebhookKeys": hello.get("/.well-known/webhook-keys").json(),
+        "DestinationTest": hello.request("POST", "/v1/destinations/hook/test").json(),
         "ListedFunction": hello.items("/v1/functions")[1],
         "Usage": hello.items("/v1/usage")[0],
         "Health": hello.get("/healthz").json(),

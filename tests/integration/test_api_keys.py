@@ -77,6 +77,7 @@ WHO: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/v1/destinations/{name}"): READ,
     ("POST", "/v1/destinations/{name}/pause"): OPERATE,
     ("POST", "/v1/destinations/{name}/resume"): OPERATE,
+    ("POST", "/v1/destinations/{name}/test"): OPERATE,
     ("GET", "/v1/functions"): READ,
     ("GET", "/v1/usage"): READ,
     ("GET", "/metrics"): READ,

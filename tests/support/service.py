@@ -84,7 +84,7 @@ class Service:
         self.client = client
         self._clock = clock
         self._folder = folder
-        self._telemetry = telemetry
+        self.telemetry = telemetry
 
     @property
     def clock(self) -> FakeClock:
@@ -181,7 +181,7 @@ class Service:
             builtin_kinds(),
             warnings=lambda setup: setup.catalog.warnings,
             asked=asyncio.Event(),
-            telemetry=self._telemetry,
+            telemetry=self.telemetry,
         )
         return await reloader.reload()
 

@@ -17,6 +17,7 @@ SHAPES = (
     "attempt",
     "destination",
     "webhook-keys",
+    "destination-test",
     "listed-function",
     "usage",
     "health",

@@ -333,6 +333,12 @@ OPERATIONS: Mapping[Handler, Operation] = MappingProxyType(
             query=(query.OF_DESTINATION,),
             answers=(_json(component("webhook-keys")),),
         ),
+        destinations.test: Operation(
+            name="test_destination",
+            tag="Destinations",
+            answers=(_json(component("destination-test"), says="What became of it, whether it was delivered or not."),),
+            problems=(404, 409),
+        ),
         service.functions: Operation(
             name="list_functions", tag="Service", answers=(_json(page_of("listed-function")),)
         ),

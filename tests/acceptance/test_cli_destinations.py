@@ -1,0 +1,116 @@
+"""`sendoff destinations test` as a process: from a real service to a real `sendoff listen`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.support.command import sendoff
+from tests.support.hooks import SECRET
+from tests.support.listening import Listener
+from tests.support.serving import CALM, Service
+from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.acceptance
+
+CONFIG = """
+    destinations:
+      hook: {{type: webhook, url: "{url}", secrets: ["{secret}"]}}
+      stranger: {{type: webhook, url: "{url}"}}
+      nobody: {{type: webhook, url: "http://127.0.0.1:9/", retry: [1h]}}
+      ops: {{type: email, smtp: "smtp://127.0.0.1:{smtp}", from: s@example.com, to: [a@example.com, b@example.com]}}
+      next: {{type: function, function: calm}}
+    """
+
+
+class World:
+    """A service, and the receiver that its destinations lead to."""
+
+    def __init__(self, service: Service, listener: Listener) -> None:
+        self.service = service
+        self.listener = listener
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.service.port}"
+
+    def run(self, *arguments: str) -> "CompletedProcess[str]":
+        ended = sendoff(self.service.folder, "destinations", *arguments, SENDOFF_URL=self.url)
+        assert "\x1b" not in ended.stdout + ended.stderr
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return ended
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with Listener(tmp_path, "--json", "--smtp", "0", SENDOFF_WEBHOOK_SECRET=SECRET) as listener:
+        config = CONFIG.format(url=listener.url(), smtp=listener.port("smtp"), secret=SECRET)
+        with Service(tmp_path / "service", {"calm.py": CALM}, config) as service:
+            yield World(service, listener)
+
+
+def test_a_webhook_gets_one_signed_message_and_its_answer_is_told(world: World) -> None:
+    ended = world.run("test", "hook")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("hook  delivered  200  ")
+    (hook,) = world.listener.came()
+    assert (hook["method"], hook["type"], hook["signature"], hook["attempt"]) == ("POST", "webhook.test", "good", 1)
+    assert hook["body"]["data"]["result"] == {"test": True}
+    assert world.service.items("/v1/jobs") == []
+    assert world.service.items("/v1/deliveries") == []
+
+
+def test_what_is_not_delivered_is_told_why_and_is_not_tried_again(world: World) -> None:
+    ended = world.run("test", "stranger")
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert ended.stdout.startswith("stranger  not delivered (http_error)  401  ")
+    ended = world.run("test", "nobody")
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("nobody  not delivered (connection_refused)  ")
+    assert len(world.listener.came()) == 1
+    assert world.service.items("/v1/deliveries") == []
+
+
+def test_every_recipient_of_mails_gets_one(world: World) -> None:
+    ended = world.run("test", "ops")
+    assert ended.returncode == 0
+    assert [line.split("  ")[:2] for line in ended.stdout.splitlines()] == [
+        ["ops a@example.com", "delivered"], ["ops b@example.com", "delivered"],
+    ]  # fmt: skip
+    mails = world.listener.came(2)
+    assert sorted(mail["to"][0] for mail in mails) == ["a@example.com", "b@example.com"]
+    assert {mail["subject"] for mail in mails} == {"webhook-test succeeded"}
+
+
+def test_json_is_what_the_service_answered_wherever_the_option_stands(world: World) -> None:
+    for arguments in (
+        ("test", "hook", "--json"),
+        ("--json", "test", "hook"),
+        ("--url", world.url, "--json", "test", "hook"),
+    ):
+        tested = json.loads(world.run(*arguments).stdout)
+        assert (tested["destination"], tested["kind"], tested["delivered"]) == ("hook", "webhook", True)
+        (tried,) = tested["tries"]
+        assert (tried["status"], tried["class"], tried["remote_address"]) == (200, None, "127.0.0.1")
+    assert world.run("--url", "http://127.0.0.1:9", "test", "hook").returncode == 1
+
+
+def test_what_cannot_be_tested_is_said_with_what_helps(world: World) -> None:
+    ended = world.run("test", "missing")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "sendoff: there is no destination missing\n  `sendoff destinations` lists what there is.\n"
+    ended = world.run("test", "next")
+    assert ended.returncode == 1
+    assert "makes jobs, and sends nothing: call its function" in ended.stderr
+    assert world.run("test", "a/b").returncode == 2
+    assert world.run("test").returncode == 2
+    assert world.run().returncode == 0
+
+
+def test_a_terminal_has_colours(world: World) -> None:
+    arguments = ("destinations", "test", "hook")
+    with Terminal(world.service.folder, *arguments, SENDOFF_URL=world.url) as terminal:
+        assert terminal.ended() == 0
+    assert "\x1b[32mdelivered" in terminal.drawn

@@ -1,0 +1,83 @@
+"""A test of a destination: one message, once, whatever else stands in the way; nothing of it is stored."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from destinations.function import Settings as FunctionTarget
+from destinations.signing import sign
+from pipeline.config.secret import Secret
+from pipeline.config.settings import DestinationSettings
+from tests.support import shapes
+from tests.support.receiver import OK, answer, receiving
+from tests.support.service import QUICK, serving, webhook
+
+FILES = {"quick-background.py": QUICK}
+TEST = "/v1/destinations/hook/test"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+async def test_one_signed_post_is_sent_and_its_body_fits_the_published_schema(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver:
+        hook = webhook(receiver.url, secrets=(Secret(SECRET),))
+        async with serving(tmp_path, FILES, destinations={"hook": hook}) as service:
+            tested = await service.post(TEST)
+        assert (tested.status, tested.json["delivered"]) == (200, True)
+        (request,) = receiver.requests
+        assert request.method == "POST"
+        headers = request.headers
+        assert headers["webhook-id"] == tested.json["message_id"]
+        at = int(headers["webhook-timestamp"])
+        assert headers["webhook-signature"] == sign([SECRET], headers["webhook-id"], at, request.body)
+        shapes.check("message", orjson.loads(request.body))
+        assert orjson.loads(request.body)["type"] == "webhook.test"
+
+
+async def test_a_paused_destination_is_tested_too_and_stays_paused(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver:
+        async with serving(tmp_path, FILES, destinations={"hook": webhook(receiver.url)}) as service:
+            await service.post("/v1/destinations/hook/pause")
+            assert (await service.post(TEST)).json["delivered"] is True
+            assert (await service.get("/v1/destinations/hook")).json["state"] == "paused"
+        assert len(receiver.requests) == 1
+
+
+async def test_a_failure_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    async with receiving(answer(503, "Retry-After: 3600\r\n", b"down")) as receiver:
+        async with serving(tmp_path, FILES, destinations={"hook": webhook(receiver.url)}) as service:
+            (tried,) = (await service.post(TEST)).json["tries"]
+            shown = (await service.get("/v1/destinations/hook")).json
+        assert [tried[key] for key in ("delivered", "status", "class", "body")] == [False, 503, "http_error", "down"]
+        assert (shown["not_before"], shown["last_success_at"]) == (None, None)
+        assert len(receiver.requests) == 1
+
+
+async def test_secrets_in_the_answer_are_masked(tmp_path: Path) -> None:
+    async with receiving(answer(400, body=f"got {SECRET}".encode())) as receiver:
+        hook = webhook(receiver.url, secrets=(Secret(SECRET),))
+        async with serving(tmp_path, FILES, destinations={"hook": hook}) as service:
+            service.telemetry.mask.learn([SECRET])  # as a configuration from YAML has it learnt
+            (tried,) = (await service.post(TEST)).json["tries"]
+    assert tried["body"] == "got ***"
+
+
+async def test_a_destination_that_raises_is_a_failed_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(tmp_path, FILES, destinations={"hook": webhook("http://127.0.0.1:9/")}) as service:
+
+        async def broken(_: object) -> None:
+            raise RuntimeError("closed")
+
+        monkeypatch.setattr(service.app.setup.routes["hook"].destination, "send", broken)
+        (tried,) = (await service.post(TEST)).json["tries"]
+    assert (tried["class"], tried["message"]) == ("aborted", "the destination raised RuntimeError")
+
+
+async def test_what_sends_nothing_or_is_not_there_cannot_be_tested(tmp_path: Path) -> None:
+    to = DestinationSettings(name="", kind="function", options=FunctionTarget(function="quick-background"))
+    async with serving(tmp_path, FILES, destinations={"hook": to}) as service:
+        refused = await service.post(TEST)
+        assert (refused.status, refused.json["title"]) == (409, "Nothing to test")
+        assert (await service.post("/v1/destinations/nobody/test")).status == 404
+        assert (await service.get(TEST)).status == 405
+        assert (await service.get("/v1/jobs")).json["items"] == []
