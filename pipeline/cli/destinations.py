@@ -1,6 +1,7 @@
 """`sendoff destinations`: every destination, what is owed to it, and when it last took something.
 
-`sendoff destinations test NAME` sends a message `webhook.test` to one of them, once.
+`sendoff destinations test NAME` sends a message `webhook.test` to one of them, once; `pause NAME` has what is owed to
+it held, and `resume NAME` has it sent.
 """
 
 import argparse
@@ -36,6 +37,14 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     test.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print what the service answers")
     add_address(test, is_inner=True)
     test.set_defaults(run=run_test)
+    for verb, shown in (("pause", "hold what is owed to a destination"), ("resume", "send what was held")):
+        inner = verbs.add_parser(verb, help=shown, description=run_verb.__doc__)
+        inner.add_argument("name", type=_name, metavar="NAME", help="the destination")
+        inner.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print the destination as JSON"
+        )
+        add_address(inner, is_inner=True)
+        inner.set_defaults(run=run_verb, verb=verb)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,6 +55,22 @@ def run(args: argparse.Namespace) -> int:
 def run_test(args: argparse.Namespace) -> int:
     """Send one message `webhook.test`, now, and say what became of it; 0 where every recipient took it, else 1."""
     return asking.run(args, partial(_test, args))
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """Pause a destination, or resume it: what it is owed is held meanwhile, also over restarts."""
+    return asking.run(args, partial(_change, args))
+
+
+async def _change(args: argparse.Namespace, client: Client) -> int:
+    changed = await client.post(f"/v1/destinations/{args.name}/{args.verb}")
+    if args.json:
+        print(json_text(changed))
+        return 0
+    state = styled_state(changed["state"])
+    waiting = words.count(changed["held"] if args.verb == "pause" else changed["due"], "delivery", "deliveries")
+    print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"  {waiting} waiting")])
+    return 0
 
 
 async def _test(args: argparse.Namespace, client: Client) -> int:

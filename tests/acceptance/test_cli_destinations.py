@@ -114,3 +114,19 @@ def test_a_terminal_has_colours(world: World) -> None:
     with Terminal(world.service.folder, *arguments, SENDOFF_URL=world.url) as terminal:
         assert terminal.ended() == 0
     assert "\x1b[32mdelivered" in terminal.drawn
+
+
+def test_a_destination_is_paused_and_resumed(world: World) -> None:
+    paused = world.run("pause", "nobody")
+    assert (paused.returncode, paused.stdout) == (0, "destination nobody  paused  0 deliveries waiting\n"), (
+        paused.stderr
+    )
+    again = world.run("pause", "nobody")
+    assert again.returncode == 1
+    assert "the destination nobody is paused: there is nothing to pause" in again.stderr
+    assert "paused" in world.run().stdout
+    resumed = world.run("resume", "nobody", "--json")
+    assert (resumed.returncode, json.loads(resumed.stdout)["state"]) == (0, "active")
+    unknown = world.run("resume", "nobodi")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("sendoff: there is no destination nobodi")
