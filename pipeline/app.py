@@ -280,11 +280,8 @@ class App:
         retiring = asyncio.ensure_future(self._retire(before.new_routes(setup)))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
-        if functions:  # as `Deliverer.count` does, and why
-            queued = await self.store.queued_jobs()
-            for lane in functions:
-                lane.add(queued.get(lane.name, 0))
-        await self.deliverer.count(destinations)
+        await self.worker.lanes.count_new(functions, self.store.queued_jobs)
+        await self.deliverer.lanes.count_new(destinations, self.deliverer.pending)
 
     async def _retire(self, routes: Sequence[Route]) -> None:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from rich.text import Text
 
@@ -102,11 +102,12 @@ async def _call(client: Client, method: str, path: str, body: Payload) -> Answer
 
 
 async def _of_job(args: argparse.Namespace, client: Client, answer: Answer) -> int:
-    job_id, name = answer.headers["x-job-id"], answer.headers["x-job-id"]
-    signature = next(iter(parse_qs(urlsplit(answer.headers.get("location", "")).query).get("sig", [])), None)
-    if signature is not None:  # of a public function, called without a key: only so it can be followed
-        client.use_link(job_id, signature)
-        name = f"'{client.address.url}/v1/jobs/{job_id}?sig={signature}'"
+    job_id = name = answer.headers["x-job-id"]
+    url = client.address.url + answer.headers.get("location", "")
+    link = asking.an_id(url)
+    if link.signature:  # of a public function, called without a key: only so it can be followed
+        client.use_link(job_id, link.signature)
+        name = f"'{url}'"
     if not args.wait:
         if args.json:  # `Prefer: return=minimal` leaves the 202 without a body
             job = parsed(answer, client.address) if answer.body else await client.get(f"/v1/jobs/{job_id}")

@@ -5,7 +5,7 @@ for every delivery; what stands here is only which sendings this service has in 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -119,17 +119,6 @@ class Deliverer:
         """Count what waits in the store to be sent, by destination."""
         counts = await self._store.open_deliveries()
         return {name: count for (name, state), count in counts.items() if state is DeliveryState.PENDING}
-
-    async def count(self, lanes: Sequence[Lane[ClaimedDelivery]]) -> None:
-        """Count what waits for lanes that are new.
-
-        To be done after they began to count for themselves: what is counted twice a claim sets right; what was never
-        counted would wait for ever.
-        """
-        if lanes:
-            pending = await self.pending()
-            for lane in lanes:
-                lane.add(pending.get(lane.name, 0))
 
     # Claims
 
@@ -312,7 +301,7 @@ class Deliverer:
         while True:
             self._next_end.forget()
             self._next_end.expect(self._standing.let_go())
-            await self.count(self.follow())
+            await self.lanes.count_new(self.follow(), self.pending)
             await self._next_end.wait()
 
     def _is_note_due(self, destination: str, now: datetime) -> bool:

@@ -196,6 +196,17 @@ class Lanes(Generic[T]):
             if (lane := self._lanes.get(name)) is not None:
                 lane.recount(count)
 
+    async def count_new(self, lanes: Sequence[Lane[T]], count: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
+        """Count what waits for lanes that are new, as `count` says for all.
+
+        To be done after they began to count for themselves: what is counted twice a claim sets right; what was never
+        counted would wait for ever.
+        """
+        if lanes:
+            waiting = await count()
+            for lane in lanes:
+                lane.add(waiting.get(lane.name, 0))
+
     async def recount_those(self, names: Iterable[str], count: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
         """Set how many rows wait for these lanes, as `count` says for all, where some went that nobody claimed.
 

@@ -33,7 +33,7 @@ class Pausing:
         """
         if not await self._standing.resume(destination):
             return False
-        await self._deliverer.count(self._deliverer.follow())
+        await self._deliverer.lanes.count_new(self._deliverer.follow(), self._deliverer.pending)
         self._changes.notify_all()
         self._telemetry.emit("destination.resumed", destination=destination)
         return True
