@@ -20,7 +20,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Print a summary and return 0; raises ConfigurationError with every fault."""
     from destinations.registry import builtin_kinds  # noqa: PLC0415 - the kinds import aiohttp, other commands need not
-    from pipeline.app import check_address  # noqa: PLC0415 - likewise
+    from pipeline.binding import check_address  # noqa: PLC0415 - likewise
     from pipeline.cli.advice import advice  # noqa: PLC0415 - likewise
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
     from pipeline.config.load import load_config  # noqa: PLC0415 - jsonschema is not for every command either

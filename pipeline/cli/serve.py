@@ -17,7 +17,8 @@ from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, web
 
 from destinations.base import Kind
 from destinations.registry import builtin_kinds
-from pipeline.app import BACKLOG, App, bind, check_address
+from pipeline.app import App
+from pipeline.binding import BACKLOG, bind, check_address
 from pipeline.cli.advice import advice
 from pipeline.cli.files import add_files, variables
 from pipeline.cli.signals import Signals, hold_back_hang_ups

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.app import bind
+from pipeline.binding import bind
 from pipeline.config.settings import Config
 from pipeline.doctor.findings import Finding, fault, ok
 from pipeline.errors import ConfigurationError

@@ -19,7 +19,8 @@ from yarl import URL
 
 from destinations.registry import builtin_kinds
 from destinations.webhook import Settings
-from pipeline.app import App, bind
+from pipeline.app import App
+from pipeline.binding import bind
 from pipeline.clock import Clock
 from pipeline.config.settings import (
     Config,
