@@ -12,10 +12,12 @@ from pipeline.config.settings import Config
 from pipeline.errors import StoreError
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
+from pipeline.model import ClaimedDelivery
 from pipeline.services.batches import Batches, Doorbell
 from pipeline.services.changes import Changes
 from pipeline.services.children import Children
 from pipeline.services.deliverer import Deliverer
+from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.expirer import Expirer
 from pipeline.services.fanout import FanOut
 from pipeline.services.gauges import Gauges
@@ -28,6 +30,7 @@ from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.pruner import Pruner
 from pipeline.services.pulse import Pulse
+from pipeline.services.recorder import Recorder
 from pipeline.services.redelivery import Redelivery
 from pipeline.services.rescuer import Rescuer
 from pipeline.services.routes import Route, close_routes, open_routes
@@ -79,11 +82,30 @@ class App:
         self._promoter = Promoter(self.store, clock)
         next_expiry = NextMoment(clock)
         self._standing = Standing(self.store, current, clock)
-        self.deliverer = Deliverer(
+        self._deliveries = DestinationLanes(
             leases=leases,
             store=self.store,
             current=current,
+            standing=self._standing,
+            start=self._send,
+            clock=clock,
+        )
+        self.recorder = Recorder(
+            store=self.store,
+            lanes=self._deliveries,
             promoter=self._promoter,
+            changes=changes,
+            standing=self._standing,
+            clock=clock,
+            random=seed,
+            telemetry=telemetry,
+        )
+        self.deliverer = Deliverer(
+            leases=leases,
+            lanes=self._deliveries,
+            recorder=self.recorder,
+            store=self.store,
+            current=current,
             changes=changes,
             children=Children(
                 store=self.store,
@@ -96,7 +118,6 @@ class App:
             ),
             standing=self._standing,
             clock=clock,
-            random=seed,
             telemetry=telemetry,
         )
         fan_out = FanOut(ids)
@@ -132,6 +153,7 @@ class App:
             store=self.store,
             worker=self.worker,
             deliverer=self.deliverer,
+            recorder=self.recorder,
             clock=clock,
             telemetry=telemetry,
         )
@@ -172,10 +194,10 @@ class App:
             clock=clock,
             telemetry=telemetry,
         )
-        self._pausing = Pausing(standing=self._standing, deliverer=self.deliverer, changes=changes, telemetry=telemetry)
+        self._pausing = Pausing(standing=self._standing, lanes=self._deliveries, changes=changes, telemetry=telemetry)
         self._redelivery = Redelivery(
             store=self.store,
-            deliverer=self.deliverer,
+            lanes=self._deliveries,
             changes=changes,
             current=current,
             clock=clock,
@@ -202,6 +224,9 @@ class App:
     def config(self) -> Config:
         """Return the configuration that counts now."""
         return self._current.setup.config
+
+    def _send(self, claimed: ClaimedDelivery) -> None:
+        self.deliverer.start(claimed)
 
     def _committed(self, writes: int, duration_s: float) -> None:
         self._telemetry.emit("store.committed", writes=writes, duration_s=duration_s)
@@ -243,17 +268,18 @@ class App:
         await self.pool.open()
         await open_routes(self.setup.routes.values(), self.config)
         await self._standing.load()
-        self.deliverer.follow()
+        self._deliveries.follow_setup()
         await self.rescuer.take_back()
         self.worker.lanes.recount(await self.store.queued_jobs())
-        self.deliverer.lanes.recount(await self.deliverer.pending())
+        self._deliveries.recount(await self._deliveries.pending())
         self.spawn(self._promote)
-        senders = (self.worker.lanes, self.deliverer.lanes, self.deliverer)
-        for service in (*senders, self._progress, self.expirer, self.batches, self.rescuer, self.pruner, self._pulse):
+        lanes = (self.worker.lanes, self._deliveries)
+        self.spawn(self._deliveries.look_after)
+        for service in (*lanes, self._progress, self.expirer, self.batches, self.rescuer, self.pruner, self._pulse):
             self.spawn(service.serve)
 
     async def _promote(self) -> None:
-        await self._promoter.serve(self.worker.lanes.add, self.deliverer.lanes.add)
+        await self._promoter.serve(self.worker.lanes.add, self._deliveries.add)
 
     async def adopt(self, setup: Setup) -> None:
         """Put `setup`, whose new destinations are open, in the place of the current one.
@@ -266,13 +292,13 @@ class App:
         self._room.floor = service.disk_floor
         self._expect(setup)
         self.pool.update(catalog=setup.catalog, settings=setup.config.functions, result_limit=service.result_limit)
-        functions, destinations = self.worker.follow(), self.deliverer.follow()
+        functions, destinations = self.worker.follow(), self._deliveries.follow_setup()
         self._changes.notify_all()  # a delivery may be held from here on, and so settled
         retiring = asyncio.ensure_future(self._retire(before.new_routes(setup)))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
         await self.worker.lanes.count_new(functions, self.store.queued_jobs)
-        await self.deliverer.lanes.count_new(destinations, self.deliverer.pending)
+        await self._deliveries.count_new(destinations, self._deliveries.pending)
 
     async def _retire(self, routes: Sequence[Route]) -> None:
         try:
@@ -300,7 +326,7 @@ class App:
         self._telemetry.emit("service.draining", grace_s=grace_s)
         self.intake.is_draining = True
         self.worker.lanes.stop()
-        self.deliverer.lanes.stop()
+        self._deliveries.stop()
         until = self._clock.monotonic() + grace_s
         await _first(self._drained(), self._clock.sleep(grace_s, hurry))
         await self.pool.close()

@@ -1,7 +1,7 @@
 """Pausing: an operator holds what is owed to a destination, and lets it go on."""
 
 from pipeline.services.changes import Changes
-from pipeline.services.deliverer import Deliverer
+from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.standing import Standing
 from pipeline.telemetry import Telemetry
 
@@ -9,9 +9,9 @@ from pipeline.telemetry import Telemetry
 class Pausing:
     """Pauses destinations, and resumes them."""
 
-    def __init__(self, *, standing: Standing, deliverer: Deliverer, changes: Changes, telemetry: Telemetry) -> None:
+    def __init__(self, *, standing: Standing, lanes: DestinationLanes, changes: Changes, telemetry: Telemetry) -> None:
         self._standing = standing
-        self._deliverer = deliverer
+        self._lanes = lanes
         self._changes = changes
         self._telemetry = telemetry
 
@@ -22,7 +22,7 @@ class Pausing:
         """
         if not await self._standing.pause(destination):
             return False
-        self._deliverer.follow()
+        self._lanes.follow_setup()
         self._changes.notify_all()  # what is held counts as settled
         self._telemetry.emit("destination.paused", destination=destination)
         return True
@@ -33,7 +33,7 @@ class Pausing:
         """
         if not await self._standing.resume(destination):
             return False
-        await self._deliverer.lanes.count_new(self._deliverer.follow(), self._deliverer.pending)
+        await self._lanes.count_new(self._lanes.follow_setup(), self._lanes.pending)
         self._changes.notify_all()
         self._telemetry.emit("destination.resumed", destination=destination)
         return True

@@ -5,7 +5,7 @@ from functools import partial
 from pipeline.clock import Clock
 from pipeline.model import Delivery
 from pipeline.services.changes import Changes
-from pipeline.services.deliverer import Deliverer
+from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.store import Store
@@ -19,14 +19,14 @@ class Redelivery:
         self,
         *,
         store: Store,
-        deliverer: Deliverer,
+        lanes: DestinationLanes,
         changes: Changes,
         current: Current,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._store = store
-        self._deliverer = deliverer
+        self._lanes = lanes
         self._changes = changes
         self._current = current
         self._clock = clock
@@ -37,7 +37,7 @@ class Redelivery:
         verb = partial(self._store.deliveries.cancel, delivery.id)
         if not await when_there_is_room(verb, self._clock):
             return False
-        await self._deliverer.lanes.recount_those([delivery.destination], self._deliverer.pending)
+        await self._lanes.recount_those([delivery.destination], self._lanes.pending)
         self._changes.notify(delivery.subject_id)
         self._telemetry.emit(
             "delivery.cancelled", delivery_id=delivery.id, job_id=delivery.job_id, destination=delivery.destination
@@ -53,7 +53,7 @@ class Redelivery:
         verb = partial(self._store.deliveries.replay, delivery.id, attempts, now=self._clock.now())
         if not await when_there_is_room(verb, self._clock):
             return False
-        self._deliverer.lanes.add({delivery.destination: 1})
+        self._lanes.add({delivery.destination: 1})
         self._changes.notify(delivery.subject_id)
         self._telemetry.emit(
             "delivery.replayed", delivery_id=delivery.id, job_id=delivery.job_id, destination=delivery.destination

@@ -12,6 +12,7 @@ from pipeline.model import RunOutcome, RunState
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
+from pipeline.services.recorder import Recorder
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -24,12 +25,21 @@ class Rescuer:
     """Keeps leases alive and rescues rows whose lease died."""
 
     def __init__(
-        self, *, leases: Leases, store: Store, worker: Worker, deliverer: Deliverer, clock: Clock, telemetry: Telemetry
+        self,
+        *,
+        leases: Leases,
+        store: Store,
+        worker: Worker,
+        deliverer: Deliverer,
+        recorder: Recorder,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self._leases = leases
         self._store = store
         self._worker = worker
         self._deliverer = deliverer
+        self._recorder = recorder
         self._clock = clock
         self._telemetry = telemetry
         self._unheld: frozenset[tuple[str, int]] = frozenset()
@@ -56,7 +66,7 @@ class Rescuer:
                 job_id=delivery.job_id,
                 destination=delivery.destination,
             )
-            await self._deliverer.lost(delivery, token)
+            await self._recorder.lost(delivery, token)
 
     async def serve(self) -> None:
         """Renew every 10 s and look for expired leases every 5 s, until cancelled."""
@@ -100,4 +110,4 @@ class Rescuer:
                 await self._worker.finish(job, token, RunOutcome(state=RunState.LOST))
         for delivery, token in await self._store.expired_deliveries(now=now):
             if (delivery.id, token) not in in_hand:
-                await self._deliverer.lost(delivery, token)
+                await self._recorder.lost(delivery, token)

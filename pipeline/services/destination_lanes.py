@@ -1,0 +1,82 @@
+"""The lanes of all destinations: who claims what is owed to each, how much of it at once, and who is left out for now.
+
+A slow or dead receiver delays no other. What waits is in the store; how a destination stands, `standing` says.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from pipeline.clock import Clock
+from pipeline.model import ClaimedDelivery, DeliveryState
+from pipeline.retry import Policy
+from pipeline.services.lane import Lane, Lanes
+from pipeline.services.leases import Leases
+from pipeline.services.moments import NextMoment
+from pipeline.services.patience import when_there_is_room
+from pipeline.services.setup import Current
+from pipeline.services.standing import Standing
+from pipeline.store import Store
+
+
+class DestinationLanes(Lanes[ClaimedDelivery]):
+    """The lanes, the gate of each destination, and the policy under which its attempts are recorded."""
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        store: Store,
+        current: Current,
+        standing: Standing,
+        start: Callable[[ClaimedDelivery], None],
+        clock: Clock,
+    ) -> None:
+        super().__init__(self._claim_for, start, clock)
+        self._leases = leases
+        self._store = store
+        self._current = current
+        self._standing = standing
+        self.policies: dict[str, Policy] = {}
+        self.gates: dict[str, asyncio.Semaphore] = {}
+        """How many attempts to a destination are in flight, these say: what its lane holds ready waits there."""
+        self._next_end = NextMoment(clock)
+        self.follow_setup()
+
+    async def _claim_for(self, destination: str, most: int) -> list[ClaimedDelivery]:
+        return await when_there_is_room(
+            lambda: self._store.claim_deliveries(destination, most, now=self._clock.now(), lease=self._leases.new()),
+            self._clock,
+        )
+
+    def follow_setup(self) -> list[Lane[ClaimedDelivery]]:
+        """Send to those destinations of the current setup that take deliveries from now on; return the lanes that are
+        new.
+
+        A sending under way ends as it began; what became of it is recorded under the policy that counts then.
+        """
+        routes = self._current.setup.routes
+        # The policy of a destination that has gone stays: what is still being sent to it may fail.
+        self.policies.update({name: route.policy for name, route in routes.items()})
+        sizes = {name: route.concurrency for name, route in routes.items()}
+        for name, size in sizes.items():
+            if (lane := self.get(name)) is None or lane.size != size:
+                self.gates[name] = asyncio.Semaphore(size)
+        return self.follow({name: size for name, size in sizes.items() if self._standing.may_send(name)})
+
+    async def pending(self) -> Mapping[str, int]:
+        """Count what waits in the store to be sent, by destination."""
+        counts = await self._store.open_deliveries()
+        return {name: count for (name, state), count in counts.items() if state is DeliveryState.PENDING}
+
+    def expect(self, until: datetime) -> None:
+        """Note that a destination is left alone until then."""
+        self._next_end.expect(until)
+
+    async def look_after(self) -> None:
+        """Send again to destinations that were left alone for as long as they wanted, until cancelled."""
+        while True:
+            self._next_end.forget()
+            self._next_end.expect(self._standing.let_go())
+            await self.count_new(self.follow_setup(), self.pending)
+            await self._next_end.wait()

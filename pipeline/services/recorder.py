@@ -1,0 +1,160 @@
+"""The recorder: writes what became of a sending, and tells all who wait for it."""
+
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+
+from pipeline.clock import Clock
+from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
+from pipeline.model import Attempt, Delivery, DeliveryState, JobDraft, Outcome, Verdict
+from pipeline.services.changes import Changes
+from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.patience import when_there_is_room
+from pipeline.services.promoter import Promoter
+from pipeline.services.standing import Standing
+from pipeline.store import Store
+from pipeline.telemetry import Telemetry
+
+JITTER = 0.2
+"""The largest fraction that is added to a wait."""
+
+
+class Recorder:
+    """Records attempts, and sendings that came to none."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lanes: DestinationLanes,
+        promoter: Promoter,
+        changes: Changes,
+        standing: Standing,
+        clock: Clock,
+        random: Random,
+        telemetry: Telemetry,
+    ) -> None:
+        self._store = store
+        self._lanes = lanes
+        self._promoter = promoter
+        self._changes = changes
+        self._standing = standing
+        self._clock = clock
+        self._random = random
+        self._telemetry = telemetry
+        self._noted_at: dict[str, datetime] = {}
+
+    async def record(
+        self,
+        delivery: Delivery,
+        token: int,
+        outcome: Outcome,
+        child: JobDraft | None,
+        started_at: datetime,
+        duration_s: float,
+    ) -> bool:
+        """Write an attempt, what follows from it and, with it, the job that took the message over; False where the
+        lease is gone: then nothing is written.
+        """
+        now = self._clock.now()
+        rule = self._lanes.policies[delivery.destination]
+        is_delivered = outcome.verdict is Verdict.DELIVERED
+        jitter = 0.0 if is_delivered else self._random.uniform(0.0, JITTER)
+        step = after_attempt(delivery, outcome, rule, now, jitter)
+        attempt = Attempt(
+            number=delivery.attempt,
+            trigger="replay" if delivery.replayed_at else "auto",
+            started_at=started_at,
+            duration_s=duration_s,
+            outcome=outcome,
+            next_attempt_at=step.due_at if step.state is DeliveryState.RETRYING else None,
+            why=step.why,
+        )
+        is_success_noted = is_delivered and self._is_note_due(delivery.destination, now)
+        not_before = None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s)
+        write = partial(self._write, is_success_noted=is_success_noted, not_before=not_before, child=child)
+        if not await write(delivery, token, step, attempt, now):
+            return False
+        if not_before is not None:
+            self._defer(delivery.destination, not_before)
+        self._telemetry.emit(
+            f"delivery.{step.state}",
+            delivery_id=delivery.id,
+            job_id=delivery.job_id,
+            destination=delivery.destination,
+            attempt=delivery.attempt,
+            reason=step.reason,
+            error_class=outcome.reason,
+            duration_s=round(duration_s, 6),
+            latency_s=(now - (delivery.replayed_at or delivery.created_at)).total_seconds(),
+        )
+        return True
+
+    def _defer(self, destination: str, until: datetime) -> None:
+        self._standing.defer(destination, until)
+        self._lanes.follow_setup()
+        self._lanes.expect(until)
+        self._telemetry.emit("destination.deferred", destination=destination, until=until.isoformat())
+
+    def _is_note_due(self, destination: str, now: datetime) -> bool:
+        """Tell whether the destination's last success was noted over a second ago; at most one write a second."""
+        noted_at = self._noted_at.get(destination)
+        if noted_at is not None and (now - noted_at).total_seconds() < 1:
+            return False
+        self._noted_at[destination] = now
+        return True
+
+    async def _write(
+        self,
+        delivery: Delivery,
+        token: int,
+        step: DeliveryStep,
+        attempt: Attempt | None,
+        now: datetime,
+        *,
+        is_success_noted: bool = False,
+        not_before: datetime | None = None,
+        child: JobDraft | None = None,
+    ) -> bool:
+        verb = partial(
+            self._store.record_attempt,
+            delivery,
+            token,
+            step,
+            attempt,
+            now=now,
+            is_success_noted=is_success_noted,
+            not_before=not_before,
+            child=child,
+        )
+        if not await when_there_is_room(verb, self._clock):
+            self._telemetry.emit(
+                "delivery.stale", delivery_id=delivery.id, job_id=delivery.job_id, destination=delivery.destination
+            )
+            return False
+        if step.state is DeliveryState.RETRYING:
+            self._promoter.expect(step.due_at)
+        elif step.state is DeliveryState.PENDING:
+            self._lanes.add({delivery.destination: 1})
+        self._changes.notify(delivery.subject_id)
+        return True
+
+    async def give_back(self, delivery: Delivery, token: int) -> None:
+        """Write that a sending was not made after all: it is pending again, and spent no attempt."""
+        now = self._clock.now()
+        await self._write(delivery, token, after_sending_returned(delivery, now), None, now)
+
+    async def lost(self, delivery: Delivery, token: int) -> None:
+        """Write that a sending was lost with the service that had it."""
+        now = self._clock.now()
+        step = after_sending_lost(delivery, now)
+        if await self._write(delivery, token, step, None, now) and step.state is DeliveryState.DEAD:
+            self._telemetry.emit(
+                f"delivery.{step.state}",
+                delivery_id=delivery.id,
+                job_id=delivery.job_id,
+                destination=delivery.destination,
+                attempt=step.attempt,
+                reason=step.reason,
+                duration_s=None,
+            )
