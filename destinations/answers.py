@@ -1,4 +1,4 @@
-"""What a webhook's answer means for its delivery: the table of answers, Retry-After, what is kept. Pure."""
+"""What a webhook's answer means for its delivery: the table of answers, what it asks for, what is kept. Pure."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -18,6 +18,8 @@ _TOO_MANY = 429
 _PAUSING = frozenset({_TOO_MANY, 503})
 """With these a Retry-After speaks for the whole receiver, and not for this one message."""
 
+_ASKING, _ABORT, _DISABLE = "webhook-delivery", "abort-message", "disable"
+
 Headers = Iterable[tuple[str, str]]
 
 
@@ -28,22 +30,30 @@ def judge(
     *,
     dead_on: Collection[int],
     now: datetime,
+    gone_disables: bool = True,
     remote_address: str | None = None,
 ) -> Outcome:
-    """Return the outcome of an attempt that was answered; a date in Retry-After is held against `now`."""
+    """Return the outcome of an attempt that was answered; a date in Retry-After is held against `now`.
+
+    `gone_disables` says that 410 speaks for the whole receiver.
+    """
     kept = _kept_headers(headers)
+    asked = _asked_of_sender(kept)
     verdict, reason = _verdict(status, dead_on)
+    if verdict is Verdict.TEMPORARY and _ABORT in asked:
+        verdict, reason = Verdict.PERMANENT, DeliveryReason.REJECTED
     asked_s = _asked_s(kept, now) if verdict is Verdict.TEMPORARY else None
     return Outcome(
         verdict=verdict,
         reason=reason,
-        message="" if verdict is Verdict.DELIVERED else _sentence(status, kept),
+        message="" if verdict is Verdict.DELIVERED else _sentence(status, kept, asked),
         status=status,
         headers=kept,
         body=body[:KEPT_BODY],
         remote_address=remote_address,
         retry_after_s=PATIENCE_S if asked_s is None and status == _TOO_MANY else asked_s,
         pause_s=asked_s if status in _PAUSING else None,
+        disables=_disables(status, asked, gone_disables=gone_disables),
     )
 
 
@@ -59,12 +69,26 @@ def _verdict(status: int, dead_on: Collection[int]) -> tuple[Verdict, DeliveryRe
     return Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR
 
 
-def _sentence(status: int, headers: Headers) -> str:
+def _asked_of_sender(headers: Headers) -> frozenset[str]:
+    """Return what the answer asks of whoever sends, in the header of Standard Webhooks for that."""
+    value = _header(headers, _ASKING)
+    return frozenset() if value is None else frozenset(each.strip().lower() for each in value.split(","))
+
+
+def _disables(status: int, asked: Collection[str], *, gone_disables: bool) -> str:
+    if status == _GONE and gone_disables:
+        return "it answered 410 Gone"
+    return f"its answer said {_ASKING}: {_DISABLE}" if _DISABLE in asked else ""
+
+
+def _sentence(status: int, headers: Headers, asked: Collection[str]) -> str:
     try:
         said = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         said = str(status)
     location = _header(headers, "location")
+    if _ABORT in asked:
+        return f"{said}, {_ASKING}: {_ABORT}"
     if 300 <= status <= 399 and location is not None:
         return f"{said}: not followed to {location}"
     return said

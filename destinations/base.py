@@ -43,7 +43,10 @@ class Sending:
 
 
 class CommonSettings(Protocol):
-    """The settings that the service itself reads from every kind of destination."""
+    """The settings that the service itself reads from every kind of destination.
+
+    Three more it reads from those that have them: `rate`, `breaker` and `disable_after`, as a webhook has them.
+    """
 
     @property
     def concurrency(self) -> int:
@@ -113,5 +116,7 @@ class Kind:
     """Makes one destination from its name and settings; does no I/O."""
     warn: Callable[[Any, frozenset[End]], Iterable[Concern]] = _no_concerns
     """Tells what of settings is allowed, and cannot work, given the ends that messages tell of there."""
+    has_receiver: bool = True
+    """Whether somebody receives who can fail as a whole: only then do failures open a breaker, and disable it."""
     public_keys: Callable[[Any], Iterable[PublicKey]] = _no_public_keys
     """Tells the public keys that belong to settings, for all the world to see."""

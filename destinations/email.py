@@ -23,7 +23,7 @@ from destinations.dial import connect, reason_of, sentence_of
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
 from destinations.templates import TemplateFaultError, compile_template, uses
 from pipeline.config.secret import Secret
-from pipeline.config.settings import RetrySpec
+from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 _PORTS = {"smtp": 25, "smtps": 465}
@@ -49,6 +49,9 @@ class Settings:
     attachment_limit: int = 5 * 1024 * 1024
     timeout: float = 30.0
     concurrency: int = 2
+    rate: float | None = None
+    breaker: BreakerSpec | None = field(default_factory=BreakerSpec)
+    disable_after: float | None = DISABLE_AFTER_S
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(name="default"))
 
     @property

@@ -12,7 +12,13 @@ def builtin_kinds() -> dict[str, Kind]:
     """Return the kinds that come with Sendoff, by the `type` that names them; reads their schemas."""
     kinds = (
         Kind(kind="email", schema=_schema("email"), settings=email.settings_of, make=email.Email, warn=email.warn),
-        Kind(kind="function", schema=_schema("function"), settings=function.settings_of, make=function.Function),
+        Kind(
+            kind="function",
+            schema=_schema("function"),
+            settings=function.settings_of,
+            make=function.Function,
+            has_receiver=False,
+        ),
         Kind(
             kind="webhook",
             schema=_schema("webhook"),

@@ -19,7 +19,7 @@ from destinations.signing_keys import Layout
 from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of, signer_of
 from pipeline import __version__
 from pipeline.config.secret import Secret
-from pipeline.config.settings import RetrySpec
+from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.model import (
     AnyMessage,
     BatchMessage,
@@ -50,8 +50,12 @@ class Settings:
     timeout: float = 30.0
     connect_timeout: float = 5.0
     concurrency: int = 10
+    rate: float | None = None
+    breaker: BreakerSpec | None = field(default_factory=BreakerSpec)
+    disable_after: float | None = DISABLE_AFTER_S
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(name="default"))
     dead_on: tuple[int, ...] = _DEAD_ON
+    on_410: str = "disable"
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
@@ -152,6 +156,7 @@ class Webhook:
             bytes(reply.body),
             dead_on=settings.dead_on,
             now=sending.started_at,
+            gone_disables=settings.on_410 == "disable",
             remote_address=reply.remote_address,
         )
 

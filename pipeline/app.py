@@ -14,6 +14,7 @@ from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.model import ClaimedDelivery
 from pipeline.services.batches import Batches, Doorbell
+from pipeline.services.caretaker import Caretaker
 from pipeline.services.changes import Changes
 from pipeline.services.children import Children
 from pipeline.services.deliverer import Deliverer
@@ -82,6 +83,7 @@ class App:
         self._promoter = Promoter(self.store, clock)
         next_expiry = NextMoment(clock)
         self._standing = Standing(self.store, current, clock)
+        next_end = NextMoment(clock)
         self._deliveries = DestinationLanes(
             leases=leases,
             store=self.store,
@@ -94,6 +96,7 @@ class App:
             store=self.store,
             lanes=self._deliveries,
             promoter=self._promoter,
+            next_end=next_end,
             changes=changes,
             standing=self._standing,
             clock=clock,
@@ -194,6 +197,15 @@ class App:
             clock=clock,
             telemetry=telemetry,
         )
+        self._caretaker = Caretaker(
+            next_end=next_end,
+            store=self.store,
+            standing=self._standing,
+            lanes=self._deliveries,
+            changes=changes,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self._pausing = Pausing(standing=self._standing, lanes=self._deliveries, changes=changes, telemetry=telemetry)
         self._redelivery = Redelivery(
             store=self.store,
@@ -269,13 +281,22 @@ class App:
         await open_routes(self.setup.routes.values(), self.config)
         await self._standing.load()
         self._deliveries.follow_setup()
+        await self._caretaker.spread_backlog()
         await self.rescuer.take_back()
         self.worker.lanes.recount(await self.store.queued_jobs())
         self._deliveries.recount(await self._deliveries.pending())
         self.spawn(self._promote)
         lanes = (self.worker.lanes, self._deliveries)
-        self.spawn(self._deliveries.look_after)
-        for service in (*lanes, self._progress, self.expirer, self.batches, self.rescuer, self.pruner, self._pulse):
+        for service in (
+            *lanes,
+            self._caretaker,
+            self._progress,
+            self.expirer,
+            self.batches,
+            self.rescuer,
+            self.pruner,
+            self._pulse,
+        ):
             self.spawn(service.serve)
 
     async def _promote(self) -> None:

@@ -13,6 +13,7 @@ from destinations.registry import builtin_kinds
 from pipeline import model
 from pipeline.config.convert import Conversion
 from pipeline.config.settings import (
+    BreakerSpec,
     Config,
     Exponential,
     FunctionSettings,
@@ -42,6 +43,7 @@ MIRRORED = [
     (Target, CONFIG["$defs"]["target"]),
     (RetrySpec, CONFIG["$defs"]["retry"]["anyOf"][2]),
     (Exponential, CONFIG["$defs"]["exponential"]),
+    (BreakerSpec, CONFIG["$defs"]["breaker"]),
 ]
 
 

@@ -122,6 +122,7 @@ def configuration() -> str:
         "## Retry policies\n" + RETRIES + "\n" + page.table(retry["properties"]),
         "### Waits that grow\n\n" + page.table(config["$defs"]["exponential"]["properties"], ("base",)),
         "### Policies with a name\n\n" + _policies(),
+        page.section("## Breakers", config["$defs"]["breaker"]),
         "## Durations, sizes, rates and paths\n" + VALUES,
     ]
     return _page(parts)
@@ -222,6 +223,8 @@ class _Settings:
         match schema:
             case {"$ref": "#/$defs/retry"}:
                 return "a [retry policy](#retry-policies)"
+            case {"$ref": "#/$defs/breaker"}:
+                return "a [breaker](#breakers)"
             case {"$ref": "#/$defs/targets"}:
                 return "a list of [destinations](#where-messages-go)"
             case {"enum": choices}:

@@ -1,22 +1,23 @@
 """Turns a valid document into values without units, as the schema's own annotations say.
 
 `x-unit` makes seconds, bytes or a rate of a text, `x-path` an absolute path, `x-secret` a `Secret`, `x-retry` a
-`RetrySpec`; what the schema calls an integer becomes an int. A text marked `x-secret-url` stays one; what of it came
-from the environment is a secret all the same.
+`RetrySpec`, `x-breaker` a `BreakerSpec`; what the schema calls an integer becomes an int. A text marked `x-secret-url`
+stays one; what of it came from the environment is a secret all the same.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from pipeline.config.retry import parse_retry
+from pipeline.config.policies import parse_breaker, parse_retry
 from pipeline.config.secret import Secret
 from pipeline.config.shape import Schema, Shape
 from pipeline.config.source import Place, Source
 from pipeline.config.units import UNITS
 
+_PARSERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (("x-retry", parse_retry), ("x-breaker", parse_breaker))
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -79,7 +80,10 @@ class Conversion:
 
     def _value(self, value: Any, parts: list[Schema], place: Place) -> Any:
         inner = self._inner(value, parts, place)
-        return parse_retry(inner) if any(part.get("x-retry") for part in parts) else inner
+        for keyword, parse in _PARSERS:
+            if any(part.get(keyword) for part in parts):
+                return parse(inner)
+        return inner
 
     def _inner(self, value: Any, parts: list[Schema], place: Place) -> Any:
         match value:

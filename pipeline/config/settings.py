@@ -44,6 +44,23 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerSpec:
+    """When a destination that fails is left alone, and for how long, in seconds."""
+
+    failures: int = 10
+    """So many attempts in a row must have failed,"""
+    deliveries: int = 5
+    """of so many deliveries at the least."""
+    wait: float = 30.0
+    """How long until one attempt is made again; it doubles each time that this one fails, too."""
+    max_wait: float = 600.0
+
+
+DISABLE_AFTER_S = 120 * 3600.0
+"""A destination that has failed for so long is disabled, unless its settings say otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One destination that a function's messages go to; `when` is a JSON Schema over the result's value, or None."""
 

@@ -12,12 +12,12 @@ from pipeline.model.deliveries import (
     ClaimedDelivery,
     Delivery,
     DeliveryDraft,
-    DestinationStatus,
     LastError,
     Message,
     Outcome,
     sending_of,
 )
+from pipeline.model.destinations import HEALTHY, DestinationNote, DestinationStatus, Health
 from pipeline.model.jobs import (
     LEVELS,
     Call,
@@ -50,6 +50,7 @@ from pipeline.model.usage import Usage
 
 __all__ = [
     "FINAL_JOB_STATES",
+    "HEALTHY",
     "LEVELS",
     "OPEN_DELIVERY_STATES",
     "AnyMessage",
@@ -67,7 +68,9 @@ __all__ = [
     "DeliveryDraft",
     "DeliveryReason",
     "DeliveryState",
+    "DestinationNote",
     "DestinationStatus",
+    "Health",
     "Job",
     "JobDraft",
     "JobReason",

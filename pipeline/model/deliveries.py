@@ -161,8 +161,15 @@ class Outcome:
     """What the receiver asked for, already bounded; None where it asked for nothing readable."""
     pause_s: float | None = None
     """For so long the receiver wants nothing at all; None where it said nothing of that."""
+    disables: str = ""
+    """Why the receiver wants nothing any more, in a sentence; empty where it does."""
     child: ChildDraft | None = None
     """The job that takes the message over; it is stored with the attempt."""
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether there is nothing to be said against its receiver."""
+        return self.verdict is Verdict.DELIVERED and not self.disables
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -176,16 +183,3 @@ class Attempt:
     outcome: Outcome
     next_attempt_at: datetime | None
     why: str
-
-
-@record(frozen=True, slots=True, kw_only=True)
-class DestinationStatus:
-    """What is stored of a destination between restarts."""
-
-    name: str
-    kind: str
-    last_success_at: datetime | None
-    paused_at: datetime | None = None
-    """Since when it is paused by hand; None where it is not."""
-    not_before: datetime | None = None
-    """Until when its receiver wants nothing, as it said last."""

@@ -5,18 +5,20 @@ A slow or dead receiver delays no other. What waits is in the store; how a desti
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 from pipeline.clock import Clock
 from pipeline.model import ClaimedDelivery, DeliveryState
 from pipeline.retry import Policy
 from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
-from pipeline.services.moments import NextMoment
+from pipeline.services.pacing import Pacer
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing
 from pipeline.store import Store
+
+SPREAD_PER_S = 50.0
+"""How fast what has waited for a destination is sent, once it takes something again."""
 
 
 class DestinationLanes(Lanes[ClaimedDelivery]):
@@ -40,7 +42,7 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         self.policies: dict[str, Policy] = {}
         self.gates: dict[str, asyncio.Semaphore] = {}
         """How many attempts to a destination are in flight, these say: what its lane holds ready waits there."""
-        self._next_end = NextMoment(clock)
+        self._rates: dict[str, float | None] = {}
         self.follow_setup()
 
     async def _claim_for(self, destination: str, most: int) -> list[ClaimedDelivery]:
@@ -55,28 +57,33 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
 
         A sending under way ends as it began; what became of it is recorded under the policy that counts then.
         """
-        routes = self._current.setup.routes
+        routes, takers = self._current.setup.routes, self._standing.takers
         # The policy of a destination that has gone stays: what is still being sent to it may fail.
         self.policies.update({name: route.policy for name, route in routes.items()})
-        sizes = {name: route.concurrency for name, route in routes.items()}
+        sizes = {name: 1 if name in takers.probing else route.concurrency for name, route in routes.items()}
         for name, size in sizes.items():
             if (lane := self.get(name)) is None or lane.size != size:
                 self.gates[name] = asyncio.Semaphore(size)
-        return self.follow({name: size for name, size in sizes.items() if self._standing.may_send(name)})
+        new = self.follow({name: size for name, size in sizes.items() if self._standing.may_send(name)})
+        for name, route in routes.items():
+            self._follow_rate(name, route.rate)
+        return new
+
+    def _follow_rate(self, name: str, rate: float | None) -> None:
+        if (lane := self.get(name)) is not None and self._rates.get(name) != rate:
+            self._rates[name] = rate
+            lane.pace(None if rate is None else Pacer(rate, self._clock))
+
+    def spread(self, name: str, backlog: int | None = None) -> None:
+        """Send what waits for a destination now, or so many, at a steady rate, and only then as it comes.
+
+        So a receiver that was down is not brought down again. Where it has a rate of its own, that holds for all.
+        """
+        lane = self.get(name)
+        if lane is not None and self._rates.get(name) is None:
+            lane.pace(Pacer(SPREAD_PER_S, self._clock, lane.backlog if backlog is None else backlog))
 
     async def pending(self) -> Mapping[str, int]:
         """Count what waits in the store to be sent, by destination."""
         counts = await self._store.open_deliveries()
         return {name: count for (name, state), count in counts.items() if state is DeliveryState.PENDING}
-
-    def expect(self, until: datetime) -> None:
-        """Note that a destination is left alone until then."""
-        self._next_end.expect(until)
-
-    async def look_after(self) -> None:
-        """Send again to destinations that were left alone for as long as they wanted, until cancelled."""
-        while True:
-            self._next_end.forget()
-            self._next_end.expect(self._standing.let_go())
-            await self.count_new(self.follow_setup(), self.pending)
-            await self._next_end.wait()

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from pipeline.clock import Clock
+from pipeline.services.pacing import Pacer
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class Lane(Generic[T]):
         self._clock = clock
         self._claim_s = 0.0
         self._work_s = 0.0
+        self._pacer: Pacer | None = None
         self._wakeup = asyncio.Event()
 
     @property
@@ -64,6 +66,8 @@ class Lane(Generic[T]):
         What a claim under way was asked for does not wait any more: the store takes that claim before the row.
         """
         if not self.is_open or self.backlog > self._asked or self.free <= 0:
+            return False
+        if self._pacer is not None and not self._paced(1):
             return False
         self.in_hand += 1
         return True
@@ -117,7 +121,24 @@ class Lane(Generic[T]):
             self._wakeup.clear()
             while self.is_open and self.backlog and (free := self.free) > 0:
                 # For no more than wait: the slots that are left are for what is inserted meanwhile.
-                await self._fill(min(free, self.backlog))
+                asked = min(free, self.backlog)
+                if self._pacer is None or (asked := self._paced(asked)):
+                    await self._fill(asked)
+                else:
+                    self._wakeup.clear()
+                    await self._clock.sleep(self._pacer.wait_s(), self._wakeup)
+
+    def pace(self, pacer: Pacer | None) -> None:
+        """Take turns of `pacer` from now on, until it is over; None: as many at a time as there are slots."""
+        self._pacer = pacer
+        if self.backlog:
+            self._wakeup.set()
+
+    def _paced(self, wanted: int) -> int:
+        pacer = self._pacer
+        if pacer is not None and pacer.is_over:
+            self._pacer = pacer = None
+        return wanted if pacer is None else pacer.take(wanted)
 
     async def _fill(self, asked: int) -> None:
         self.in_hand += asked
@@ -136,6 +157,8 @@ class Lane(Generic[T]):
         else:
             # Nothing is left of what the claim could see; what was noted meanwhile may have come too late for it.
             self.backlog = self._added - added
+            if self._pacer is not None:
+                self._pacer.give_back(asked - len(claimed))
         for row in claimed:
             self._start(row)
 

@@ -28,12 +28,11 @@ class Pausing:
         return True
 
     async def resume(self, destination: str) -> bool:
-        """Send again, what was held first, as many at once as the destination's concurrency says; False where it was
-        not paused.
-        """
+        """Send again, what was held first and at a steady rate, whatever kept it; False where nothing did."""
         if not await self._standing.resume(destination):
             return False
         await self._lanes.count_new(self._lanes.follow_setup(), self._lanes.pending)
+        self._lanes.spread(destination)
         self._changes.notify_all()
         self._telemetry.emit("destination.resumed", destination=destination)
         return True

@@ -6,9 +6,10 @@ from random import Random
 
 from pipeline.clock import Clock
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
-from pipeline.model import Attempt, Delivery, DeliveryState, JobDraft, Outcome, Verdict
+from pipeline.model import Attempt, Delivery, DeliveryState, DestinationNote, Health, JobDraft, Outcome, Verdict
 from pipeline.services.changes import Changes
 from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.services.standing import Standing
@@ -28,6 +29,7 @@ class Recorder:
         store: Store,
         lanes: DestinationLanes,
         promoter: Promoter,
+        next_end: NextMoment,
         changes: Changes,
         standing: Standing,
         clock: Clock,
@@ -37,6 +39,7 @@ class Recorder:
         self._store = store
         self._lanes = lanes
         self._promoter = promoter
+        self._next_end = next_end
         self._changes = changes
         self._standing = standing
         self._clock = clock
@@ -70,13 +73,12 @@ class Recorder:
             next_attempt_at=step.due_at if step.state is DeliveryState.RETRYING else None,
             why=step.why,
         )
-        is_success_noted = is_delivered and self._is_note_due(delivery.destination, now)
-        not_before = None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s)
-        write = partial(self._write, is_success_noted=is_success_noted, not_before=not_before, child=child)
-        if not await write(delivery, token, step, attempt, now):
+        before = self._standing.health(delivery.destination)
+        noted = self._noted(delivery, outcome, now)
+        if not await self._write(delivery, token, step, attempt, now, noted=noted, child=child):
             return False
-        if not_before is not None:
-            self._defer(delivery.destination, not_before)
+        if noted is not None:
+            self._follow(delivery.destination, before, noted)
         self._telemetry.emit(
             f"delivery.{step.state}",
             delivery_id=delivery.id,
@@ -90,11 +92,43 @@ class Recorder:
         )
         return True
 
-    def _defer(self, destination: str, until: datetime) -> None:
-        self._standing.defer(destination, until)
+    def _noted(self, delivery: Delivery, outcome: Outcome, now: datetime) -> DestinationNote | None:
+        """Take in what an attempt tells of its destination; return what of it is to be stored, None for nothing."""
+        name = delivery.destination
+        health = self._standing.note(name, delivery.id, outcome, now)
+        is_delivered = outcome.verdict is Verdict.DELIVERED
+        if health is None and outcome.pause_s is None and not (is_delivered and self._is_note_due(name, now)):
+            return None
+        return DestinationNote(
+            succeeded_at=now if is_delivered else None,
+            not_before=None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s),
+            health=health,
+        )
+
+    def _follow(self, destination: str, before: Health, noted: DestinationNote) -> None:
+        """Send as what was noted has it, and tell what changed."""
+        after = before if noted.health is None else noted.health
+        if noted.not_before is not None:
+            self._standing.defer(destination, noted.not_before)
+            self._telemetry.emit("destination.deferred", destination=destination, until=noted.not_before.isoformat())
+        if before.opened_at is None and after.opened_at is not None:
+            self._telemetry.emit(
+                "destination.breaker_opened",
+                destination=destination,
+                failures=after.failures,
+                reason=after.last,
+                until=after.probe_at and after.probe_at.isoformat(),
+            )
+        is_closed = before.opened_at is not None and after.opened_at is None
+        if is_closed:
+            self._telemetry.emit("destination.breaker_closed", destination=destination)
+        if before.disabled_at is None and after.disabled_at is not None:
+            self._changes.notify_all()  # what is held counts as settled
+            self._telemetry.emit("destination.disabled", destination=destination, reason=after.disabled_because)
         self._lanes.follow_setup()
-        self._lanes.expect(until)
-        self._telemetry.emit("destination.deferred", destination=destination, until=until.isoformat())
+        self._next_end.expect(self._standing.next_moment)
+        if is_closed:
+            self._lanes.spread(destination)
 
     def _is_note_due(self, destination: str, now: datetime) -> bool:
         """Tell whether the destination's last success was noted over a second ago; at most one write a second."""
@@ -112,8 +146,7 @@ class Recorder:
         attempt: Attempt | None,
         now: datetime,
         *,
-        is_success_noted: bool = False,
-        not_before: datetime | None = None,
+        noted: DestinationNote | None = None,
         child: JobDraft | None = None,
     ) -> bool:
         verb = partial(
@@ -123,8 +156,7 @@ class Recorder:
             step,
             attempt,
             now=now,
-            is_success_noted=is_success_noted,
-            not_before=not_before,
+            noted=noted,
             child=child,
         )
         if not await when_there_is_room(verb, self._clock):

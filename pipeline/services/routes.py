@@ -11,10 +11,19 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 
 from destinations.base import Destination, Kind, PublicKey
-from pipeline.config.settings import Config, DestinationSettings, FunctionsSettings, Target
+from pipeline.config.settings import (
+    DISABLE_AFTER_S,
+    BreakerSpec,
+    Config,
+    DestinationSettings,
+    FunctionsSettings,
+    Target,
+)
 from pipeline.errors import ConfigurationError, Fault
 from pipeline.model import MessageType
 from pipeline.retry import Policy, policy
+
+_BREAKER = BreakerSpec()
 
 Goals = Mapping[tuple[str, MessageType], tuple["Goal", ...]]
 """Where the messages of each function go, by its name and the message's type; nowhere where it is not named."""
@@ -29,6 +38,10 @@ class Route:
     destination: Destination
     concurrency: int
     policy: Policy
+    rate: float | None = None
+    """Attempts in a second, at the most."""
+    breaker: BreakerSpec | None = None
+    disable_after_s: float | None = None
     public_keys: tuple[PublicKey, ...] = ()
     made_of: object = None
     """All that the destination was made of: its settings, and what the files that they name held."""
@@ -66,13 +79,17 @@ def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Rou
     made_of = (settings, *_files_of(settings.options))
     if before is not None and before.made_of == made_of:
         return before
+    kind = kinds[settings.kind]
     return Route(
         name=settings.name,
         kind=settings.kind,
-        destination=kinds[settings.kind].make(settings.name, settings.options),
+        destination=kind.make(settings.name, settings.options),
         concurrency=settings.options.concurrency,
         policy=policy(settings.options.retry),
-        public_keys=tuple(kinds[settings.kind].public_keys(settings.options)),
+        rate=getattr(settings.options, "rate", None),
+        breaker=getattr(settings.options, "breaker", _BREAKER) if kind.has_receiver else None,
+        disable_after_s=getattr(settings.options, "disable_after", DISABLE_AFTER_S) if kind.has_receiver else None,
+        public_keys=tuple(kind.public_keys(settings.options)),
         made_of=made_of,
     )
 

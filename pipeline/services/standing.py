@@ -2,54 +2,74 @@
 outlive a restart; here it is at hand for all who ask at every delivery.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from types import MappingProxyType
 
 from pipeline.clock import Clock
-from pipeline.model import DeliveryReason, DeliveryState
+from pipeline.health import after_outcome, breaker_of
+from pipeline.model import HEALTHY, DeliveryReason, DeliveryState, Health, Outcome
 from pipeline.services.setup import Current
 from pipeline.store import Store
 
+_NOTHING: Mapping[str, datetime] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Takers:
-    """The destinations that take deliveries, as one value that never changes."""
+    """The destinations that take deliveries, as one value that never changes, and is equal to itself alone."""
 
     configured: frozenset[str]
     paused: frozenset[str] = frozenset()
     """By hand, until they are resumed; also some that are not configured."""
-    deferred: frozenset[tuple[str, datetime]] = frozenset()
+    disabled: frozenset[str] = frozenset()
+    """Because of what became of their attempts, until they are resumed."""
+    deferred: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
     """Left alone for a while, as they asked: each until when. What is owed to them is not held, and goes on then."""
+    broken: Mapping[str, datetime] = field(default_factory=lambda: _NOTHING)
+    """Left alone because they fail, each until when one attempt is made: their breakers are open."""
+    probing: frozenset[str] = frozenset()
+    """Those that are tried with one attempt at a time: their breakers are half-open."""
 
     def __contains__(self, name: str) -> bool:
-        return name in self.configured and name not in self.paused
+        return name in self.configured and name not in self.paused and name not in self.disabled
 
     def not_before(self, destination: str) -> datetime | None:
         """Return until when a destination is left alone, or None where it is not."""
-        return next((until for name, until in self.deferred if name == destination), None)
+        deferred, broken = self.deferred.get(destination), self.broken.get(destination)
+        return max(deferred, broken) if deferred and broken else deferred or broken
 
     def why_held(self, destination: str, state: DeliveryState) -> DeliveryReason | None:
         """Return why a delivery in this state goes no further, or None where it does, or has ended.
 
-        What is being sent when its destination is paused ends as it began.
+        What is being sent when its destination stops taking ends as it began.
         """
         if not state.is_open:
             return None
         if destination not in self.configured:
             return DeliveryReason.UNCONFIGURED
-        is_paused = destination in self.paused and state is not DeliveryState.SENDING
-        return DeliveryReason.PAUSED if is_paused else None
+        if state is DeliveryState.SENDING:
+            return None
+        if destination in self.paused:
+            return DeliveryReason.PAUSED
+        return DeliveryReason.DISABLED if destination in self.disabled else None
 
     def goes_on(self, destination: str, state: DeliveryState) -> bool:
         """Tell whether a delivery in this state is to be sent, or being sent, without anybody doing anything."""
         return state.is_open and self.why_held(destination, state) is None
 
     def state_of(self, destination: str) -> str:
-        """Return `active`, `paused` or `unconfigured`."""
+        """Return `active`, `paused`, `disabled` or `unconfigured`."""
         if destination not in self.configured:
             return "unconfigured"
-        return "paused" if destination in self.paused else "active"
+        if destination in self.paused:
+            return "paused"
+        return "disabled" if destination in self.disabled else "active"
+
+    def breaker_of(self, destination: str) -> str:
+        """Return `closed`, `open` or `half_open`."""
+        return "open" if destination in self.broken else "half_open" if destination in self.probing else "closed"
 
 
 class Standing:
@@ -59,56 +79,136 @@ class Standing:
         self._store = store
         self._current = current
         self._clock = clock
-        self._paused: frozenset[str] = frozenset()
-        self._deferred: frozenset[tuple[str, datetime]] = frozenset()
+        self._paused: dict[str, datetime] = {}
+        self._deferred: dict[str, datetime] = {}
+        self._healths: dict[str, Health] = {}
+        self._takers = Takers(configured=frozenset())
+        self._is_stale = True
 
     async def load(self) -> None:
-        """Read what is stored; before that nothing is paused."""
-        found = await self._store.destinations.list()
-        self._paused = frozenset(status.name for status in found if status.paused_at is not None)
-        until = {(status.name, status.not_before) for status in found if status.not_before is not None}
-        self._deferred = frozenset((name, at) for name, at in until if at > self._clock.now())
+        """Read what is stored; before that all is well."""
+        now = self._clock.now()
+        for status in await self._store.destinations.list():
+            if status.paused_at is not None:
+                self._paused[status.name] = status.paused_at
+            if status.not_before is not None and status.not_before > now:
+                self._deferred[status.name] = status.not_before
+            if status.health != HEALTHY:
+                self._healths[status.name] = status.health
+        self._is_stale = True
 
     @property
     def takers(self) -> Takers:
         """Return who takes deliveries now; the same value for as long as nothing changes."""
-        return _takers(self._current.setup.destinations, self._paused, self._deferred)
+        if self._is_stale or self._takers.configured is not self._current.setup.destinations:
+            self._takers, self._is_stale = self._made(), False
+        return self._takers
+
+    def _made(self) -> Takers:
+        now = self._clock.now()
+        breakers = {name: breaker_of(health, now) for name, health in self._healths.items()}
+        return Takers(
+            configured=self._current.setup.destinations,
+            paused=frozenset(self._paused),
+            disabled=frozenset(name for name, health in self._healths.items() if health.disabled_at is not None),
+            deferred=MappingProxyType(dict(self._deferred)),
+            broken=MappingProxyType(
+                {
+                    name: at
+                    for name, health in self._healths.items()
+                    if breakers[name] == "open" and (at := health.probe_at)
+                }
+            ),
+            probing=frozenset(name for name, breaker in breakers.items() if breaker == "half_open"),
+        )
 
     def may_send(self, name: str) -> bool:
         """Tell whether anything may be sent to a destination now."""
         takers = self.takers
-        return name in takers and (not takers.deferred or takers.not_before(name) is None)
+        return name in takers and name not in takers.deferred and name not in takers.broken
+
+    def health(self, name: str) -> Health:
+        """Return how a destination fares."""
+        return self._healths.get(name, HEALTHY)
+
+    def paused_at(self, name: str) -> datetime | None:
+        """Return since when a destination is paused by hand, or None where it is not."""
+        return self._paused.get(name)
+
+    def note(self, name: str, delivery_id: str, outcome: Outcome, now: datetime) -> Health | None:
+        """Take in what became of an attempt, which is to be stored with it; return how its destination fares now, None
+        where that is no other than before.
+        """
+        before = self._healths.get(name, HEALTHY)
+        if before is HEALTHY and outcome.is_well:  # as nearly always
+            return None
+        route = self._current.setup.routes.get(name)
+        after = after_outcome(
+            before,
+            delivery_id,
+            outcome,
+            now,
+            breaker=route.breaker if route else None,
+            disable_after_s=route.disable_after_s if route else None,
+        )
+        if after is before:
+            return None
+        self._healths[name] = after
+        if after == HEALTHY:
+            del self._healths[name]
+        if (before.opened_at, before.probe_at, before.disabled_at) != (
+            after.opened_at,
+            after.probe_at,
+            after.disabled_at,
+        ):
+            self._is_stale = True
+        return after
 
     def defer(self, name: str, until: datetime) -> None:
         """Leave a destination alone until a moment that is stored already, or until a later one."""
-        before = self.takers.not_before(name)
+        before = self._deferred.get(name)
         if before is None or before < until:
-            self._deferred = self._deferred - {(name, before)} | {(name, until)}
+            self._deferred[name] = until
+            self._is_stale = True
 
-    def let_go(self) -> datetime | None:
-        """Forget the moments that have passed; return the next one, or None."""
-        now = self._clock.now()
-        self._deferred = frozenset((name, until) for name, until in self._deferred if until > now)
-        return min((until for _, until in self._deferred), default=None)
+    def let_go(self) -> set[str]:
+        """Forget the moments that have passed; return the destinations that were left alone until then."""
+        now, before = self._clock.now(), self.takers
+        passed = {name for name, until in self._deferred.items() if until <= now}
+        for name in passed:
+            del self._deferred[name]
+        passed |= {name for name, until in before.broken.items() if until <= now}
+        self._is_stale = self._is_stale or bool(passed)
+        return {name for name in passed if self.may_send(name)}
+
+    @property
+    def next_moment(self) -> datetime | None:
+        """Return when the next destination has been left alone for long enough, or None."""
+        takers = self.takers
+        return min((*takers.deferred.values(), *takers.broken.values()), default=None)
 
     async def pause(self, name: str) -> bool:
         """Hold what is owed to a configured destination from now on; False where it is paused already."""
         if name in self._paused:
             return False
-        kind = self._current.setup.routes[name].kind
-        await self._store.destinations.pause(name, kind, now=self._clock.now())
-        self._paused |= {name}
+        kind, now = self._current.setup.routes[name].kind, self._clock.now()
+        await self._store.destinations.pause(name, kind, now=now)
+        self._paused[name] = now
+        self._is_stale = True
         return True
 
     async def resume(self, name: str) -> bool:
-        """Let what was held go on; False where it was not paused."""
-        if name not in self._paused:
+        """Let all go on at once, whatever kept it: a pause, a breaker, what the receiver asked for, or that it was
+        disabled; False where nothing did.
+        """
+        takers = self.takers
+        if name in takers and takers.not_before(name) is None and name not in takers.probing:
+            return False
+        if name not in takers.configured and name not in self._paused and self.health(name) is HEALTHY:
             return False
         await self._store.destinations.resume(name)
-        self._paused -= {name}
+        self._paused.pop(name, None)
+        self._deferred.pop(name, None)
+        self._healths.pop(name, None)
+        self._is_stale = True
         return True
-
-
-@lru_cache(maxsize=8)
-def _takers(configured: frozenset[str], paused: frozenset[str], deferred: frozenset[tuple[str, datetime]]) -> Takers:
-    return Takers(configured=configured, paused=paused, deferred=deferred)

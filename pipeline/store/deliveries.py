@@ -15,12 +15,13 @@ from pipeline.model import (
     Delivery,
     DeliveryDraft,
     DeliveryReason,
+    DestinationNote,
     JobDraft,
     Lease,
 )
 from pipeline.records import record
 from pipeline.store import bulk, rows
-from pipeline.store.destinations import defer
+from pipeline.store.destinations import note
 from pipeline.store.insertions import Insertion, insert_jobs
 from pipeline.store.rows import micros, micros_or_none
 
@@ -68,11 +69,6 @@ INSERT INTO attempt (delivery_id, number, trigger, started_at, duration_s, verdi
 {values}
 """
 
-_SUCCESS = """
-INSERT INTO destination (name, kind, last_success_at) VALUES (?, ?, ?)
-ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, last_success_at = excluded.last_success_at
-"""
-
 _RENEW = """
 UPDATE delivery SET lease_expires_at = ? WHERE state = 'sending' AND lease_owner = ? RETURNING id, lease_token
 """
@@ -109,9 +105,8 @@ class Tried:
     step: DeliveryStep
     attempt: Attempt | None
     now: datetime
-    is_success_noted: bool
-    not_before: datetime | None = None
-    """Until then its destination wants nothing; None where it said nothing of that."""
+    noted: DestinationNote | None = None
+    """What it tells of the destination."""
     child: JobDraft | None = None
     """The job that takes the message over."""
 
@@ -205,10 +200,8 @@ def record_attempts(db: sqlite3.Connection, items: Sequence[Tried]) -> list[bool
     if children:
         insert_jobs(db, children)
     for item in valid:
-        if item.is_success_noted:
-            db.execute(_SUCCESS, (item.delivery.destination, item.delivery.kind, micros(item.now)))
-        if item.not_before is not None:
-            defer(db, item.delivery.destination, item.delivery.kind, not_before=item.not_before)
+        if item.noted is not None:
+            note(db, item.delivery.destination, item.delivery.kind, item.noted)
     return [item.delivery.id in written for item in items]
 
 

@@ -1,17 +1,21 @@
-"""The store's verbs for what operators do to deliveries; what `Store` says of verbs holds here."""
+"""The store's verbs for what becomes of deliveries without an attempt; what `Store` says of verbs holds here."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
+from pipeline.model import Delivery, DeliveryReason
 from pipeline.store import redelivery
 from pipeline.store.batch_verbs import Write
+from pipeline.store.reader import Reader
 
 
 class DeliveryVerbs:
-    """Cancelling and replaying."""
+    """Cancelling, replaying, and ending what has waited for too long."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, reader: Reader) -> None:
         self._write = write
+        self._reader = reader
 
     async def cancel(self, delivery_id: str) -> bool:
         """Cancel a delivery that waits; False for any other."""
@@ -23,3 +27,17 @@ class DeliveryVerbs:
         """
         verb = partial(redelivery.replay, delivery_id=delivery_id, max_attempts=max_attempts, now=now)
         return bool(await self._write(verb))
+
+    async def end_overdue(
+        self, destination: str, most: int, *, before: datetime, reason: DeliveryReason
+    ) -> list[Delivery]:
+        """End up to `most` pending deliveries that were owed, or replayed, before a moment; return them, dead. One that
+        was never tried has `reason`.
+        """
+        verb = partial(redelivery.end_overdue, destination=destination, most=most, before=before, reason=reason)
+        ended: list[Delivery] = await self._write(verb)
+        return ended
+
+    async def overdue(self, *, before: datetime) -> Mapping[str, int]:
+        """Count the deliveries that were due before a moment, by destination."""
+        return await self._reader.read(partial(redelivery.overdue, before=before))

@@ -26,5 +26,5 @@ class DestinationVerbs:
         await self._write(partial(destinations.pause, name=name, kind=kind, now=now))
 
     async def resume(self, name: str) -> None:
-        """Note that a destination is not paused."""
+        """Forget all that keeps anything from a destination."""
         await self._write(partial(destinations.resume, name=name))

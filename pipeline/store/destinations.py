@@ -3,9 +3,13 @@
 import sqlite3
 from datetime import datetime
 
-from pipeline.model import DestinationStatus
+import orjson
+
+from pipeline.model import HEALTHY, DeliveryReason, DestinationNote, DestinationStatus, Health
 from pipeline.store import rows
-from pipeline.store.rows import micros
+from pipeline.store.rows import micros, micros_or_none
+
+_MOMENTS = ("failing_since", "opened_at", "probe_at", "disabled_at")
 
 # What never succeeded has no row of its own: found by one step from name to name along delivery_by_destination.
 _LIST = """
@@ -14,9 +18,9 @@ WITH RECURSIVE owed (name) AS (
     UNION ALL
     SELECT (SELECT min(destination) FROM delivery WHERE destination > owed.name) FROM owed WHERE owed.name IS NOT NULL
 )
-SELECT name, kind, last_success_at, paused_at, not_before FROM destination
+SELECT name, kind, last_success_at, paused_at, not_before, health FROM destination
 UNION ALL
-SELECT name, (SELECT kind FROM delivery WHERE destination = owed.name ORDER BY id DESC LIMIT 1), NULL, NULL, NULL
+SELECT name, (SELECT kind FROM delivery WHERE destination = owed.name ORDER BY id DESC LIMIT 1), NULL, NULL, NULL, NULL
 FROM owed
 WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM destination)
 """
@@ -26,13 +30,16 @@ INSERT INTO destination (name, kind, paused_at) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET paused_at = coalesce(paused_at, excluded.paused_at)
 """
 
-# The later of two moments holds: both were asked for.
-_DEFER = """
-INSERT INTO destination (name, kind, not_before) VALUES (?, ?, ?)
-ON CONFLICT (name) DO UPDATE SET not_before = max(coalesce(not_before, 0), excluded.not_before)
+# Of two moments until which it is to be left alone the later holds: both were asked for.
+_NOTE = """
+INSERT INTO destination (name, kind, last_success_at, not_before, health) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET kind = excluded.kind,
+    last_success_at = coalesce(excluded.last_success_at, last_success_at),
+    not_before = max(coalesce(not_before, excluded.not_before), coalesce(excluded.not_before, not_before)),
+    health = coalesce(excluded.health, health)
 """
 
-_RESUME = "UPDATE destination SET paused_at = NULL WHERE name = ?"
+_RESUME = "UPDATE destination SET paused_at = NULL, not_before = NULL, health = NULL WHERE name = ?"
 
 
 def list_all(db: sqlite3.Connection) -> list[DestinationStatus]:
@@ -44,8 +51,9 @@ def list_all(db: sqlite3.Connection) -> list[DestinationStatus]:
             last_success_at=rows.moment_or_none(succeeded_at),
             paused_at=rows.moment_or_none(paused_at),
             not_before=rows.moment_or_none(not_before),
+            health=_health(health),
         )
-        for name, kind, succeeded_at, paused_at, not_before in db.execute(_LIST)
+        for name, kind, succeeded_at, paused_at, not_before, health in db.execute(_LIST)
     ]
 
 
@@ -54,11 +62,21 @@ def pause(db: sqlite3.Connection, name: str, kind: str, *, now: datetime) -> Non
     db.execute(_PAUSE, (name, kind, micros(now)))
 
 
-def defer(db: sqlite3.Connection, name: str, kind: str, *, not_before: datetime) -> None:
-    """Note that a destination is to be left alone until a moment, or a later one that was noted."""
-    db.execute(_DEFER, (name, kind, micros(not_before)))
+def note(db: sqlite3.Connection, name: str, kind: str, noted: DestinationNote) -> None:
+    """Write what an attempt told of a destination."""
+    health = None if noted.health is None else orjson.dumps(noted.health).decode()
+    db.execute(_NOTE, (name, kind, micros_or_none(noted.succeeded_at), micros_or_none(noted.not_before), health))
+
+
+def _health(text: str | None) -> Health:
+    if text is None:
+        return HEALTHY
+    held = orjson.loads(text)
+    moments = {key: held[key] and datetime.fromisoformat(held[key]) for key in _MOMENTS}
+    last = held["last"] and DeliveryReason(held["last"])
+    return Health(**{**held, **moments, "deliveries": tuple(held["deliveries"]), "last": last})
 
 
 def resume(db: sqlite3.Connection, name: str) -> None:
-    """Note that a destination is not paused."""
+    """Forget all that keeps anything from a destination: a pause, what it asked for, how it fared."""
     db.execute(_RESUME, (name,))

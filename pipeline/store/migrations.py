@@ -249,6 +249,12 @@ ALTER TABLE delivery ADD COLUMN replayed_at INTEGER;
 """
 
 
+HEALTH = """
+-- How a destination fares, as JSON: failures in a row, its breaker, why it is disabled.
+ALTER TABLE destination ADD COLUMN health TEXT;
+"""
+
+
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
     steps = Migrations("sendoff")
@@ -263,6 +269,7 @@ def migrations() -> Migrations:
         ("usage", USAGE),
         ("pauses", PAUSES),
         ("replays", REPLAYS),
+        ("health", HEALTH),
     ):
         steps(name=name)(_running(script))
     return steps

@@ -22,6 +22,7 @@ from pipeline.model import (
     ClaimedJob,
     Delivery,
     DeliveryState,
+    DestinationNote,
     Job,
     JobDraft,
     JobState,
@@ -100,7 +101,7 @@ class Store:
             self._surveyor = Reader(path, loop, on_fatal)
             self._recent = Recent(self._writer, self._reader)
             self.batches = BatchVerbs(self._alone, self._reader)
-            self.deliveries = DeliveryVerbs(self._alone)
+            self.deliveries = DeliveryVerbs(self._alone, self._reader)
             self.destinations = DestinationVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()
@@ -231,15 +232,13 @@ class Store:
         attempt: Attempt | None,
         *,
         now: datetime,
-        is_success_noted: bool = False,
-        not_before: datetime | None = None,
+        noted: DestinationNote | None = None,
         child: JobDraft | None = None,
     ) -> asyncio.Future[bool]:
         """Write what became of a sending; False where the lease is no longer held (nothing changed).
 
-        `is_success_noted` also notes on the destination that it answered well, `not_before` until when it wants
-        nothing; `child`, the job that takes the message
-        over, is queued in the same transaction.
+        What is `noted` of the destination, and `child`, the job that takes the message over, are written in the same
+        transaction.
         """
         tried = Tried(
             delivery=delivery,
@@ -247,8 +246,7 @@ class Store:
             step=step,
             attempt=attempt,
             now=now,
-            is_success_noted=is_success_noted,
-            not_before=not_before,
+            noted=noted,
             child=child,
         )
         return self._writer.write(deliveries.record_attempts, tried)

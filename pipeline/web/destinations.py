@@ -41,11 +41,13 @@ async def pause(request: web.Request) -> web.StreamResponse:
 
 
 async def resume(request: web.Request) -> web.StreamResponse:
-    """Answer POST /v1/destinations/{name}/resume: 202 and the destination; what was held is sent, the oldest first."""
+    """Answer POST /v1/destinations/{name}/resume: 202 and the destination, to which all goes on, the oldest first and
+    at a steady rate, whatever kept it: a pause, a breaker, what it asked for, or that it was disabled.
+    """
     found = await _found(request)
     name = request.match_info["name"]
     if not await request.app[PARTS].pausing.resume(name):
-        raise _wrong_state(name, found["state"], "only one that is paused can be resumed")
+        raise _wrong_state(name, found["state"], "there is nothing to resume")
     return json_answer(await _found(request), 202, {"Location": f"/v1/destinations/{name}"})
 
 
@@ -109,5 +111,5 @@ def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Cou
         "due": own.get(DeliveryState.PENDING, 0) if name in takers else 0,
         "held": sum(count for state, count in own.items() if takers.why_held(name, state)),
         "last_success_at": moment(stored.last_success_at) if stored else None,
-        "breaker": "closed",
+        "breaker": takers.breaker_of(name),
     }

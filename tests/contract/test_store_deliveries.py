@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from pipeline.lifecycle import DeliveryStep
-from pipeline.model import DeliveryReason, DeliveryState, DestinationStatus, LastError, MessageType, Outcome, Verdict
+from pipeline.model import (
+    DeliveryReason,
+    DeliveryState,
+    DestinationNote,
+    DestinationStatus,
+    LastError,
+    MessageType,
+    Outcome,
+    Verdict,
+)
 from pipeline.store import Store
 from tests.support import samples
 from tests.support.samples import (
@@ -181,7 +190,12 @@ async def test_a_destination_s_last_success_is_noted_where_that_is_asked_for(sto
     for token, (seconds, is_noted) in enumerate(((0.0, True), (5.0, False), (9.0, True))):
         claimed = await sending(store, token=token)
         await store.record_attempt(
-            claimed.delivery, token, DONE, attempt(), now=later(seconds), is_success_noted=is_noted
+            claimed.delivery,
+            token,
+            DONE,
+            attempt(),
+            now=later(seconds),
+            noted=DestinationNote(succeeded_at=later(seconds)) if is_noted else None,
         )
         at = later(seconds if is_noted else 0.0)
         assert await store.destinations.list() == [
@@ -192,7 +206,9 @@ async def test_a_destination_s_last_success_is_noted_where_that_is_asked_for(sto
 async def test_a_stale_success_is_not_noted(rig: Rig, store: Store) -> None:
     claimed = await sending(store, token=1)
     before = rig.dump()
-    assert not await store.record_attempt(claimed.delivery, 2, DONE, attempt(), now=NOW, is_success_noted=True)
+    assert not await store.record_attempt(
+        claimed.delivery, 2, DONE, attempt(), now=NOW, noted=DestinationNote(succeeded_at=NOW)
+    )
     assert rig.dump() == before
 
 
@@ -265,7 +281,9 @@ async def test_a_pause_is_noted_once_and_taken_back(store: Store) -> None:
 async def test_a_success_leaves_a_pause_as_it_is(store: Store) -> None:
     await store.destinations.pause("archive", "webhook", now=NOW)
     claimed = await sending(store, token=1)
-    await store.record_attempt(claimed.delivery, 1, DONE, attempt(), now=later(1), is_success_noted=True)
+    await store.record_attempt(
+        claimed.delivery, 1, DONE, attempt(), now=later(1), noted=DestinationNote(succeeded_at=later(1))
+    )
     (status,) = await store.destinations.list()
     assert (status.last_success_at, status.paused_at) == (later(1), NOW)
 
@@ -273,6 +291,8 @@ async def test_a_success_leaves_a_pause_as_it_is(store: Store) -> None:
 async def test_of_two_moments_before_which_a_destination_wants_nothing_the_later_holds(store: Store) -> None:
     for token, seconds in ((1, 60), (2, 30)):
         claimed = await sending(store, token=token)
-        await store.record_attempt(claimed.delivery, token, DONE, attempt(), now=NOW, not_before=later(seconds))
+        await store.record_attempt(
+            claimed.delivery, token, DONE, attempt(), now=NOW, noted=DestinationNote(not_before=later(seconds))
+        )
     (status,) = await store.destinations.list()
     assert status.not_before == later(60)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pipeline.model import BatchDraft, BatchState, DeliveryState, JobState
+from pipeline.model import BatchDraft, BatchState, DeliveryState, DestinationNote, JobState
 from pipeline.store import Store
 from pipeline.store.room import Room
 from tests.support import samples
@@ -68,7 +68,9 @@ async def test_open_deliveries_are_counted_by_destination_and_state(store: Store
     await store.record_attempt(failing.delivery, 2, step, attempt(outcome=UNAVAILABLE), now=NOW)
     done = await sending(store, token=3, destination="done")
     step = delivery_step(DeliveryState.DELIVERED, delivered_at=later(7))
-    await store.record_attempt(done.delivery, 3, step, attempt(), now=later(7), is_success_noted=True)
+    await store.record_attempt(
+        done.delivery, 3, step, attempt(), now=later(7), noted=DestinationNote(succeeded_at=later(7))
+    )
     await ended(
         store, samples.delivery_draft(destination="waits"), samples.delivery_draft(destination="waits", recipient="a")
     )

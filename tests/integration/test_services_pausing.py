@@ -196,7 +196,7 @@ async def test_what_a_receiver_asked_for_outlives_a_restart(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("verb", "name", "status", "detail"),
     [
-        ("resume", "hook", 409, "the destination hook is active: only one that is paused can be resumed"),
+        ("resume", "hook", 409, "the destination hook is active: there is nothing to resume"),
         ("pause", "nobody", 404, "there is no destination nobody"),
         ("resume", "nobody", 404, "there is no destination nobody"),
     ],

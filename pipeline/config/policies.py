@@ -1,8 +1,8 @@
-"""Reads a retry policy, as it is written everywhere, into its value."""
+"""Reads what is written alike everywhere into its value: retry policies and breakers."""
 
 from typing import Any
 
-from pipeline.config.settings import Exponential, RetrySpec
+from pipeline.config.settings import BreakerSpec, Exponential, RetrySpec
 
 
 def parse_retry(value: Any) -> RetrySpec:
@@ -22,3 +22,8 @@ def parse_retry(value: Any) -> RetrySpec:
         case {"exponential": fields}:
             return RetrySpec(exponential=Exponential(**fields), max_age=value.get("max_age"))
     return RetrySpec(waits=tuple(value))
+
+
+def parse_breaker(value: Any) -> BreakerSpec | None:
+    """Return the breaker of a converted value that fits `$defs/breaker`; None, which is no breaker, for null."""
+    return value if value is None or isinstance(value, BreakerSpec) else BreakerSpec(**value)

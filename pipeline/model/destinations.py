@@ -1,0 +1,56 @@
+"""What is remembered of a destination between its attempts, and over restarts."""
+
+from datetime import datetime
+
+from pipeline.model.states import DeliveryReason
+from pipeline.records import record
+
+
+@record(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a destination fares. One that does well has the defaults: it has failed in nothing since its last success."""
+
+    failures: int = 0
+    """Attempts that failed in a row."""
+    deliveries: tuple[str, ...] = ()
+    """The deliveries that these were of, by id: the first ones, as many as its breaker asks for."""
+    failing_since: datetime | None = None
+    """When the first of these failed."""
+    last: DeliveryReason | None = None
+    """The class of the last of these."""
+    opened_at: datetime | None = None
+    """Since when its breaker is open; None where it is closed."""
+    probe_at: datetime | None = None
+    """Until when an open breaker lets nothing through; from then on it lets through one attempt at a time."""
+    probes: int = 0
+    """Attempts that failed since the breaker opened."""
+    disabled_at: datetime | None = None
+    """Since when it takes nothing, until an operator resumes it; None where it does."""
+    disabled_because: str = ""
+    """Why, in a sentence."""
+
+
+HEALTHY = Health()
+
+
+@record(frozen=True, slots=True, kw_only=True)
+class DestinationStatus:
+    """What is stored of a destination between restarts."""
+
+    name: str
+    kind: str
+    last_success_at: datetime | None
+    paused_at: datetime | None = None
+    """Since when it is paused by hand; None where it is not."""
+    not_before: datetime | None = None
+    """Until when its receiver wants nothing, as it said last."""
+    health: Health = HEALTHY
+
+
+@record(frozen=True, slots=True, kw_only=True)
+class DestinationNote:
+    """What an attempt tells of its destination; None where it tells nothing new."""
+
+    succeeded_at: datetime | None = None
+    not_before: datetime | None = None
+    health: Health | None = None

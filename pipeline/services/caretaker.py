@@ -1,0 +1,86 @@
+"""The caretaker: has destinations sent to again once they were left alone for as long as they were to be, and ends what
+has waited for a broken one for longer than its policy allows.
+"""
+
+from datetime import timedelta
+from functools import partial
+
+from pipeline.clock import Clock
+from pipeline.model import DeliveryReason, DeliveryState
+from pipeline.services.changes import Changes
+from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.moments import NextMoment
+from pipeline.services.patience import when_there_is_room
+from pipeline.services.standing import Standing
+from pipeline.store import Store
+from pipeline.telemetry import Telemetry
+
+OVERDUE_S = 60.0
+"""What should have been sent so long before a start is a backlog."""
+_MOST = 500
+
+
+class Caretaker:
+    """Looks after the destinations that take nothing now."""
+
+    def __init__(
+        self,
+        *,
+        next_end: NextMoment,
+        store: Store,
+        standing: Standing,
+        lanes: DestinationLanes,
+        changes: Changes,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        """Whoever leaves a destination alone says so to `next_end`."""
+        self._next_end = next_end
+        self._store = store
+        self._standing = standing
+        self._lanes = lanes
+        self._changes = changes
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def spread_backlog(self) -> None:
+        """Have what came due while no service was there sent at a steady rate; to be called once, before all else."""
+        overdue = await self._store.deliveries.overdue(before=self._clock.now() - timedelta(seconds=OVERDUE_S))
+        for name, count in overdue.items():
+            self._lanes.spread(name, count)
+
+    async def serve(self) -> None:
+        """Look after them, until cancelled."""
+        while True:
+            self._next_end.forget()
+            passed = self._standing.let_go()
+            self._next_end.expect(self._standing.next_moment)
+            await self._lanes.count_new(self._lanes.follow_setup(), self._lanes.pending)
+            for name in passed:
+                self._lanes.spread(name)
+            for name in self._standing.takers.broken:
+                await self._end_overdue(name)
+            await self._next_end.wait()
+
+    async def _end_overdue(self, name: str) -> None:
+        """End what is older than its policy allows: nobody tries it, so that no attempt would find out."""
+        rule, last = self._lanes.policies.get(name), self._standing.health(name).last
+        if rule is None or rule.max_age_s is None:
+            return
+        before = self._clock.now() - timedelta(seconds=rule.max_age_s)
+        reason = last or DeliveryReason.ABORTED
+        while ended := await when_there_is_room(
+            partial(self._store.deliveries.end_overdue, name, _MOST, before=before, reason=reason), self._clock
+        ):
+            for each in ended:
+                self._changes.notify(each.subject_id)
+                self._telemetry.emit(
+                    f"delivery.{DeliveryState.DEAD}",
+                    delivery_id=each.id,
+                    job_id=each.job_id,
+                    destination=name,
+                    attempt=each.attempt,
+                    reason=each.reason,
+                    duration_s=None,
+                )
+            await self._lanes.recount_those([name], self._lanes.pending)

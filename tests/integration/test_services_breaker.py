@@ -1,0 +1,172 @@
+"""A destination that only fails is left alone, tried with one attempt at a time, and goes on by itself."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.settings import BreakerSpec, RetrySpec
+from tests.support.fake_clock import FakeClock
+from tests.support.receiver import OK, Receiver, answer, receiving
+from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
+
+FILES = {"quick-background.py": QUICK}
+DOWN = answer(500)
+
+
+def options(*destinations: tuple[str, Receiver], **changes: Any) -> dict[str, Any]:
+    """Return a service whose function sends to receivers; every wait is 10 s, which jitter makes 12 at most."""
+    settings = {"waits": (10.0,) * 30, **changes}
+    return {
+        "functions": {"quick-background": sends_to(*(name for name, _ in destinations))},
+        "destinations": {name: webhook(receiver.url, **settings) for name, receiver in destinations},
+    }
+
+
+async def breaker(service: Service, name: str = "hook") -> str:
+    return str((await service.get(f"/v1/destinations/{name}")).json["breaker"])
+
+
+async def opened(service: Service, receiver: Receiver) -> list[str]:
+    """Have five deliveries fail twice; return their jobs."""
+    jobs = [await service.start_job("quick-background") for _ in range(5)]
+    for job_id in jobs:
+        await service.until_delivered(job_id, "retrying", attempt=1)
+    assert await breaker(service) == "closed"
+    await service.clock.advance(12)
+    for job_id in jobs:
+        await service.until_delivered(job_id, "retrying", attempt=2)
+    assert (await breaker(service), len(receiver.requests)) == ("open", 10)
+    return jobs
+
+
+async def test_it_opens_waits_tries_once_and_closes_with_the_first_success(tmp_path: Path) -> None:
+    async with (
+        receiving(*[DOWN] * 11, OK) as receiver,
+        serving(tmp_path, FILES, **options(("hook", receiver))) as service,
+    ):
+        jobs = await opened(service, receiver)
+        shown = (await service.get("/v1/destinations/hook")).json
+        assert (shown["state"], shown["not_before"]) == ("active", "2026-01-05T12:00:42.000Z")
+        jobs.append(await service.start_job("quick-background"))
+        await service.until(jobs[-1], "succeeded")
+        await service.clock.advance(29)
+        for job_id, attempt in zip(jobs, [2, 2, 2, 2, 2, 0], strict=True):
+            await service.until_delivered(job_id, "pending", attempt=attempt)  # it came due, and spends nothing
+            (waiting,) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
+            assert waiting["next_attempt_at"] == shown["not_before"]
+        assert len(receiver.requests) == 10
+
+        await service.clock.advance(1.1)
+        await holds(lambda: len(receiver.requests) == 11)
+
+        async def is_left_alone_again() -> bool | None:
+            return await breaker(service) == "open" or None
+
+        await eventually(is_left_alone_again)
+        not_before = (await service.get("/v1/destinations/hook")).json["not_before"]
+        assert not_before == "2026-01-05T12:01:42.100Z"  # the wait has doubled
+        await service.clock.advance(59)
+        assert len(receiver.requests) == 11
+
+        await service.clock.advance(1.1)
+        for job_id in jobs:
+            await service.until_delivered(job_id, "delivered")
+        assert (await breaker(service), len(receiver.requests)) == ("closed", 17)
+
+
+async def test_half_open_lets_one_attempt_through_at_a_time(tmp_path: Path) -> None:
+    async with receiving(DOWN) as receiver, serving(tmp_path, FILES, **options(("hook", receiver))) as service:
+        await opened(service, receiver)
+        for number in range(1, 5):
+            await service.clock.advance(600.1)
+            await holds(lambda number=number: len(receiver.requests) == 10 + number)  # type: ignore[misc]
+            await service.clock.advance(1)
+            assert len(receiver.requests) == 10 + number
+            assert await breaker(service) == "open"
+
+
+async def test_others_go_on_while_one_is_left_alone(tmp_path: Path) -> None:
+    async with receiving(DOWN) as down, receiving(OK) as up:
+        settings = options(("hook", down), ("other", up))
+        async with serving(tmp_path, FILES, **settings) as service:
+            jobs = [await service.start_job("quick-background") for _ in range(10)]
+            await holds(lambda: len(down.requests) == len(up.requests) == 10)
+            await holds_open(service)
+            jobs += [await service.start_job("quick-background") for _ in range(10)]
+            await holds(lambda: len(up.requests) == 20)
+            assert (await breaker(service, "other"), len(down.requests)) == ("closed", 10)
+
+
+async def holds_open(service: Service) -> None:
+    async def is_open() -> bool | None:
+        return await breaker(service) == "open" or None
+
+    await eventually(is_open)
+
+
+async def test_an_open_breaker_outlives_a_restart(tmp_path: Path) -> None:
+    async with receiving(*[DOWN] * 10, OK) as receiver:
+        settings = options(("hook", receiver))
+        async with serving(tmp_path, FILES, **settings) as service:
+            jobs = await opened(service, receiver)
+            clock = service.clock
+        async with serving(tmp_path, FILES, clock=clock, **settings) as service:
+            assert (await breaker(service), len(receiver.requests)) == ("open", 10)
+            await service.clock.advance(20)
+            assert len(receiver.requests) == 10
+            await service.clock.advance(11)
+            for job_id in jobs:
+                (delivery,) = await service.until_delivered(job_id, "delivered")
+                assert delivery.attempt == 3
+
+
+async def test_failures_are_counted_over_restarts(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with receiving(DOWN) as receiver:
+        settings = options(("hook", receiver), waits=(3600.0,) * 3)  # none comes due as services end and begin
+        for number in range(1, 11):
+            async with serving(tmp_path, FILES, clock=clock, **settings) as service:
+                job_id = await service.start_job("quick-background")
+                await service.until_delivered(job_id, "retrying")
+                assert await breaker(service) == ("open" if number == 10 else "closed")
+
+
+async def test_resume_closes_it_at_once(tmp_path: Path) -> None:
+    async with (
+        receiving(*[DOWN] * 10, OK) as receiver,
+        serving(tmp_path, FILES, **options(("hook", receiver))) as service,
+    ):
+        jobs = await opened(service, receiver)
+        await service.clock.advance(12)  # they are due
+        resumed = await service.post("/v1/destinations/hook/resume")
+        assert (resumed.status, resumed.json["breaker"]) == (202, "closed")
+        for job_id in jobs:
+            await service.until_delivered(job_id, "delivered")
+
+
+async def test_only_max_age_ends_what_waits_for_it(tmp_path: Path) -> None:
+    async with receiving(DOWN) as receiver:
+        retry = RetrySpec(waits=(10.0,) * 30, max_age=100.0)
+        settings = options(
+            ("hook", receiver), waits=None, retry=retry, breaker=BreakerSpec(wait=3600.0, max_wait=3600.0)
+        )
+        async with serving(tmp_path, FILES, **settings) as service:
+            jobs = await opened(service, receiver)
+            untried = await service.start_job("quick-background")
+            await service.until(untried, "succeeded")
+            await service.clock.advance(60)
+            await service.clock.advance(30)
+            await service.until_delivered(jobs[0], "pending")
+            await service.clock.advance(60)
+            for job_id in (*jobs, untried):
+                (delivery,) = await service.until_delivered(job_id, "dead")
+                assert delivery.reason == "http_error"
+            assert len(receiver.requests) == 10
+
+
+async def test_a_destination_without_a_breaker_is_tried_for_ever(tmp_path: Path) -> None:
+    async with receiving(DOWN) as receiver:
+        settings = options(("hook", receiver), breaker=None)
+        async with serving(tmp_path, FILES, **settings) as service:
+            for _ in range(20):
+                await service.until_delivered(await service.start_job("quick-background"), "retrying")
+            assert (await breaker(service), len(receiver.requests)) == ("closed", 20)

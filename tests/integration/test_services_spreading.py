@@ -1,0 +1,125 @@
+"""What waits for a destination goes at a steady rate: its own, or where a backlog is sent off, 50 a second."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.receiver import OK, Receiver, answer, receiving
+from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
+
+FILES = {"quick-background.py": QUICK}
+MANY = 40
+"""More than are let through at once, and fewer than in a second."""
+AT_ONCE = 6
+"""A tenth of a second's worth, and one."""
+
+
+def options(receiver: Receiver, **changes: Any) -> dict[str, Any]:
+    return {
+        "functions": {"quick-background": sends_to("hook")},
+        "destinations": {"hook": webhook(receiver.url, concurrency=100, **changes)},
+    }
+
+
+async def ended(service: Service, count: int) -> list[str]:
+    """Have so many jobs end; return them."""
+    jobs = [await service.start_job("quick-background") for _ in range(count)]
+    for job_id in jobs:
+        await service.until(job_id, "succeeded")
+    return jobs
+
+
+async def until_due(service: Service, count: int) -> None:
+    """Wait until so many deliveries wait to be sent."""
+
+    async def look() -> bool | None:
+        return (await service.get("/v1/destinations/hook")).json["due"] == count or None
+
+    await eventually(look)
+
+
+async def goes_evenly(service: Service, receiver: Receiver, before: int, last: int) -> None:
+    """See all go, from the first of those that went `before` to the last, and never more of them than 50 a second."""
+    await holds(lambda: len(receiver.requests) > before)
+    steps = 0
+    while len(receiver.requests) < last:
+        assert len(receiver.requests) - before <= AT_ONCE + steps, steps
+        assert steps < 1000, await service.app.store.open_deliveries()
+        await service.get("/v1/destinations/hook")  # what may go does so meanwhile
+        await service.clock.advance(0.02)
+        steps += 1
+    assert len(receiver.requests) == last
+    assert steps >= last - before - AT_ONCE
+
+
+async def test_a_rate_lets_so_many_through_and_costs_no_attempt(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver, serving(tmp_path, FILES, **options(receiver, rate=2.0)) as service:
+        jobs = await ended(service, 6)
+        await holds(lambda: len(receiver.requests) == 1)
+        await until_due(service, 5)
+        for sent in range(2, 7):
+            await service.clock.advance(0.52)
+            await holds(lambda sent=sent: len(receiver.requests) == sent)  # type: ignore[misc]
+        for job_id in jobs:
+            (delivery,) = await service.until_delivered(job_id, "delivered")
+            assert delivery.attempt == 1
+
+
+async def test_a_rate_can_be_changed_while_what_is_due_waits_for_it(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver, serving(tmp_path, FILES, **options(receiver, rate=1 / 3600)) as service:
+        jobs = await ended(service, 6)
+        await holds(lambda: len(receiver.requests) == 1)
+        await until_due(service, 5)
+        await service.reload(**options(receiver))
+        for job_id in jobs:
+            await service.until_delivered(job_id, "delivered")
+
+
+async def test_what_was_held_is_sent_from_the_first_second_on_and_not_all_at_once(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver, serving(tmp_path, FILES, **options(receiver)) as service:
+        await service.post("/v1/destinations/hook/pause")
+        await ended(service, MANY)
+        await service.post("/v1/destinations/hook/resume")
+        await goes_evenly(service, receiver, 0, MANY)
+        # Whatever comes now goes at once.
+        await ended(service, MANY)
+        await holds(lambda: len(receiver.requests) == 2 * MANY)
+
+
+async def test_what_waited_as_its_receiver_asked_is_sent_evenly(tmp_path: Path) -> None:
+    async with receiving(answer(429, "Retry-After: 100\r\n"), OK) as receiver:
+        settings = options(receiver, waits=(3600.0,))
+        async with serving(tmp_path, FILES, **settings) as service:
+            (first,) = await ended(service, 1)
+            await service.until_delivered(first, "retrying")
+            await ended(service, MANY)
+            await service.clock.advance(100.1)
+            await goes_evenly(service, receiver, 1, 1 + MANY)
+
+
+async def test_what_came_due_during_a_downtime_is_sent_evenly(tmp_path: Path) -> None:
+    async with receiving(*[answer(500)] * MANY, OK) as receiver:
+        settings = options(receiver, waits=(600.0,), breaker=None)
+        async with serving(tmp_path, FILES, **settings) as service:
+            for job_id in await ended(service, MANY):
+                await service.until_delivered(job_id, "retrying")
+            clock = service.clock
+        await clock.advance(3600)
+        async with serving(tmp_path, FILES, clock=clock, **settings) as service:
+            await goes_evenly(service, receiver, MANY, 2 * MANY)
+            await ended(service, MANY)
+            await holds(lambda: len(receiver.requests) == 3 * MANY)
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 30.0])
+async def test_a_restart_is_no_downtime(tmp_path: Path, gap_s: float) -> None:
+    async with receiving(*[answer(500)] * MANY, OK) as receiver:
+        settings = options(receiver, waits=(10.0,), breaker=None)
+        async with serving(tmp_path, FILES, **settings) as service:
+            for job_id in await ended(service, MANY):
+                await service.until_delivered(job_id, "retrying")
+            clock = service.clock
+        await clock.advance(10.0 + gap_s)
+        async with serving(tmp_path, FILES, clock=clock, **settings):
+            await holds(lambda: len(receiver.requests) == 2 * MANY)
