@@ -14,14 +14,13 @@ from aiohttp import (
     ClientConnectorDNSError,
     ClientError,
     ConnectionTimeoutError,
-    ServerDisconnectedError,
     TCPConnector,
 )
 from aiohttp.abc import AbstractResolver
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
+from destinations.connection import AnswerError
 from destinations.egress import Trust, refusal
 from destinations.exchange import Exchange
 from pipeline.model import DeliveryReason
@@ -64,12 +63,14 @@ def make_exchange(
     last byte of the answer. Without `resolver` names are looked up by aiodns, which aiohttp takes if it is installed.
     """
     return Exchange(
-        TCPConnector(limit=connections, keepalive_timeout=IDLE_S, resolver=resolver, socket_factory=guarded(trust)),
+        TCPConnector(limit=connections, resolver=resolver, socket_factory=guarded(trust)),
         method=method,
         url=URL(url),
         headers=headers,
         timeout_s=timeout_s,
         connect_timeout_s=connect_timeout_s,
+        connections=connections,
+        idle_s=IDLE_S,
     )
 
 
@@ -127,7 +128,7 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-ERRORS = (ClientError, HttpProcessingError, OSError, ValueError)
+ERRORS = (ClientError, AnswerError, OSError, ValueError)
 """What an exchange raises where no answer came."""
 
 _BY_ERRNO = {
@@ -149,10 +150,10 @@ def reason_of(error: Exception) -> DeliveryReason:
             return DeliveryReason.DNS_ERROR
         case ssl.SSLError() | ssl.CertificateError():
             return DeliveryReason.TLS_ERROR
-        case ServerDisconnectedError() | ConnectionResetError():
+        case ConnectionResetError():
             return DeliveryReason.CONNECTION_RESET
-        case HttpProcessingError():
-            return DeliveryReason.TOO_LARGE if _is_too_long(error) else DeliveryReason.HTTP_ERROR
+        case AnswerError():
+            return DeliveryReason.TOO_LARGE if error.is_too_long else DeliveryReason.HTTP_ERROR
         case OSError():
             return _BY_ERRNO.get(error.errno or 0, DeliveryReason.NETWORK_UNREACHABLE)
         case _:
@@ -166,15 +167,10 @@ def sentence_of(error: Exception) -> str:
             text = "no connection within the time allowed"
         case TimeoutError():
             text = "no answer within the time allowed"
-        case HttpProcessingError():
-            text = f"the answer cannot be read: {error.message}"
+        case AnswerError():
+            text = f"the answer cannot be read: {error}"
         case OSError() if not isinstance(error, ssl.SSLError):
             text = error.strerror or str(error)
         case _:
             text = str(error) or type(error).__name__
     return text.encode("utf-8", "replace").decode()[:500]
-
-
-def _is_too_long(error: HttpProcessingError) -> bool:
-    """Tell whether an answer's head broke a limit: aiohttp says so by the class of the cause, or only in words."""
-    return isinstance(error.__cause__, LineTooLong) or error.message.startswith("Too many headers")

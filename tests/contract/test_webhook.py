@@ -16,7 +16,7 @@ from pipeline.config.secret import Secret
 from pipeline.config.settings import RetrySpec
 from pipeline.model import DeliveryReason, JobState, MessageType, Outcome, Result, RunError, Verdict
 from tests.support.receiver import OK, hang_up, receiving, silence, then
-from tests.support.webhooks import JOB, connector_of, opened, sending, sent
+from tests.support.webhooks import JOB, exchange_of, opened, sending, sent
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLDER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -126,9 +126,8 @@ async def test_a_connection_that_the_receiver_closed_between_two_requests_costs_
 async def test_a_request_of_which_no_byte_was_written_is_made_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with receiving() as receiver, opened(receiver.url) as destination:
         await destination.send(sending())
-        ((kept, _),) = next(iter(connector_of(destination)._conns.values()))
-        monkeypatch.setattr(kept.transport, "is_closing", lambda: True)
-        monkeypatch.setattr(kept, "is_connected", lambda: True)  # it was closed too late for the pool to see
+        (kept,) = exchange_of(destination)._idle
+        monkeypatch.setattr(kept._transport, "is_closing", lambda: True)  # too late for the pool to have seen it
         assert (await destination.send(sending())).verdict is Verdict.DELIVERED
     assert len(receiver.requests) == 2
 
@@ -159,7 +158,8 @@ async def test_a_cancelled_sending_says_nothing_and_closes_its_connection() -> N
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not connector_of(destination)._acquired
+        while exchange_of(destination)._connector._acquired:
+            await asyncio.sleep(0)
 
 
 def test_the_kind_makes_settings_and_destinations() -> None:

@@ -11,7 +11,7 @@ import trustme
 from destinations import dial, egress, webhook
 from pipeline.model import DeliveryReason, Verdict
 from tests.support.receiver import answer, receiving
-from tests.support.webhooks import SHORT_S, FakeResolver, connector_of, opened, sending, sent
+from tests.support.webhooks import SHORT_S, FakeResolver, exchange_of, opened, sending, sent
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
 
 async def test_names_are_looked_up_by_aiodns() -> None:
     async with opened("http://receiver.example/") as destination:
-        connector = connector_of(destination)
+        connector = exchange_of(destination)._connector
         assert isinstance(connector._resolver, aiohttp.AsyncResolver)
 
 

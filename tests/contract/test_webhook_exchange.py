@@ -7,25 +7,24 @@ import time
 import pytest
 from aiohttp import TCPConnector
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from yarl import URL
 
+from destinations import dial
 from destinations.body import Form
 from destinations.exchange import Exchange
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Outcome, Result, Verdict
 from tests.support.receiver import OK, answer, receiving, then
-from tests.support.webhooks import SHORT_S, connector_of, opened, sending, sent
+from tests.support.webhooks import SHORT_S, exchange_of, opened, sending, sent
 
 LARGE = Result(status=200, headers=(), body=bytes(range(256)) * 160_000)
 
 
 def test_the_parts_of_aiohttp_are_as_the_exchange_needs_them() -> None:
     assert list(inspect.signature(TCPConnector.connect).parameters) == ["self", "req", "traces", "timeout"]
-    given = inspect.signature(ResponseHandler.set_response_params).parameters
-    assert {"read_until_eof", "auto_decompress"} <= set(given)
-    limits = {name: given[name].default for name in ("max_line_size", "max_field_size", "max_headers")}
-    assert limits == {"max_line_size": 8190, "max_field_size": 8190, "max_headers": 128}
-    assert {"read", "__len__", "connection_lost"} <= set(dir(ResponseHandler))
+    assert {"protocol", "transport", "close"} <= set(dir(Connection))
+    assert {"should_close", "connection_lost", "closed"} <= set(dir(ResponseHandler))
 
 
 async def sent_large_to(serve: object, **settings: object) -> Outcome:
@@ -98,7 +97,7 @@ async def test_a_connection_that_ends_with_its_answer_is_not_used_again(reply: b
     async with receiving(reply) as receiver, opened(receiver.url) as destination:
         for _ in range(2):
             assert (await destination.send(sending())).body == b"ok"
-        assert not connector_of(destination)._conns
+        assert not exchange_of(destination)._idle
     assert receiver.connections == 2
 
 
@@ -111,6 +110,51 @@ async def test_an_answer_in_chunks_after_interim_ones_is_read_and_its_connection
         for _ in range(2):
             assert (await destination.send(sending())).body == b"ok"
     assert receiver.connections == 1
+
+
+async def test_an_idle_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = asyncio.Event()
+    monkeypatch.setattr(dial, "IDLE_S", 0.05)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"}")
+            writer.write(OK)
+        assert await reader.read() == b""
+        closed.set()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+        opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", body=Form.RAW) as destination,
+    ):
+        for _ in range(2):
+            assert (await destination.send(sending())).body == b"ok"
+        await closed.wait()
+        assert not exchange_of(destination)._idle
+
+
+async def test_what_follows_the_chunks_of_a_body_is_none_of_its_headers() -> None:
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"
+    async with receiving(chunks) as receiver:
+        outcome = await sent(receiver.url)
+    assert (outcome.headers, outcome.body) == ((("Transfer-Encoding", "chunked"),), b"ok")
+
+
+async def test_a_change_of_protocol_that_nobody_asked_for_is_an_answer_like_any_other() -> None:
+    reply = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n\x00\x01"
+    async with receiving(reply) as receiver, opened(receiver.url) as destination:
+        for _ in range(2):
+            outcome = await destination.send(sending())
+            assert (outcome.status, outcome.reason) == (101, DeliveryReason.HTTP_ERROR)
+    assert receiver.connections == 2
+
+
+@pytest.mark.parametrize("line", [b"X: " + b"y" * 200_000, b"X" * 200_000, b"X: y\r\n" * 130])
+async def test_a_head_that_does_not_end_is_too_large(line: bytes) -> None:
+    async with receiving(b"HTTP/1.1 200 OK\r\n" + line) as receiver:
+        outcome = await sent(receiver.url)
+    assert (outcome.reason, outcome.status) == (DeliveryReason.TOO_LARGE, None)
 
 
 async def test_no_more_connections_are_made_than_allowed() -> None:
@@ -145,6 +189,8 @@ async def test_nothing_that_breaks_lines_becomes_a_header(value: str) -> None:
             headers=[("x", value)],
             timeout_s=1,
             connect_timeout_s=1,
+            connections=1,
+            idle_s=1,
         )
 
 

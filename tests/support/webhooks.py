@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from destinations import egress, webhook
 from destinations.base import Sending
+from destinations.exchange import Exchange
 from pipeline.model import JobState, Message, MessageType, Outcome, Result
 
 JOB = "01960000-0000-7000-8000-00000000002a"
@@ -61,10 +61,10 @@ async def opened(url: str, trust: egress.Trust = egress.OPERATOR, **settings: An
         await destination.close()
 
 
-def connector_of(destination: webhook.Webhook) -> aiohttp.TCPConnector:
-    """Return the connector of an open webhook, which keeps its connections."""
+def exchange_of(destination: webhook.Webhook) -> Exchange:
+    """Return the exchange of an open webhook, which keeps its connections."""
     assert destination._exchange is not None
-    return destination._exchange._connector
+    return destination._exchange
 
 
 async def sent(url: str, *, trust: egress.Trust = egress.OPERATOR, **settings: Any) -> Outcome:
