@@ -1,4 +1,4 @@
-"""Which kinds of destinations there are."""
+"""Which kinds of destinations there are: an explicit table of the built-ins, and what plug-ins offer beside them."""
 
 import json
 from importlib.resources import files
@@ -6,6 +6,7 @@ from typing import Any
 
 from destinations import email, function, webhook
 from destinations.base import Kind
+from destinations.plugins.finding import Kinds, with_plugins
 
 
 def builtin_kinds() -> dict[str, Kind]:
@@ -29,6 +30,11 @@ def builtin_kinds() -> dict[str, Kind]:
         ),
     )
     return {kind.kind: kind for kind in kinds}
+
+
+def all_kinds() -> Kinds:
+    """Return the built-in kinds and those of plug-ins; imports the plug-ins that are installed."""
+    return with_plugins(builtin_kinds())
 
 
 def _schema(kind: str) -> dict[str, Any]:

@@ -18,13 +18,13 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Write the copy and return 0, or 1 where the target is there already; StoreError where the store is no good."""
-    from destinations.registry import builtin_kinds  # noqa: PLC0415 - other commands need not load all this
+    from destinations.registry import all_kinds  # noqa: PLC0415 - other commands need not load all this
     from pipeline.config import Overrides, load_config  # noqa: PLC0415
     from pipeline.store.backup import back_up  # noqa: PLC0415
 
     overrides = Overrides(host=None, port=None, store=args.store)
     config = load_config(
-        args.config, environ=variables(args), kinds=builtin_kinds(), cwd=Path.cwd(), overrides=overrides
+        args.config, environ=variables(args), kinds=all_kinds().by_type, cwd=Path.cwd(), overrides=overrides
     )
     try:
         back_up(config.store, args.file)

@@ -19,15 +19,17 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Print a summary and return 0; raises ConfigurationError with every fault."""
-    from destinations.registry import builtin_kinds  # noqa: PLC0415 - the kinds import aiohttp, other commands need not
+    from destinations.registry import all_kinds  # noqa: PLC0415 - the kinds import aiohttp, other commands need not
     from pipeline.binding import check_address  # noqa: PLC0415 - likewise
     from pipeline.cli.advice import advice  # noqa: PLC0415 - likewise
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
     from pipeline.config.load import load_config  # noqa: PLC0415 - jsonschema is not for every command either
+    from pipeline.services.routes import routes_of  # noqa: PLC0415 - likewise
     from pipeline.services.setup import check_functions  # noqa: PLC0415 - likewise
 
-    kinds = builtin_kinds()
-    config = load_config(args.config, environ=variables(args), kinds=kinds, cwd=Path.cwd())
+    kinds = all_kinds()
+    config = load_config(args.config, environ=variables(args), kinds=kinds.by_type, cwd=Path.cwd())
+    routes_of(config, kinds.by_type, {})
     check_address(config, is_insecure=args.insecure)
     # A configuration may be checked where its functions are not.
     catalog = Catalog.load(config.functions) if config.functions.directory.is_dir() else None
@@ -36,7 +38,10 @@ def run(args: argparse.Namespace) -> int:
     name = config.path and (args.config or config.path.name)
     print(f"{name}: ok" if name else "no sendoff.yaml, the defaults: ok")
     print(*_summary(config), sep="\n")
-    for warning in (*(catalog.warnings if catalog else ()), *advice(config, catalog, kinds, SystemClock().now())):
+    if kinds.plugins:
+        print(f"  plug-ins      {', '.join(f'{kind} ({package})' for kind, package in kinds.plugins.items())}")
+    of_setup = advice(config, catalog, kinds.by_type, SystemClock().now())
+    for warning in (*kinds.warnings, *(catalog.warnings if catalog else ()), *of_setup):
         print(f"warning: {warning}")
     return 0
 

@@ -8,15 +8,14 @@ import random
 import socket
 import sys
 import warnings
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import uvloop
 from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, web
 
-from destinations.base import Kind
-from destinations.registry import builtin_kinds
+from destinations.plugins.finding import Kinds
+from destinations.registry import all_kinds
 from pipeline.app import App
 from pipeline.binding import BACKLOG, bind, check_address
 from pipeline.cli.advice import advice
@@ -52,10 +51,11 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; raises ConfigurationError and StoreError."""
     hold_back_hang_ups()
+    kinds = all_kinds()
     loader = Loader(
         args.config,
         environ=partial(variables, args),
-        kinds=builtin_kinds(),
+        kinds=kinds.by_type,
         cwd=Path.cwd(),
         overrides=Overrides(host=args.host, port=args.port, store=args.store),
     )
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         mask = Masker(config.secrets)
         telemetry = _telemetry(args.log_format or config.service.log_format, mask, is_verbose=args.verbose)
-        runner.run(_serve(config, loader, listener, telemetry, is_insecure=args.insecure))
+        runner.run(_serve(config, kinds, loader, listener, telemetry, is_insecure=args.insecure))
     return 0
 
 
@@ -83,15 +83,14 @@ def _telemetry(form: str, mask: Masker, *, is_verbose: bool) -> Telemetry:
 
 
 async def _serve(
-    config: Config, loader: Loader, listener: socket.socket, telemetry: Telemetry, *, is_insecure: bool
+    config: Config, kinds: Kinds, loader: Loader, listener: socket.socket, telemetry: Telemetry, *, is_insecure: bool
 ) -> None:
     signals = Signals()
     signals.listen()
-    kinds = builtin_kinds()
-    app = App(config, kinds, clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
+    app = App(config, kinds.by_type, clock=SystemClock(), seed=random.Random(), telemetry=telemetry)
     warnings = partial(_warnings, kinds)
     load = partial(_loaded_again, loader, is_insecure=is_insecure)
-    reloader = Reloader(app, load, kinds, warnings=warnings, asked=signals.reload, telemetry=telemetry)
+    reloader = Reloader(app, load, kinds.by_type, warnings=warnings, asked=signals.reload, telemetry=telemetry)
     for warning in warnings(app.setup):
         telemetry.emit("service.warning", detail=warning)
     runner = routes.runner(app.application(is_insecure=is_insecure), config.service)
@@ -118,8 +117,9 @@ def _loaded_again(loader: Loader, current: Config, *, is_insecure: bool) -> Conf
     return config
 
 
-def _warnings(kinds: Mapping[str, Kind], setup: Setup) -> list[object]:
-    return [*setup.catalog.warnings, *advice(setup.config, setup.catalog, kinds, SystemClock().now())]
+def _warnings(kinds: Kinds, setup: Setup) -> list[object]:
+    of_setup = advice(setup.config, setup.catalog, kinds.by_type, SystemClock().now())
+    return [*kinds.warnings, *setup.catalog.warnings, *of_setup]
 
 
 async def _either(stop: asyncio.Event, failure: "asyncio.Future[StoreError]") -> None:

@@ -10,7 +10,7 @@ from pipeline.clock import Clock
 from pipeline.config import Overrides, load_config
 from pipeline.config.settings import Config
 from pipeline.doctor import machine, software
-from pipeline.doctor.findings import Finding, fault, ok
+from pipeline.doctor.findings import Finding, fault, ok, warning
 from pipeline.errors import ConfigurationError, Fault
 from pipeline.functions.catalog import Catalog
 
@@ -93,19 +93,26 @@ def _guard(clock: Clock) -> Iterable[Finding]:
 
 
 def _configuration(patient: Patient, known: list[tuple[Config, Catalog]]) -> Iterator[Finding]:
-    from destinations.registry import builtin_kinds  # noqa: PLC0415 - likewise
+    from destinations.registry import all_kinds  # noqa: PLC0415 - likewise
+    from pipeline.services.routes import routes_of  # noqa: PLC0415 - likewise
     from pipeline.services.setup import check_functions  # noqa: PLC0415 - likewise
 
+    kinds = all_kinds()
+    if kinds.plugins:
+        yield ok("plug-ins", ", ".join(f"{kind} ({package})" for kind, package in kinds.plugins.items()))
+    for sentence in kinds.warnings:
+        yield warning("plug-ins", sentence, "mend or uninstall the package: what it offers cannot be used as it is")
     try:
         config = load_config(
             patient.path,
             environ=patient.environ,
-            kinds=builtin_kinds(),
+            kinds=kinds.by_type,
             cwd=patient.cwd,
             overrides=patient.overrides,
         )
         catalog = Catalog.load(config.functions)
         check_functions(config, catalog)
+        routes_of(config, kinds.by_type, {})
     except ConfigurationError as error:
         yield from map(_of_fault, error.faults)
         return

@@ -1,5 +1,6 @@
 """Routes and goals: the configured destinations, ready to be sent to, and where the messages of each function go."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -69,10 +70,21 @@ class Goal:
 
 
 def routes_of(config: Config, kinds: Mapping[str, Kind], before: Mapping[str, Route]) -> Mapping[str, Route]:
-    """Return the configured destinations by name. One that is made of the same as in `before` is the same, and open."""
-    return MappingProxyType(
-        {name: _route(settings, kinds, before.get(name)) for name, settings in config.destinations.items()}
-    )
+    """Return the configured destinations by name. One that is made of the same as in `before` is the same, and open.
+
+    Raises ConfigurationError with every one that cannot be made.
+    """
+    routes: dict[str, Route] = {}
+    faults: list[Fault] = []
+    for name, settings in config.destinations.items():
+        try:
+            routes[name] = _route(settings, kinds, before.get(name))
+        except Exception as error:  # what a kind finds wrong so late, or a plug-in that is wrong itself
+            message = f"cannot be made: {type(error).__name__}: {error}"
+            faults.append(config.fault(f"destinations.{name}", message))
+    if faults:
+        raise ConfigurationError(faults)
+    return MappingProxyType(routes)
 
 
 def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Route | None) -> Route:
@@ -124,9 +136,8 @@ async def open_routes(routes: Iterable[Route], config: Config) -> None:
 
 
 async def close_routes(routes: Iterable[Route]) -> None:
-    """Close destinations."""
-    for route in routes:
-        await route.destination.close()
+    """Close destinations, all at once: one that takes its time keeps no other waiting."""
+    await asyncio.gather(*(route.destination.close() for route in routes))
 
 
 def goals_of(functions: FunctionsSettings, routes: Mapping[str, Route]) -> Goals:

@@ -1,0 +1,79 @@
+"""What a plug-in says of an attempt, before anybody relies on it. Pure."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from destinations.answers import KEPT_BODY, KEPT_HEADERS
+from pipeline.model import DeliveryReason, Outcome, Verdict
+
+_LONGEST_WAIT_S = 86_400.0
+_LONGEST_SENTENCE = 500
+
+
+def fault_of_outcome(said: object) -> str | None:
+    """Say why a value is no outcome that the service can go by; None where it is one."""
+    if not isinstance(said, Outcome):
+        return f"expected an Outcome, got {type(said).__name__}"
+    checks = (
+        ("verdict", isinstance(said.verdict, Verdict), "a Verdict"),
+        ("reason", said.reason is None or isinstance(said.reason, DeliveryReason), "a DeliveryReason or None"),
+        ("message", isinstance(said.message, str), "text"),
+        ("status", said.status is None or type(said.status) is int, "an integer or None"),
+        ("headers", _are_headers(said.headers), "a tuple of pairs of texts"),
+        ("body", isinstance(said.body, bytes), "bytes"),
+        ("remote_address", said.remote_address is None or isinstance(said.remote_address, str), "text or None"),
+        ("retry_after_s", _is_wait(said.retry_after_s), "seconds or None"),
+        ("pause_s", _is_wait(said.pause_s), "seconds or None"),
+        ("child", said.child is None, "None, as only functions make jobs"),
+    )
+    for name, is_right, expected in checks:
+        if not is_right:
+            return f"expected an Outcome whose {name} is {expected}, got {type(getattr(said, name)).__name__}"
+    if said.verdict is not Verdict.DELIVERED and said.reason is None:
+        return "expected an Outcome whose reason says why it failed, got None"
+    return None
+
+
+def bounded(outcome: Outcome) -> Outcome:
+    """Return an outcome that has no fault with what is stored of any, and no more."""
+    status = outcome.status
+    return replace(
+        outcome,
+        message=_clean(outcome.message)[:_LONGEST_SENTENCE],
+        status=status if status is not None and 0 <= status < 2**31 else None,
+        headers=tuple((_clean(name), _clean(value)) for name, value in _first(outcome.headers)),
+        body=outcome.body[:KEPT_BODY],
+        remote_address=None if outcome.remote_address is None else _clean(outcome.remote_address)[:100],
+        retry_after_s=_at_most(outcome.retry_after_s),
+        pause_s=_at_most(outcome.pause_s),
+    )
+
+
+def _are_headers(value: Any) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in value
+    )
+
+
+def _is_wait(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and math.isfinite(value) and value >= 0)
+
+
+def _at_most(value: float | None) -> float | None:
+    return None if value is None else min(float(value), _LONGEST_WAIT_S)
+
+
+def _first(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    kept, room = [], KEPT_HEADERS
+    for name, value in headers:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        kept.append((name, value))
+    return kept
+
+
+def _clean(text: str) -> str:
+    # Lone surrogates go neither into JSON nor into a database.
+    return text.encode("utf-8", "replace").decode()
