@@ -9,7 +9,8 @@ from aiohttp.typedefs import Handler
 from pipeline import __version__
 from pipeline.web.openapi.components import components
 from pipeline.web.openapi.headers import Header
-from pipeline.web.openapi.operations import OPERATIONS, Operation
+from pipeline.web.openapi.operation import Operation
+from pipeline.web.openapi.operations import OPERATIONS
 from pipeline.web.openapi.responses import responses_of
 from pipeline.web.parameters import SIGNATURE, Parameter
 from pipeline.web.policies import OPEN, Policy

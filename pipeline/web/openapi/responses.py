@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.web.openapi.components import component, reference
 from pipeline.web.openapi.headers import AUTHENTICATE, RETRY_AFTER, Header
-from pipeline.web.openapi.operations import ANYTHING, INVOKE, PROBLEM, Answer, Operation
+from pipeline.web.openapi.operation import ANYTHING, PROBLEM, Answer, Operation
+from pipeline.web.openapi.operations_of_jobs import INVOKE
 
 Made = dict[str, Any]
 
