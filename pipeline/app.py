@@ -33,6 +33,8 @@ from pipeline.services.pruner import Pruner
 from pipeline.services.pulse import Pulse
 from pipeline.services.recorder import Recorder
 from pipeline.services.redelivery import Redelivery
+from pipeline.services.replay_walk import ReplayWalk
+from pipeline.services.replays import Replays
 from pipeline.services.rescuer import Rescuer
 from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
@@ -212,6 +214,16 @@ class App:
             lanes=self._deliveries,
             changes=changes,
             current=current,
+            ids=ids,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self._replays = Replays(
+            store=self.store,
+            walk=ReplayWalk(store=self.store, current=current, standing=self._standing, ids=ids),
+            lanes=self._deliveries,
+            changes=changes,
+            current=current,
             clock=clock,
             telemetry=telemetry,
         )
@@ -264,6 +276,7 @@ class App:
             standing=self._standing,
             pausing=self._pausing,
             redelivery=self._redelivery,
+            replays=self._replays,
             tester=Tester(current=self._current, clock=self._clock, ids=self._ids, telemetry=self._telemetry),
             changes=self._changes,
             progress=self._progress,
@@ -286,17 +299,9 @@ class App:
         self.worker.lanes.recount(await self.store.queued_jobs())
         self._deliveries.recount(await self._deliveries.pending())
         self.spawn(self._promote)
-        lanes = (self.worker.lanes, self._deliveries)
-        for service in (
-            *lanes,
-            self._caretaker,
-            self._progress,
-            self.expirer,
-            self.batches,
-            self.rescuer,
-            self.pruner,
-            self._pulse,
-        ):
+        lanes = (self.worker.lanes, self._deliveries, self._caretaker)
+        ends = (self.expirer, self.batches, self._replays)
+        for service in (*lanes, self._progress, *ends, self.rescuer, self.pruner, self._pulse):
             self.spawn(service.serve)
 
     async def _promote(self) -> None:
@@ -315,6 +320,7 @@ class App:
         self.pool.update(catalog=setup.catalog, settings=setup.config.functions, result_limit=service.result_limit)
         functions, destinations = self.worker.follow(), self._deliveries.follow_setup()
         self._changes.notify_all()  # a delivery may be held from here on, and so settled
+        self._replays.wake()
         retiring = asyncio.ensure_future(self._retire(before.new_routes(setup)))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)

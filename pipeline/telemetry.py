@@ -49,6 +49,8 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("delivery.cancelled", _I, "delivery_id job_id destination"),
             ("delivery.replayed", _I, "delivery_id job_id destination"),
             ("delivery.rescued", _I, "delivery_id job_id destination"),
+            ("replay.started", _I, "replay_id destination"),
+            ("replay.ended", _I, "replay_id destination state done skipped"),
             ("destination.paused", _I, "destination"),
             ("destination.resumed", _I, "destination"),
             ("destination.tested", _I, "destination delivered"),

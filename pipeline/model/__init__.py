@@ -34,6 +34,7 @@ from pipeline.model.jobs import (
     RunError,
     RunOutcome,
 )
+from pipeline.model.replays import HELD_STATES, Addition, Reopening, Replay, ReplayOf, ReplayState
 from pipeline.model.states import (
     FINAL_JOB_STATES,
     OPEN_DELIVERY_STATES,
@@ -51,8 +52,10 @@ from pipeline.model.usage import Usage
 __all__ = [
     "FINAL_JOB_STATES",
     "HEALTHY",
+    "HELD_STATES",
     "LEVELS",
     "OPEN_DELIVERY_STATES",
+    "Addition",
     "AnyMessage",
     "Attempt",
     "Batch",
@@ -84,6 +87,10 @@ __all__ = [
     "Outcome",
     "Output",
     "Progress",
+    "Reopening",
+    "Replay",
+    "ReplayOf",
+    "ReplayState",
     "Result",
     "Run",
     "RunError",

@@ -87,6 +87,13 @@ class Delivery:
     """So many attempts were made before its last replay, which opened it with the full schedule again."""
     replayed_at: datetime | None = None
     """When it was last replayed."""
+    new_message_id: str | None = None
+    """The message id that a replay gave it, in the place of the message's own."""
+
+    @property
+    def sent_message_id(self) -> str:
+        """Return the message id that its receiver sees: the `webhook-id`."""
+        return self.new_message_id or self.message_id
 
     @property
     def job_id(self) -> str | None:

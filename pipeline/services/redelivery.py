@@ -3,6 +3,7 @@
 from functools import partial
 
 from pipeline.clock import Clock
+from pipeline.ids import IdSource
 from pipeline.model import Delivery
 from pipeline.services.changes import Changes
 from pipeline.services.destination_lanes import DestinationLanes
@@ -22,6 +23,7 @@ class Redelivery:
         lanes: DestinationLanes,
         changes: Changes,
         current: Current,
+        ids: IdSource,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -29,6 +31,7 @@ class Redelivery:
         self._lanes = lanes
         self._changes = changes
         self._current = current
+        self._ids = ids
         self._clock = clock
         self._telemetry = telemetry
 
@@ -44,13 +47,16 @@ class Redelivery:
         )
         return True
 
-    async def replay(self, delivery: Delivery) -> bool:
-        """Send a delivery that has ended again, by the full schedule of its destination's policy of now; False where it
-        is open, or was filtered.
+    async def replay(self, delivery: Delivery, *, is_renewing: bool = False) -> bool:
+        """Send a delivery that has ended again, by the full schedule of its destination's policy of now, and where
+        `is_renewing` as another message; False where it is open, or was filtered.
         """
         route = self._current.setup.routes.get(delivery.destination)
         attempts = delivery.max_attempts - delivery.spent if route is None else route.policy.max_attempts
-        verb = partial(self._store.deliveries.replay, delivery.id, attempts, now=self._clock.now())
+        new_message_id = self._ids.message_id() if is_renewing else None
+        verb = partial(
+            self._store.deliveries.replay, delivery.id, attempts, new_message_id=new_message_id, now=self._clock.now()
+        )
         if not await when_there_is_room(verb, self._clock):
             return False
         self._lanes.add({delivery.destination: 1})

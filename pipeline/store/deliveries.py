@@ -184,7 +184,7 @@ def claim_deliveries(
 def _claimed(delivery: Delivery, token: int, stored: rows.Row) -> ClaimedDelivery:
     facts, status, headers, content = stored
     result = None if status is None else rows.result(status, headers, content)
-    message = rows.message(delivery.message_id, delivery.subject_id, facts, result)
+    message = rows.message(delivery.sent_message_id, delivery.subject_id, facts, result)
     return ClaimedDelivery(delivery=delivery, token=token, message=message)
 
 

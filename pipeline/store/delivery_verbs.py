@@ -21,11 +21,19 @@ class DeliveryVerbs:
         """Cancel a delivery that waits; False for any other."""
         return bool(await self._write(partial(redelivery.cancel, delivery_id=delivery_id)))
 
-    async def replay(self, delivery_id: str, max_attempts: int, *, now: datetime) -> bool:
-        """Have a delivery that has ended sent again, with up to `max_attempts` further attempts; False for one that is
-        open, or was never to be sent.
+    async def replay(
+        self, delivery_id: str, max_attempts: int, *, new_message_id: str | None = None, now: datetime
+    ) -> bool:
+        """Have a delivery that has ended sent again, with up to `max_attempts` further attempts, and as another message
+        where a new id is given; False for one that is open, or was never to be sent.
         """
-        verb = partial(redelivery.replay, delivery_id=delivery_id, max_attempts=max_attempts, now=now)
+        verb = partial(
+            redelivery.replay,
+            delivery_id=delivery_id,
+            max_attempts=max_attempts,
+            new_message_id=new_message_id,
+            now=now,
+        )
         return bool(await self._write(verb))
 
     async def end_overdue(

@@ -248,6 +248,31 @@ ALTER TABLE delivery ADD COLUMN spent INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN replayed_at INTEGER;
 """
 
+DESTINATION_REPLAYS = """
+-- The message id that a replay gave a delivery, in the place of the message's own.
+ALTER TABLE delivery ADD COLUMN new_message_id TEXT;
+
+-- Replays of destinations; of one destination only one runs at a time. What the cursor has passed is done.
+CREATE TABLE replay (
+    id TEXT PRIMARY KEY,
+    destination TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    states TEXT NOT NULL,
+    rate TEXT NOT NULL,
+    is_renewing INTEGER NOT NULL,
+    cursor TEXT NOT NULL,
+    total INTEGER,
+    done INTEGER NOT NULL,
+    skipped INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX replay_running ON replay (destination) WHERE state = 'running';
+CREATE INDEX replay_by_destination ON replay (destination, id);
+"""
+
 
 HEALTH = """
 -- How a destination fares, as JSON: failures in a row, its breaker, why it is disabled.
@@ -270,6 +295,7 @@ def migrations() -> Migrations:
         ("pauses", PAUSES),
         ("replays", REPLAYS),
         ("health", HEALTH),
+        ("destination replays", DESTINATION_REPLAYS),
     ):
         steps(name=name)(_running(script))
     return steps

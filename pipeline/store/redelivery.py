@@ -17,7 +17,7 @@ UPDATE delivery SET state = 'cancelled', reason = NULL WHERE id = ? AND state IN
 # With its history: attempts go on counting, and so many of them are spent.
 _REPLAY = """
 UPDATE delivery SET state = 'pending', reason = NULL, spent = attempt, max_attempts = attempt + ?, lost = 0,
-                    due_at = ?, replayed_at = ?, delivered_at = NULL
+                    due_at = ?, replayed_at = ?, delivered_at = NULL, new_message_id = coalesce(?, new_message_id)
 WHERE id = ? AND state IN ('delivered', 'dead', 'cancelled')
 RETURNING id
 """
@@ -46,10 +46,12 @@ def cancel(db: sqlite3.Connection, delivery_id: str) -> bool:
     return rows.only(db, _CANCEL, (delivery_id,)) is not None
 
 
-def replay(db: sqlite3.Connection, delivery_id: str, max_attempts: int, *, now: datetime) -> bool:
+def replay(
+    db: sqlite3.Connection, delivery_id: str, max_attempts: int, *, new_message_id: str | None, now: datetime
+) -> bool:
     """Open a delivery that has ended, with so many further attempts; False for one that is open, or was filtered."""
     at = micros(now)
-    return rows.only(db, _REPLAY, (max_attempts, at, at, delivery_id)) is not None
+    return rows.only(db, _REPLAY, (max_attempts, at, at, new_message_id, delivery_id)) is not None
 
 
 def end_overdue(

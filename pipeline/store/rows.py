@@ -110,7 +110,7 @@ def job(row: Row) -> Job:
 
 DELIVERY_COLUMNS = (
     "id, message_id, type, job_id, destination, kind, recipient, state, reason, attempt, max_attempts, lost,"
-    " created_at, due_at, delivered_at, last_error, spent, replayed_at"
+    " created_at, due_at, delivered_at, last_error, spent, replayed_at, new_message_id"
 )
 
 
@@ -135,6 +135,7 @@ def delivery(row: Row) -> Delivery:
         last_error=last_error(row[15]),
         spent=row[16],
         replayed_at=moment_or_none(row[17]),
+        new_message_id=row[18],
     )
 
 

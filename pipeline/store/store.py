@@ -64,6 +64,7 @@ from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
 from pipeline.store.recent import Recent
+from pipeline.store.replay_verbs import ReplayVerbs
 from pipeline.store.room import Room
 from pipeline.store.survey import Survey, survey
 from pipeline.store.writer import OnCommit, Writer
@@ -103,6 +104,7 @@ class Store:
             self.batches = BatchVerbs(self._alone, self._reader)
             self.deliveries = DeliveryVerbs(self._alone, self._reader)
             self.destinations = DestinationVerbs(self._alone, self._reader)
+            self.replays = ReplayVerbs(self._alone, self._reader)
             if room is not None:
                 room.look()
         except BaseException:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from pipeline.model import Delivery, DeliveryState
-from pipeline.web import views
+from pipeline.web import documents, views
 from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, DELIVERY_STATE, DESTINATION, LIMIT
 from pipeline.web.parts import PARTS, base_url
@@ -40,10 +40,12 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 async def replay(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/deliveries/{id}/replay: 202 and the delivery, which is sent again by the full schedule, as
-    `webhook-id` tells its receiver. Only one that was delivered, is dead or was cancelled.
+    `webhook-id` tells its receiver; with `{"new_id": true}` as another one. Only one that was delivered, is dead or was
+    cancelled.
     """
     delivery = await _found(request)
-    if not await request.app[PARTS].redelivery.replay(delivery):
+    document = await documents.read(request, "delivery-replay-request")
+    if not await request.app[PARTS].redelivery.replay(delivery, is_renewing=document.get("new_id", False)):
         raise await _wrong_state(request, "only one that was delivered, is dead or was cancelled can be replayed")
     return await _now(request)
 

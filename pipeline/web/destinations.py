@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from pipeline.model import DeliveryState, DestinationStatus
+from pipeline.services.routes import Route
 from pipeline.web import views
 from pipeline.web.answers import json_answer
 from pipeline.web.parameters import OF_DESTINATION
@@ -32,9 +33,7 @@ async def pause(request: web.Request) -> web.StreamResponse:
     """
     name = request.match_info["name"]
     parts = request.app[PARTS]
-    if name not in parts.routes:
-        await _found(request)  # what is not there at all is 404
-        raise _wrong_state(name, "unconfigured", "it takes none until it is in the configuration again")
+    await routed(request, "it takes none until it is in the configuration again")
     if not await parts.pausing.pause(name):
         raise _wrong_state(name, "paused", "there is nothing to pause")
     return json_answer(await _found(request), 202, {"Location": f"/v1/destinations/{name}"})
@@ -56,13 +55,22 @@ async def test(request: web.Request) -> web.StreamResponse:
     stored nowhere; it tells of a job that never was. A destination that is paused gets it, too.
     """
     name, parts = request.match_info["name"], request.app[PARTS]
-    if (route := parts.routes.get(name)) is None:
-        await _found(request)  # what is not there at all is 404
-        raise _wrong_state(name, "unconfigured", "there is nothing to test until it is in the configuration again")
+    route = await routed(request, "there is nothing to test until it is in the configuration again")
     if route.kind == "function":
         detail = f"the destination {name} makes jobs, and sends nothing: call its function to test it"
         raise ProblemError(409, "Nothing to test", detail)
     return json_answer(views.destination_test(route, await parts.tester.test(route)))
+
+
+async def routed(request: web.Request, without_it: str) -> Route:
+    """Return the route of the destination that the path names; raises the 409, saying `without_it`, for one that is not
+    configured any more, and the 404 for one that is not there at all.
+    """
+    name = request.match_info["name"]
+    if (route := request.app[PARTS].routes.get(name)) is None:
+        await _found(request)
+        raise _wrong_state(name, "unconfigured", without_it)
+    return route
 
 
 def _wrong_state(name: str, state: str, why: str) -> ProblemError:

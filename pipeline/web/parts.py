@@ -18,6 +18,7 @@ from pipeline.services.interventions import Interventions
 from pipeline.services.pausing import Pausing
 from pipeline.services.progress import ProgressNotes
 from pipeline.services.redelivery import Redelivery
+from pipeline.services.replays import Replays
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing, Takers
@@ -42,6 +43,7 @@ class Parts:
     standing: Standing
     pausing: Pausing
     redelivery: Redelivery
+    replays: Replays
     tester: Tester
     changes: Changes
     progress: ProgressNotes

@@ -38,7 +38,7 @@ def form_of(request: web.Request) -> str:
 async def read_document(request: web.Request) -> dict[str, Any]:
     """Return the JSON document of an upload: an object with `items`, and perhaps `function`."""
     pieces, size = [], 0
-    while piece := await _timely(request, request.content.readany()):
+    while piece := await timely(request, request.content.readany()):
         size += len(piece)
         if size > JSON_LIMIT:
             raise BodyTooLargeError(f"the document is longer than {JSON_LIMIT} bytes; send NDJSON, an item a line")
@@ -98,7 +98,7 @@ async def _lines(request: web.Request, limit: int) -> AsyncIterator[tuple[int, b
     """Yield each line that is not blank, with its index; None for one longer than `limit`, which is not kept."""
     index, begun, is_skipping = 0, bytearray(), False
     while True:
-        piece = await _timely(request, request.content.readany())
+        piece = await timely(request, request.content.readany())
         *whole, rest = (begun + piece).split(b"\n") if piece else [begun, bytearray()]
         for line in whole:
             if is_skipping or len(line) > limit:
@@ -120,7 +120,7 @@ async def _of_files(request: web.Request, limit: int) -> AsyncIterator[Portion]:
         reader = await request.multipart()
         portion: Portion = []
         size, index = 0, 0
-        while (part := await _timely(request, reader.next())) is not None:
+        while (part := await timely(request, reader.next())) is not None:
             portion.append(await _of_part(request, index, part, limit))
             size += len(portion[-1].body) if isinstance(portion[-1], Item) else 0
             index += 1
@@ -138,10 +138,10 @@ async def _of_files(request: web.Request, limit: int) -> AsyncIterator[Portion]:
 async def _of_part(request: web.Request, index: int, part: Any, limit: int) -> Item | Reject:
     if not isinstance(part, BodyPartReader) or part.filename is None:
         if isinstance(part, BodyPartReader):
-            await _timely(request, part.release())
+            await timely(request, part.release())
         return Reject(index=index, detail="expected a file, with a filename in its Content-Disposition")
     body = bytearray()
-    while chunk := await _timely(request, part.read_chunk()):
+    while chunk := await timely(request, part.read_chunk()):
         if len(body) <= limit:
             body += chunk
     # Bytes that are no UTF-8 come as lone surrogates, which cannot be stored.
@@ -149,7 +149,10 @@ async def _of_part(request: web.Request, index: int, part: Any, limit: int) -> I
     return item_of_file(index, name, part.headers.get("Content-Type"), bytes(body), limit)
 
 
-async def _timely(request: web.Request, reading: Awaitable[T]) -> T:
+async def timely(request: web.Request, reading: Awaitable[T]) -> T:
+    """Return what comes of reading from the request, if that comes in time; raises the 408 or the 400 that says what
+    went wrong.
+    """
     seconds = request.app[PARTS].config.service.body_timeout
     try:
         async with asyncio.timeout(seconds):
@@ -157,5 +160,5 @@ async def _timely(request: web.Request, reading: Awaitable[T]) -> T:
     except ConnectionError:
         raise ProblemError(400, "Upload cut off", "the connection broke off before all had come") from None
     except TimeoutError:
-        detail = f"nothing came for {seconds:g} s; send the batch again with the same Idempotency-Key to go on"
+        detail = f"nothing came for {seconds:g} s; send it again, a batch with the same Idempotency-Key to go on"
         raise ProblemError(408, "Request timeout", detail, headers={"Connection": "close"}) from None

@@ -138,7 +138,7 @@ def delivery(value: Delivery, base: str, takers: Takers) -> View:
     self = f"{base}/v1/deliveries/{value.id}"
     return {
         "id": value.id,
-        "message_id": value.message_id,
+        "message_id": value.sent_message_id,
         "type": value.type,
         "job_id": value.job_id,
         "batch_id": value.batch_id,

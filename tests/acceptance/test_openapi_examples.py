@@ -97,6 +97,11 @@ def answers(hello: Service) -> dict[str, Any]:
     batch = f"/v1/batches/{hello.request('POST', '/v1/batches', document, call).json()['id']}"
     ended = asked(hello, "GET", f"{batch}?wait=30").json()
     (delivery,) = hello.deliveries(accepted["id"])
+    wish = example_of("ReplayRequest")
+    replay = _replay(hello, wish).json()
+    replayed = eventually(
+        lambda: _if(hello.get(f"/v1/replays/{replay['id']}").json(), "state", "completed"), what="the replay ends"
+    )
     return {
         "Accepted": accepted,
         "Waiting": running,
@@ -112,12 +117,20 @@ def answers(hello: Service) -> dict[str, Any]:
         "Destination": hello.get("/v1/destinations/hook").json(),
         "WebhookKeys": hello.get("/.well-known/webhook-keys").json(),
         "DestinationTest": hello.request("POST", "/v1/destinations/hook/test").json(),
+        "Replay": replayed,
+        "ReplayRequest": wish,
+        "ReplayCounts": _replay(hello, wish | {"dry_run": True}).json(),
+        "DeliveryReplayRequest": example_of("DeliveryReplayRequest"),
         "ListedFunction": hello.items("/v1/functions")[1],
         "Usage": hello.items("/v1/usage")[0],
         "Health": hello.get("/healthz").json(),
         "Readiness": hello.get("/readyz").json(),
         "Problem": hello.get("/v1/jobs?limit=0").json(),
     }
+
+
+def _replay(hello: Service, wish: dict[str, Any]) -> Answer:
+    return asked(hello, "POST", "/v1/destinations/hook/replay", json.dumps(wish).encode(), "application/json")
 
 
 def _if(value: dict[str, Any], key: str, wanted: str) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ BY_STATE = {
     "POST /v1/batches/{id}/retry-failed",
     "POST /v1/deliveries/{id}/cancel",
     "POST /v1/deliveries/{id}/replay",
+    "POST /v1/replays/{id}/cancel",
     "DELETE /v1/jobs/{id}",
     "GET /openapi.json",
 }
@@ -53,6 +54,14 @@ def submit_batch(service: Service, function: str) -> str:
     answer = service.request(
         "POST", f"/v1/batches?function={function}", LINES, {"Content-Type": "application/x-ndjson"}
     )
+    assert answer.status == 202, answer
+    return str(answer.json()["id"])
+
+
+def replay(service: Service) -> str:
+    body = b'{"since": "2026-01-05T12:00:00Z"}'
+    path, headers = "/v1/destinations/refused/replay", {"Content-Type": "application/json"}
+    answer = service.request("POST", path, body, headers)
     assert answer.status == 202, answer
     return str(answer.json()["id"])
 
@@ -72,6 +81,7 @@ def filled(service: Service) -> dict[str, list[Any]]:
         "destination": ["hook", "refused", "next"],
         "job": [*jobs, *failed, LAST_ID],
         "batch": [*batches, LAST_ID],
+        "replay": [replay(service), LAST_ID],
         "delivery": [*[each["id"] for each in service.items("/v1/deliveries")][:4], LAST_ID],
     }
 

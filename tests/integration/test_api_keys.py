@@ -22,7 +22,7 @@ from tests.support import samples
 from tests.support.callers import CALLERS, INVOKE, bearer, key, token_of
 from tests.support.callers import READ as READ_ALL
 from tests.support.raw_http import raw
-from tests.support.service import ECHO, QUICK, Service, sends_to, serving, webhook
+from tests.support.service import ECHO, QUICK, Service, eventually, sends_to, serving, webhook
 
 FILES = {"quick-background.py": QUICK, "other-background.py": QUICK, "open-background.py": QUICK, "echo.py": ECHO}
 SETTINGS = {
@@ -33,6 +33,8 @@ SETTINGS = {
 
 BATCHES = "/v1/batches?function=quick-background"
 NDJSON = {"Content-Type": "application/x-ndjson"}
+AS_JSON = {"Content-Type": "application/json"}
+DRY_RUN = b'{"since": "2026-01-05T00:00:00Z", "dry_run": true}'
 LINES = b'{"body": 1}\n{"body": 2, "headers": {"Authorization": "Bearer KEY"}}\n'.replace(
     b"KEY", token_of("maker").encode()
 )
@@ -78,6 +80,11 @@ WHO: dict[tuple[str, str], dict[str, int]] = {
     ("POST", "/v1/destinations/{name}/pause"): OPERATE,
     ("POST", "/v1/destinations/{name}/resume"): OPERATE,
     ("POST", "/v1/destinations/{name}/test"): OPERATE,
+    ("POST", "/v1/destinations/{name}/replay"): OPERATE,
+    ("GET", "/v1/destinations/{name}/replays"): READ,
+    ("GET", "/v1/replays"): READ,
+    ("GET", "/v1/replays/{id}"): READ,
+    ("POST", "/v1/replays/{id}/cancel"): OPERATE,
     ("GET", "/v1/functions"): READ,
     ("GET", "/v1/usage"): READ,
     ("GET", "/metrics"): READ,
@@ -146,24 +153,42 @@ async def test_every_caller_is_answered_as_the_table_says(tmp_path: Path, method
             subject = delivery.id
         elif path.startswith("/v1/batches"):
             subject = await batch_of(service, "maker")
+        elif path.startswith("/v1/replays/"):
+            subject = await ended_replay(service)
         asked = path.replace("{id}", subject).replace("{name}", name).replace("{rest:.*}", "x")
         answered = ANSWERS.get(path.rpartition("/")[2], ANSWERS.get(method, 200))
         if path.startswith("/v1/deliveries/") and method == "POST":
             answered = 409  # it is still tried
         upload: dict[str, Any] = {}
+        media_type = NDJSON
         if (method, path) == ("POST", "/v1/batches"):
             asked, answered, upload = BATCHES, 202, {"data": LINES}
+        if path == "/v1/destinations/{name}/replay":
+            answered, upload, media_type = 200, {"data": DRY_RUN}, AS_JSON
         if path.endswith("/pause") or path == "/v1/deliveries/{id}/cancel":  # once; from then on it cannot be done
             assert (await service.post(asked, headers=bearer("operator"))).status == 202
         for caller in OPEN:
             expected = WHO[method, path].get(caller, 401) or answered
             headers = {} if caller == "none" else bearer(caller)
             for each in METHODS.get(method, (method,)):
-                status, said = await ask(service, each, asked, headers=headers | NDJSON, **upload)
+                status, said = await ask(service, each, asked, headers=headers | media_type, **upload)
                 assert status == expected, (caller, each, asked)
                 assert said.get("WWW-Authenticate") == ("Bearer" if expected == 401 else None)
             if method != "*":
                 assert (await service.ask("PATCH", asked, headers=headers)).status == 405
+
+
+async def ended_replay(service: Service) -> str:
+    """Have a replay made that finds nothing, and wait until it has ended; return its id."""
+    document, headers = {"since": "2026-01-05T00:00:00Z"}, bearer("operator")
+    answer = await service.post("/v1/destinations/hook/replay", json=document, headers=headers)
+    path = f"/v1/replays/{answer.json['id']}"
+
+    async def look() -> bool | None:
+        return (await service.get(path, headers=bearer("reader"))).json["ended_at"] and True
+
+    await eventually(look)
+    return str(answer.json["id"])
 
 
 async def ask(service: Service, method: str, path: str, **options: Any) -> tuple[int, Mapping[str, str]]:

@@ -12,6 +12,16 @@ _ANY_ITEM = {
     "description": "An item; what is none is told in `rejected`, and the rest goes on.",
 }
 
+
+def _document(shape: str) -> Mapping[str, Any]:
+    return MappingProxyType({"application/json": {"schema": reference(component(shape))}})
+
+
+PROBLEMS = (400, 408, 413, 415)
+"""What a document that cannot be taken is answered with."""
+OF_REPLAY = _document("replay-request")
+OF_DELIVERY_REPLAY = _document("delivery-replay-request")
+
 OF_FUNCTION: Mapping[str, Any] = MappingProxyType(
     {
         "application/json": {"schema": {}, "example": {"name": "Ada"}},

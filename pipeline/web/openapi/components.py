@@ -18,6 +18,10 @@ SHAPES = (
     "destination",
     "webhook-keys",
     "destination-test",
+    "replay",
+    "replay-request",
+    "replay-counts",
+    "delivery-replay-request",
     "listed-function",
     "usage",
     "health",
@@ -25,7 +29,7 @@ SHAPES = (
     "problem",
 )
 """The schemas of what goes in and out by HTTP."""
-LISTED = ("job", "run", "log-line", "batch", "delivery", "destination", "listed-function", "usage")
+LISTED = ("job", "run", "log-line", "batch", "delivery", "destination", "replay", "listed-function", "usage")
 """What there are lists of."""
 _OWN = frozenset({"$schema", "$id", "$defs"})
 

@@ -9,6 +9,7 @@ from pipeline.web.openapi import (
     operations_of_deliveries,
     operations_of_destinations,
     operations_of_jobs,
+    operations_of_replays,
     operations_of_service,
 )
 from pipeline.web.openapi.operation import Operations
@@ -19,6 +20,7 @@ OPERATIONS: Operations = MappingProxyType(
         **operations_of_batches.OPERATIONS,
         **operations_of_deliveries.OPERATIONS,
         **operations_of_destinations.OPERATIONS,
+        **operations_of_replays.OPERATIONS,
         **operations_of_service.OPERATIONS,
     }
 )

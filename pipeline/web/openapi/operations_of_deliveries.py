@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from pipeline.web import deliveries
 from pipeline.web import parameters as query
-from pipeline.web.openapi import headers
+from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.operation import PAGED, THERE, Operation, Operations, json_of, list_of
 
 _CHANGED_DELIVERY = json_of(
@@ -30,7 +30,11 @@ OPERATIONS: Operations = MappingProxyType(
             name="cancel_delivery", tag="Deliveries", answers=(_CHANGED_DELIVERY,), problems=(*THERE, 409)
         ),
         deliveries.replay: Operation(
-            name="replay_delivery", tag="Deliveries", answers=(_CHANGED_DELIVERY,), problems=(*THERE, 409)
+            name="replay_delivery",
+            tag="Deliveries",
+            body=bodies.OF_DELIVERY_REPLAY,
+            answers=(_CHANGED_DELIVERY,),
+            problems=(*THERE, *bodies.PROBLEMS, 409),
         ),
     }
 )

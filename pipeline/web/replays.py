@@ -1,0 +1,140 @@
+"""Replays of destinations: begun, counted, watched, cancelled."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from pipeline.model import Replay, ReplayOf, ReplayState
+from pipeline.shapes import moment_of
+from pipeline.web import documents
+from pipeline.web.answers import json_answer, not_there, page
+from pipeline.web.destinations import routed
+from pipeline.web.parameters import CURSOR, LIMIT
+from pipeline.web.parts import PARTS, Parts, base_url
+from pipeline.web.problems import ProblemError
+from pipeline.web.views import View, moment
+
+RATE = "50/s"
+_FIRST = datetime.fromtimestamp(0, UTC)  # ids know no time before it
+
+
+async def begin(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/destinations/{name}/replay: 202 and the replay, which sends again what the destination was owed
+    in a span of time, a few at a time, also over restarts; of a dry run 200, and how many there are.
+    """
+    parts, name = request.app[PARTS], request.match_info["name"]
+    await routed(request, "there is nothing to replay to until it is in the configuration again")
+    document = await documents.read(request, "replay-request")
+    replay = _made(parts, name, document)
+    if document.get("dry_run"):
+        return json_answer(_counts(replay, await parts.replays.count(replay)))
+    if (other := await parts.replays.begin(replay)) is not None:
+        detail = f"replay {other.id} of {name} is running: wait until it has ended, or cancel it"
+        raise ProblemError(409, "Replay running", detail, state=other.state)
+    return json_answer(_view(replay, base_url(request, parts)), 202, {"Location": f"/v1/replays/{replay.id}"})
+
+
+async def list_all(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/replays: the replays of all destinations, newest first."""
+    return await _page(request, None)
+
+
+async def of_destination(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/destinations/{name}/replays: the replays of a destination, newest first."""
+    return await _page(request, request.match_info["name"])
+
+
+async def get(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/replays/{id}: a replay, and how far it got."""
+    return json_answer(_view(await _found(request), base_url(request, request.app[PARTS])))
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/replays/{id}/cancel: 202 and the replay, which opens nothing more. What it has opened is sent."""
+    parts, found = request.app[PARTS], await _found(request)
+    if not await parts.replays.cancel(found):
+        state = (await _found(request)).state
+        raise ProblemError(
+            409, "Wrong state", f"the replay is {state}: only a running one can be cancelled", state=state
+        )
+    shown = _view(await _found(request), base_url(request, parts))
+    return json_answer(shown, 202, {"Location": f"/v1/replays/{found.id}"})
+
+
+def _made(parts: Parts, destination: str, document: dict[str, Any]) -> Replay:
+    now = parts.clock.now()
+    return Replay(
+        id=parts.ids.new(),
+        destination=destination,
+        since=max(_moment(document, "since") or now, _FIRST),
+        until=max(min(_moment(document, "until") or now, now), _FIRST),
+        of=frozenset(map(ReplayOf, document.get("states", [ReplayOf.DEAD]))),
+        rate=document.get("rate", RATE),
+        is_renewing=document.get("new_id", False),
+        state=ReplayState.RUNNING,
+        created_at=now,
+    )
+
+
+def _moment(document: dict[str, Any], field: str) -> datetime | None:
+    if field not in document:
+        return None
+    at = moment_of(document[field])
+    if at is None:
+        raise documents.refused("expected a moment with its offset such as 2026-01-05T12:00:00Z", field)
+    return at
+
+
+async def _page(request: web.Request, destination: str | None) -> web.Response:
+    parts, limit = request.app[PARTS], LIMIT.read(request)
+    found = await parts.store.replays.list_all(before=CURSOR.read(request), most=limit + 1, destination=destination)
+    items = [_view(value, base_url(request, parts)) for value in found]
+    return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
+
+
+async def _found(request: web.Request) -> Replay:
+    replay_id = request.match_info["id"]
+    found = await request.app[PARTS].store.replays.get(replay_id)
+    if found is None:
+        raise not_there(request, "replay", replay_id)
+    return found
+
+
+def _counts(replay: Replay, counts: Counter[ReplayOf]) -> View:
+    return {
+        "destination": replay.destination,
+        "since": moment(replay.since),
+        "until": moment(replay.until),
+        "states": {each.value: counts[each] for each in _in_order(replay)},
+        "total": counts.total(),
+    }
+
+
+def _view(value: Replay, base: str) -> View:
+    own = f"{base}/v1/replays/{value.id}"
+    return {
+        "id": value.id,
+        "destination": value.destination,
+        "since": moment(value.since),
+        "until": moment(value.until),
+        "states": _in_order(value),
+        "rate": value.rate,
+        "new_id": value.is_renewing,
+        "state": value.state,
+        "total": value.total,
+        "done": value.done,
+        "skipped": value.skipped,
+        "created_at": moment(value.created_at),
+        "ended_at": moment(value.ended_at),
+        "links": {
+            "self": own,
+            "destination": f"{base}/v1/destinations/{value.destination}",
+            "cancel": f"{own}/cancel",
+        },
+    }
+
+
+def _in_order(replay: Replay) -> list[ReplayOf]:
+    return [each for each in ReplayOf if each in replay.of]

@@ -1,0 +1,374 @@
+"""Replays of destinations: what a destination missed, or gave up on, is sent after all."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config.settings import FunctionSettings, RetrySpec, Target
+from pipeline.model import Delivery, DeliveryState
+from pipeline.services import replay_walk
+from tests.support.pages import pages
+from tests.support.receiver import OK, Receiver, answer, receiving
+from tests.support.service import QUICK, Answer, Service, eventually, holds, sends_to, serving, webhook
+
+FILES = {"quick-background.py": QUICK}
+LONG_AGO = "2026-01-01T00:00:00Z"
+NEVER = RetrySpec(waits=())
+
+
+async def begin(service: Service, name: str = "hook", **document: Any) -> Answer:
+    """Ask for a replay of all that there ever was."""
+    return await service.post(f"/v1/destinations/{name}/replay", json={"since": LONG_AGO} | document)
+
+
+async def replayed(service: Service, name: str = "hook", **document: Any) -> Any:
+    """Replay, turn the clock on until it has ended, and return the replay."""
+    began = await begin(service, name, **document)
+    assert began.status == 202, began
+    assert began.headers["Location"] == f"/v1/replays/{began.json['id']}"
+    return await at_end(service, began.json["id"])
+
+
+async def at_end(service: Service, replay_id: str) -> Any:
+    async def look() -> Any:
+        found = (await service.get(f"/v1/replays/{replay_id}")).json
+        await service.clock.advance(0.2)
+        return found if found["ended_at"] else None
+
+    return await eventually(look)
+
+
+async def deliveries(service: Service, state: str, count: int) -> Sequence[Delivery]:
+    """Wait until so many deliveries stand in a state."""
+
+    async def look() -> Sequence[Delivery] | None:
+        found = await service.app.store.list_deliveries(before=None, most=500, state=DeliveryState(state))
+        return found if len(found) == count else None
+
+    return await eventually(look)
+
+
+async def jobs(service: Service, count: int) -> list[str]:
+    """Run so many jobs to their end."""
+    started = [await service.start_job("quick-background") for _ in range(count)]
+    for job_id in started:
+        await service.until(job_id, "succeeded")
+    return started
+
+
+def to_hook(url: str, **options: Any) -> dict[str, Any]:
+    """Return a configuration whose function sends to one webhook."""
+    hook = webhook(url, retry=options.pop("retry", NEVER), **options)
+    return {"functions": {"quick-background": sends_to("hook")}, "destinations": {"hook": hook}}
+
+
+@asynccontextmanager
+async def hooked(folder: Path, *replies: bytes, retry: RetrySpec = NEVER) -> AsyncIterator[tuple[Receiver, Service]]:
+    """Run a service whose function sends to one webhook, and its receiver."""
+    async with receiving(*replies) as receiver, serving(folder, FILES, **to_hook(receiver.url, retry=retry)) as service:
+        yield receiver, service
+
+
+async def test_what_is_dead_is_sent_again_once_each_by_the_full_schedule(tmp_path: Path) -> None:
+    async with hooked(tmp_path, *[answer(500)] * 7, OK) as (receiver, service):
+        await jobs(service, 7)
+        await deliveries(service, "dead", 7)
+        shown = await replayed(service)
+        assert (shown["state"], shown["states"], shown["rate"]) == ("completed", ["dead"], "50/s")
+        assert (shown["total"], shown["done"], shown["skipped"]) == (7, 7, 0)
+        done = await deliveries(service, "delivered", 7)
+        assert {(each.attempt, each.max_attempts) for each in done} == {(2, 2)}
+        ids = [request.headers["webhook-id"] for request in receiver.requests]
+        assert sorted(ids[:7]) == sorted(ids[7:]) == sorted(each.message_id for each in done)
+        (one, two) = (await service.get(f"/v1/deliveries/{done[0].id}")).json["attempts"]
+        assert (one["trigger"], two["trigger"]) == ("auto", "replay")
+        again = await replayed(service)
+        assert (again["total"], again["done"]) == (0, 0)
+        assert len(receiver.requests) == 14
+
+
+async def test_a_replay_keeps_to_its_rate(tmp_path: Path) -> None:
+    async with hooked(tmp_path, *[answer(500)] * 6, OK) as (receiver, service):
+        await jobs(service, 6)
+        await deliveries(service, "dead", 6)
+        replay = (await begin(service, rate="6/m")).json
+        for number in range(1, 6):
+            await holds(lambda number=number: len(receiver.requests) == 6 + number)
+            await service.clock.advance(9.9)
+            assert len(await deliveries(service, "dead", 6 - number)) == 6 - number
+            shown = (await service.get(f"/v1/replays/{replay['id']}")).json
+            assert (shown["state"], shown["total"], shown["done"]) == ("running", 6, number)
+            await service.clock.advance(0.1)
+
+
+async def test_only_what_the_span_of_time_has_is_replayed(tmp_path: Path) -> None:
+    async with hooked(tmp_path, *[answer(500)] * 3, OK) as (_, service):
+        moments = []
+        for _ in range(3):
+            await service.clock.advance(3600)
+            (job_id,) = await jobs(service, 1)
+            moments.append((job_id, service.clock.now()))
+            await service.until_delivered(job_id, "dead")
+        first, at, within = moments[0][1], moments[1][1], timedelta(minutes=5)
+        span = {"since": (at - within).isoformat(), "until": (at + within).isoformat()}
+        assert (await begin(service, dry_run=True, **span)).json["total"] == 1
+        assert (await replayed(service, **span))["done"] == 1
+        await service.until_delivered(moments[1][0], "delivered")
+        await deliveries(service, "dead", 2)
+        later = (at + within).isoformat()
+        assert (await begin(service, dry_run=True, since=later)).json["total"] == 1
+        assert (await begin(service, dry_run=True, since=first.isoformat(), until=first.isoformat())).json["total"] == 1
+
+
+async def test_delivered_and_cancelled_are_replayed_where_they_are_named(tmp_path: Path) -> None:
+    async with hooked(tmp_path, OK, answer(500), OK, retry=RetrySpec(waits=(60.0,))) as (receiver, service):
+        (first,) = await jobs(service, 1)
+        await service.until_delivered(first, "delivered")
+        (second,) = await jobs(service, 1)
+        (waiting,) = await service.until_delivered(second, "retrying")
+        await service.post(f"/v1/deliveries/{waiting.id}/cancel")
+        assert (await begin(service, dry_run=True)).json["total"] == 0
+        assert (await begin(service, dry_run=True, states=["delivered", "cancelled"])).json["states"] == {
+            "delivered": 1, "cancelled": 1,
+        }  # fmt: skip
+        assert (await replayed(service, states=["cancelled"]))["done"] == 1
+        await service.until_delivered(second, "delivered")
+        assert len(receiver.requests) == 3
+        assert (await replayed(service, states=["delivered"]))["done"] == 2
+        await holds(lambda: len(receiver.requests) == 5)
+
+
+async def test_new_ids_are_other_messages_to_the_receiver_and_stay(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver, serving(tmp_path, FILES, **to_hook(receiver.url)) as service:
+        (job_id,) = await jobs(service, 1)
+        (first,) = await service.until_delivered(job_id, "delivered")
+        assert (await replayed(service, states=["delivered"], new_id=True))["new_id"]
+        await holds(lambda: len(receiver.requests) == 2)
+        await service.until_delivered(job_id, "delivered")
+        shown = (await service.get(f"/v1/deliveries/{first.id}")).json
+        ids = [request.headers["webhook-id"] for request in receiver.requests]
+        assert ids == [first.message_id, shown["message_id"]]
+        assert len(set(ids)) == 2
+        answered = await service.post(f"/v1/deliveries/{first.id}/replay", json={"new_id": True})
+        assert answered.status == 202
+        await holds(lambda: len(receiver.requests) == 3)
+        await service.until_delivered(job_id, "delivered")
+        await service.post(f"/v1/deliveries/{first.id}/replay", json={})
+        await holds(lambda: len(receiver.requests) == 4)
+        ids = [request.headers["webhook-id"] for request in receiver.requests]
+        assert len(set(ids)) == 3
+        assert ids[2] == ids[3]
+
+
+# Held
+
+
+async def test_what_is_held_is_due_at_once_at_resume_and_has_the_full_schedule(tmp_path: Path) -> None:
+    async with receiving(answer(500), answer(500), OK) as receiver:
+        options = to_hook(receiver.url, retry=RetrySpec(waits=(3600.0, 7200.0)))
+        async with serving(tmp_path, FILES, **options) as service:
+            retried = (await jobs(service, 1))[0]
+            await service.until_delivered(retried, "retrying")
+            assert (await begin(service, dry_run=True, states=["held"])).json["total"] == 0  # it is not held
+            await service.post("/v1/destinations/hook/pause")
+            fresh = (await jobs(service, 1))[0]
+            await service.until_delivered(fresh, "pending")
+            shown = await replayed(service, states=["held"])
+            assert (shown["total"], shown["done"]) == (2, 2)
+            assert len(receiver.requests) == 1
+            assert (await service.get("/v1/destinations/hook")).json["held"] == 2
+            await service.post("/v1/destinations/hook/resume")
+            await holds(lambda: len(receiver.requests) == 3)
+            (again,) = await service.until_delivered(retried, "retrying")
+            assert (again.attempt, again.max_attempts) == (2, 4)
+            await service.until_delivered(fresh, "delivered")
+
+
+# Missing
+
+
+async def test_a_destination_that_was_added_later_gets_what_it_missed(tmp_path: Path) -> None:
+    async with receiving(OK) as old, receiving(OK) as new:
+        destinations = {"old": webhook(old.url), "new": webhook(new.url)}
+        before = {"functions": {"quick-background": sends_to("old")}, "destinations": destinations}
+        async with serving(tmp_path, FILES, **before) as service:
+            started = await jobs(service, 3)
+            for job_id in started:
+                await service.until_delivered(job_id, "delivered")
+            assert (await begin(service, "new", dry_run=True, states=["missing"])).json["total"] == 0
+            functions = {"quick-background": sends_to("old", "new")}
+            assert await service.reload(FILES, functions=functions, destinations=destinations)
+            await jobs(service, 1)
+            await holds(lambda: len(new.requests) == 1)
+            dry = (await begin(service, "new", dry_run=True, states=["missing"])).json
+            assert (dry["states"], new.requests[1:]) == ({"missing": 3}, [])
+            shown = await replayed(service, "new", states=["missing"])
+            assert (shown["total"], shown["done"], shown["skipped"]) == (3, 3, 0)
+            await holds(lambda: len(new.requests) == 4)
+            await deliveries(service, "delivered", 8)
+            sent = {request.headers["x-sendoff-job-id"]: request for request in new.requests}
+            for request in old.requests[:3]:
+                twin = sent[request.headers["x-sendoff-job-id"]]
+                assert twin.body == request.body
+                assert twin.headers["webhook-id"] == request.headers["webhook-id"]
+            assert (await replayed(service, "new", states=["missing"]))["total"] == 0
+            assert len(new.requests) == 4
+
+
+async def test_missing_asks_the_filters_and_the_kind_of_end_as_they_are_now(tmp_path: Path) -> None:
+    files = {
+        "size-background.py": """
+            def handler(event, context):
+                if event["body"] == "fail":
+                    context.reject("no")
+                return {"size": int(event["body"])}
+            """
+    }
+    big = {"type": "object", "required": ["size"], "properties": {"size": {"minimum": 10}}}
+    async with receiving(OK) as receiver:
+        destinations = {"hook": webhook(receiver.url)}
+        async with serving(tmp_path, files, destinations=destinations) as service:
+            bodies = ("1", "10", "100", "fail")
+            started = [await service.start_job("size-background", data=body) for body in bodies]
+            for job_id in started:
+                await service.until(job_id, "succeeded", "failed")
+            settings = FunctionSettings(on_success=(Target(to="hook", when=big),))
+            assert await service.reload(files, functions={"size-background": settings}, destinations=destinations)
+            shown = await replayed(service, states=["missing"])
+            assert (shown["total"], shown["done"]) == (2, 2)
+            await holds(lambda: len(receiver.requests) == 2)
+            assert {request.headers["x-sendoff-job-id"] for request in receiver.requests} == set(started[1:3])
+            assert (await service.get(f"/v1/jobs/{started[0]}/deliveries")).json["items"] == []
+
+
+async def test_missing_has_batches_too(tmp_path: Path) -> None:
+    lines = b'{"body": 1}\n{"body": 2}\n'
+    async with receiving(OK) as receiver:
+        destinations = {"hook": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, destinations=destinations) as service:
+            path, headers = "/v1/batches?function=quick-background", {"Content-Type": "application/x-ndjson"}
+            batch = (await service.post(path, data=lines, headers=headers)).json["id"]
+            await service.get(f"/v1/batches/{batch}?wait=20")
+            settings = FunctionSettings(on_batch=(Target(to="hook"),))
+            assert await service.reload(FILES, functions={"quick-background": settings}, destinations=destinations)
+            assert (await replayed(service, states=["missing"]))["done"] == 1
+            await holds(lambda: len(receiver.requests) == 1)
+            (shown,) = (await service.get(f"/v1/batches/{batch}/deliveries")).json["items"]
+            assert (shown["type"], shown["batch_id"]) == ("batch.completed", batch)
+
+
+# Over restarts, together, and not at all
+
+
+async def test_a_replay_goes_on_after_a_restart_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_walk, "_PAGE", 2)
+    async with receiving(*[answer(500)] * 7, OK) as receiver:
+        options = to_hook(receiver.url)
+        async with serving(tmp_path, FILES, **options) as service:
+            await jobs(service, 7)
+            await deliveries(service, "dead", 7)
+            replay = (await begin(service, rate="1/h")).json
+            await holds(lambda: len(receiver.requests) == 8)
+            await service.clock.advance(3600)
+            await holds(lambda: len(receiver.requests) == 9)
+            await deliveries(service, "delivered", 2)
+            clock = service.clock
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            for number in range(3, 8):
+                await deliveries(service, "delivered", number)
+                await clock.advance(3600)
+            shown = await at_end(service, replay["id"])
+            assert (shown["total"], shown["done"], shown["state"]) == (7, 7, "completed")
+            assert len(receiver.requests) == 14
+
+
+async def test_a_cancelled_replay_opens_nothing_more_and_makes_room(tmp_path: Path) -> None:
+    async with hooked(tmp_path, *[answer(500)] * 3, OK) as (receiver, service):
+        await jobs(service, 3)
+        await deliveries(service, "dead", 3)
+        first = (await begin(service, rate="1/h")).json
+        await holds(lambda: len(receiver.requests) == 4)
+        refused = await begin(service)
+        assert (refused.status, refused.json["state"]) == (409, "running")
+        assert first["id"] in refused.json["detail"]
+        cancelled = await service.post(f"/v1/replays/{first['id']}/cancel")
+        assert (cancelled.status, cancelled.json["state"], cancelled.json["done"]) == (202, "cancelled", 1)
+        assert (await service.post(f"/v1/replays/{first['id']}/cancel")).status == 409
+        await service.clock.advance(7200)
+        await deliveries(service, "dead", 2)
+        second = await replayed(service)
+        assert second["done"] == 2
+        for path in ("/v1/replays?limit=1", "/v1/destinations/hook/replays?limit=1"):
+            listed = await pages(service, path)
+            assert [each["id"] for each in listed] == [second["id"], first["id"]]
+
+
+async def test_while_its_destination_is_not_configured_a_replay_waits(tmp_path: Path) -> None:
+    async with receiving(*[answer(500)] * 3, OK) as receiver:
+        options = to_hook(receiver.url)
+        async with serving(tmp_path, FILES, **options) as service:
+            await jobs(service, 3)
+            await deliveries(service, "dead", 3)
+            replay = (await begin(service, rate="1/h")).json
+            await holds(lambda: len(receiver.requests) == 4)
+            assert await service.reload(FILES)
+            await service.clock.advance(7200)
+            assert (await service.get(f"/v1/replays/{replay['id']}")).json["done"] == 1
+            assert (await begin(service)).status == 404
+            assert await service.reload(FILES, **options)
+            for number in (5, 6):
+                await holds(lambda number=number: len(receiver.requests) == number)
+                await service.clock.advance(3600)
+            assert (await at_end(service, replay["id"]))["done"] == 3
+
+
+async def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
+    async with receiving(answer(500), OK) as receiver, serving(tmp_path, FILES, **to_hook(receiver.url)) as service:
+        (job_id,) = await jobs(service, 1)
+        await service.until_delivered(job_id, "dead")
+        dry = await begin(service, dry_run=True, states=["dead", "missing"])
+        assert (dry.status, dry.json["states"], dry.json["total"]) == (200, {"dead": 1, "missing": 0}, 1)
+        assert (await service.get("/v1/replays")).json["items"] == []
+        await deliveries(service, "dead", 1)
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        ({}, ""),
+        ({"since": "yesterday"}, "/since"),
+        ({"since": "2026-01-01T00:00:00"}, "/since"),
+        ({"since": LONG_AGO, "until": "x"}, "/until"),
+        ({"since": LONG_AGO, "states": ["pending"]}, "/states/0"),
+        ({"since": LONG_AGO, "states": []}, "/states"),
+        ({"since": LONG_AGO, "rate": "0/s"}, "/rate"),
+        ({"since": LONG_AGO, "dryrun": True}, ""),
+        ([], ""),
+    ],
+)
+async def test_what_cannot_be_a_replay_is_told_by_its_field(tmp_path: Path, document: Any, pointer: str) -> None:
+    async with serving(tmp_path, destinations={"hook": webhook("http://127.0.0.1:9/")}, is_started=False) as service:
+        refused = await service.post("/v1/destinations/hook/replay", json=document)
+        assert (refused.status, refused.json["errors"][0]["pointer"]) == (400, pointer)
+
+
+async def test_bodies_that_are_no_such_document_are_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path, destinations={"hook": webhook("http://127.0.0.1:9/")}, is_started=False) as service:
+        path, as_json = "/v1/destinations/hook/replay", {"Content-Type": "application/json"}
+        for body, headers, status in (
+            (b"since=now", {"Content-Type": "text/plain"}, 415),
+            (b"{", as_json, 400),
+            (b'{"since": "2026-01-01T00:00:00Z", "since": 1}', as_json, 400),
+            (b" " * 70_000, as_json, 413),
+        ):
+            assert (await service.post(path, data=body, headers=headers)).status == status
+        assert (await service.post("/v1/destinations/nobody/replay", json={"since": LONG_AGO})).status == 404
+        for answered in (
+            await service.get("/v1/replays/x"),
+            await service.post("/v1/replays/019b8e07-4600-7000-8000-000000000001/cancel"),
+        ):
+            assert answered.status in (404, 410)
