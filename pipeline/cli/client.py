@@ -7,6 +7,7 @@ from ssl import SSLError
 from typing import Any, Self
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from pipeline import __version__
@@ -59,12 +60,18 @@ class Client:
         """Return the JSON that a GET is answered with; CommandError for any other answer than 2xx."""
         return await self._json("GET", path, query)
 
-    async def post(self, path: str, query: Query | None = None) -> Any:
-        """Return the JSON that a POST without a body is answered with; CommandError for any other answer than 2xx."""
-        return await self._json("POST", path, query)
+    async def post(self, path: str, query: Query | None = None, *, document: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON that a POST is answered with, whose body is `document`, if there is one; CommandError for any
+        other answer than 2xx.
+        """
+        return await self._json("POST", path, query, document)
 
-    async def _json(self, method: str, path: str, query: Query | None) -> Any:
-        answer = await self.ask(method, path, query=query)
+    async def _json(
+        self, method: str, path: str, query: Query | None, document: Mapping[str, Any] | None = None
+    ) -> Any:
+        headers = None if document is None else {"Content-Type": "application/json"}
+        body = None if document is None else orjson.dumps(document)
+        answer = await self.ask(method, path, query=query, headers=headers, body=body)
         if not 200 <= answer.status < 300:
             raise refusal(answer, self.address)
         return parsed(answer, self.address)

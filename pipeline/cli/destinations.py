@@ -1,7 +1,7 @@
 """`sendoff destinations`: every destination, what is owed to it, and when it last took something.
 
 `sendoff destinations test NAME` sends a message `webhook.test` to one of them, once; `pause NAME` has what is owed to
-it held, and `resume NAME` has it sent.
+it held, and `resume NAME` has it sent; `replay NAME` sends again what it missed.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.text import Text
 
-from pipeline.cli import asking, listing
+from pipeline.cli import asking, listing, replaying
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
 from pipeline.cli.screen import words
@@ -37,6 +37,12 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     test.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print what the service answers")
     add_address(test, is_inner=True)
     test.set_defaults(run=run_test)
+    replay = verbs.add_parser("replay", help="send again what a destination missed", description=run_replay.__doc__)
+    replay.add_argument("name", type=_name, metavar="NAME", help="the destination")
+    replaying.add_wish(replay)
+    replay.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print what the service answers")
+    add_address(replay, is_inner=True)
+    replay.set_defaults(run=run_replay)
     for verb, shown in (("pause", "hold what is owed to a destination"), ("resume", "send what was held")):
         inner = verbs.add_parser(verb, help=shown, description=run_verb.__doc__)
         inner.add_argument("name", type=_name, metavar="NAME", help="the destination")
@@ -60,6 +66,11 @@ def run_test(args: argparse.Namespace) -> int:
 def run_verb(args: argparse.Namespace) -> int:
     """Pause a destination, or resume it: what it is owed is held meanwhile, also over restarts."""
     return asking.run(args, partial(_change, args))
+
+
+def run_replay(args: argparse.Namespace) -> int:
+    """Send again what a destination was owed in a span of time, and did not take; a few at a time, over restarts."""
+    return asking.run(args, partial(replaying.begin, args))
 
 
 async def _change(args: argparse.Namespace, client: Client) -> int:

@@ -12,8 +12,9 @@ from pipeline.cli.failures import CommandError, RefusedError, UnavailableError
 from pipeline.cli.screen.clean import clean_line
 
 _PROBLEM = "application/problem+json"
-_NAMED = re.compile(r"there is no (job|batch|delivery|destination) ")
-_LISTED_BY = {"job": "jobs", "batch": "batches", "delivery": "deliveries", "destination": "destinations"}
+_NAMED = re.compile(r"there is no (job|batch|delivery|destination|replay) ")
+_LISTED_BY = {"job": "jobs", "batch": "batches", "delivery": "deliveries"}
+_LISTED_BY |= {"destination": "destinations", "replay": "replays"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

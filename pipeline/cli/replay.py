@@ -1,6 +1,7 @@
 """`sendoff replay`: makes a new job of what a job was called with, whatever became of that one. Prints its id.
 
-Of a delivery: it is sent again, by the full schedule of its destination.
+Of a delivery: it is sent again, by the full schedule of its destination; `--new-id` as another message, which its
+receiver does not take for a repeat. `sendoff destinations replay NAME` does that for many.
 """
 
 import argparse
@@ -18,6 +19,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "replay", help="make a new job of an old one's call, or send a delivery again", description=__doc__
     )
     parser.add_argument("--json", action="store_true", help="print the new job, or the delivery, as JSON")
+    parser.add_argument("--new-id", action="store_true", help="of a delivery: under a new message id")
     asking.add_id(parser, "job's or delivery's id")
     parser.set_defaults(run=run)
 
@@ -28,7 +30,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _replay(args: argparse.Namespace, client: Client) -> int:
-    subject = await subjects.act(client, args.id, job="replay", delivery="replay")
+    if args.new_id:
+        delivery = await client.post(f"/v1/deliveries/{args.id}/replay", document={"new_id": True})
+        subject = subjects.Subject("delivery", delivery)
+    else:
+        subject = await subjects.act(client, args.id, job="replay", delivery="replay")
     if subject.kind == "delivery":
         job_id = subject.shown["job_id"] or subject.shown["batch_id"]
         subjects.tell(subject, is_json=args.json, then=f"It is sent again; look at it: sendoff job {job_id}")

@@ -1,4 +1,6 @@
-"""What an id may name, a job, a batch or a delivery: to be found, acted on, told of. Ids do not say which they are."""
+"""What an id may name, a job, a batch, a delivery or a replay: to be found, acted on, told of. Ids do not say
+which they are.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -12,12 +14,12 @@ from pipeline.cli.screen.batch_live import ended
 from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import styled_state
 
-Kind = Literal["job", "batch", "delivery"]
-_PLACES: dict[Kind, str] = {"job": "jobs", "batch": "batches", "delivery": "deliveries"}
+Kind = Literal["job", "batch", "delivery", "replay"]
+_PLACES: dict[Kind, str] = {"job": "jobs", "batch": "batches", "delivery": "deliveries", "replay": "replays"}
 
 
 class Subject(NamedTuple):
-    """A job, a batch or a delivery as the API shows it."""
+    """A job, a batch, a delivery or a replay as the API shows it."""
 
     kind: Kind
     shown: Any
@@ -53,7 +55,7 @@ def tell(subject: Subject, *, is_json: bool, then: str = "") -> None:
         print(json_text(subject.shown))
         return
     shown = subject.shown
-    name = clean_line(shown["destination" if subject.kind == "delivery" else "function"])
+    name = clean_line(shown["destination" if subject.kind in ("delivery", "replay") else "function"])
     parts: list[str | Text] = [f"{subject.kind} {shown['id']}  {name}  ", styled_state(words.state(shown))]
     if subject.kind == "batch":
         parts.append(f"  {progress(shown)}")

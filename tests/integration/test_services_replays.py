@@ -1,5 +1,6 @@
 """Replays of destinations: what a destination missed, or gave up on, is sent after all."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -264,26 +265,30 @@ async def test_missing_has_batches_too(tmp_path: Path) -> None:
 # Over restarts, together, and not at all
 
 
-async def test_a_replay_goes_on_after_a_restart_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("state", ["dead", "delivered"])
+async def test_a_replay_goes_on_after_a_restart_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
     monkeypatch.setattr(replay_walk, "_PAGE", 2)
-    async with receiving(*[answer(500)] * 7, OK) as receiver:
+    async with receiving(*[answer(500 if state == "dead" else 200)] * 7, OK) as receiver:
         options = to_hook(receiver.url)
         async with serving(tmp_path, FILES, **options) as service:
             await jobs(service, 7)
-            await deliveries(service, "dead", 7)
-            replay = (await begin(service, rate="1/h")).json
+            await deliveries(service, state, 7)
+            replay = (await begin(service, rate="1/h", states=[state])).json
             await holds(lambda: len(receiver.requests) == 8)
             await service.clock.advance(3600)
             await holds(lambda: len(receiver.requests) == 9)
-            await deliveries(service, "delivered", 2)
+            await deliveries(service, "delivered", 2 if state == "dead" else 7)
             clock = service.clock
         async with serving(tmp_path, FILES, clock=clock, **options) as service:
-            for number in range(3, 8):
-                await deliveries(service, "delivered", number)
+            for number in range(10, 15):
+                await holds(lambda number=number: len(receiver.requests) == number)
                 await clock.advance(3600)
             shown = await at_end(service, replay["id"])
             assert (shown["total"], shown["done"], shown["state"]) == (7, 7, "completed")
-            assert len(receiver.requests) == 14
+            await deliveries(service, "delivered", 7)
+            assert set(Counter(each.headers["webhook-id"] for each in receiver.requests).values()) == {2}
 
 
 async def test_a_cancelled_replay_opens_nothing_more_and_makes_room(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""Ten thousand deliveries to a destination that was added later, replayed by the command line and killed in between."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import sendoff
+from tests.support.hooks import SECRET, Receiver, receiving
+from tests.support.processes import eventually
+from tests.support.serving import Service
+
+pytestmark = pytest.mark.acceptance
+
+MANY = 10_000
+FUNCTIONS = {"quick-background.py": "def handler(event, context):\n    return 1\n"}
+BEFORE = "functions: {settings: {quick-background: {}}}\n"
+AFTER = """
+functions: {{settings: {{quick-background: {{on_success: [hook]}}}}}}
+destinations:
+  hook: {{type: webhook, url: "{url}", secrets: ["{secret}"], concurrency: 50}}
+"""
+CONFIG = """
+functions: {{settings: {{quick-background: {{on_success: [hook]}}}}}}
+destinations:
+  hook: {{type: webhook, url: "{url}", secrets: ["{secret}"], retry: []}}
+"""
+
+
+def run(service: Service, *arguments: str, code: int = 0) -> Any:
+    """Run a command; return the JSON that it prints."""
+    ended = sendoff(service.folder, *arguments, "--json", SENDOFF_URL=f"http://127.0.0.1:{service.port}")
+    assert ended.returncode == code, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def done(service: Service, replay_id: str) -> int:
+    return int(service.get(f"/v1/replays/{replay_id}").json()["done"])
+
+
+@pytest.mark.timeout(300)
+def test_ten_thousand_are_neither_lost_nor_doubled_by_a_kill_in_between(tmp_path: Path) -> None:
+    lines = b'{"body": 1}\n' * MANY
+    with receiving() as receiver, Service(tmp_path / "service", FUNCTIONS, BEFORE) as service:
+        headers = {"Content-Type": "application/x-ndjson"}
+        batch = service.request("POST", "/v1/batches?function=quick-background", lines, headers).json()["id"]
+        eventually(lambda: service.get(f"/v1/batches/{batch}").json()["ended_at"], seconds=120)
+        service.stop()
+
+        (service.folder / "sendoff.yaml").write_text(AFTER.format(url=receiver.url("/hook"), secret=SECRET))
+        service.start()
+        wish = ("destinations", "replay", "hook", "--since", "1h", "--state", "missing")
+        assert run(service, *wish, "--dry-run") | {"since": "", "until": ""} == {
+            "destination": "hook", "since": "", "until": "", "states": {"missing": MANY}, "total": MANY,
+        }  # fmt: skip
+        replay = run(service, *wish, "--rate", "2000/s")
+        eventually(lambda: done(service, replay["id"]) > MANY // 4, seconds=60)
+        service.kill()
+        service.start()
+        assert done(service, replay["id"]) < MANY
+        ended = run(service, "replays", replay["id"], "--follow")
+        assert (ended["state"], ended["total"], ended["done"], ended["skipped"]) == ("completed", MANY, MANY, 0)
+
+        eventually(lambda: not service.get("/v1/destinations/hook").json()["due"], seconds=60)
+        eventually(lambda: not service.get("/v1/destinations/hook").json()["in_flight"], seconds=60)
+        made = service.items("/v1/deliveries")
+        assert Counter((each["state"], each["attempt"]) for each in made) == {("delivered", 1): MANY}
+        assert len({each["job_id"] for each in made}) == MANY
+        # What was on its way when the service died is sent once more, under the same id: at least once.
+        seen = Counter(hook.id for hook in receiver.at("/hook"))
+        assert seen.keys() == {each["message_id"] for each in made}
+        assert run(service, *wish, "--dry-run")["total"] == 0
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[tuple[Service, Receiver]]:
+    """A service whose receiver has refused three messages for good, and is well now."""
+    answers = iter([500] * 3)
+    with receiving(lambda _: next(answers, 200)) as receiver:
+        config = CONFIG.format(url=receiver.url("/hook"), secret=SECRET)
+        with Service(tmp_path / "service", FUNCTIONS, config) as service:
+            for job in [service.submit("quick-background") for _ in range(3)]:
+                service.settled(job)
+            yield service, receiver
+
+
+def test_a_destination_is_replayed_and_followed_by_the_command_line(failing: tuple[Service, Receiver]) -> None:
+    service, receiver = failing
+    url = f"http://127.0.0.1:{service.port}"
+    ended = sendoff(
+        service.folder, "destinations", "replay", "hook", "--since", "2h", "--dry-run", "--state", "dead",
+        "--state", "missing", SENDOFF_URL=url,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "hook  3 deliveries to send: 3 dead, 0 missing\n")
+    ended = sendoff(service.folder, "destinations", "replay", "hook", "--since", "2h", "--follow", SENDOFF_URL=url)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("  hook  completed  3 of 3 opened\n")
+    eventually(lambda: len(receiver.at("/hook")) == 6)
+    (listed,) = run(service, "replays")["items"]
+    assert (listed["done"], listed["rate"], listed["states"]) == (3, "50/s", ["dead"])
+    shown = sendoff(service.folder, "replays", "--destination", "hook", SENDOFF_URL=url)
+    assert "3 of 3 opened" in shown.stdout
+
+
+def test_a_replay_is_cancelled_and_a_delivery_replayed_under_a_new_id(failing: tuple[Service, Receiver]) -> None:
+    service, receiver = failing
+    replay = run(service, "destinations", "replay", "hook", "--since", "2h", "--rate", "1/h")
+    eventually(lambda: done(service, replay["id"]) == 1)
+    assert run(service, "cancel", replay["id"])["state"] == "cancelled"
+    assert run(service, "replays", replay["id"], "--follow", code=1)["done"] == 1
+    eventually(lambda: len(receiver.at("/hook")) == 4)
+    dead = run(service, "deliveries", "--state", "dead")["items"][0]
+    again = run(service, "replay", dead["id"], "--new-id")
+    assert again["message_id"] != dead["message_id"]
+    eventually(lambda: len(receiver.at("/hook")) == 5)
+    assert receiver.at("/hook")[-1].id == again["message_id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["hook"], "--since"),
+        (["hook", "--since", "yesterday"], "expected a duration such as 2h, or a moment"),
+        (["hook", "--since", "2h", "--rate", "fast"], "expected a rate such as 20/s"),
+        (["hook", "--since", "2h", "--state", "pending"], "invalid choice: 'pending'"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_wrong_usage(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    ended = sendoff(tmp_path, "destinations", "replay", *arguments, SENDOFF_URL="http://127.0.0.1:9")
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+    ended = sendoff(tmp_path, "replays", "--follow", SENDOFF_URL="http://127.0.0.1:9")
+    assert ended.returncode == 2
