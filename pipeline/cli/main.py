@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS = (
     "serve", "check", "doctor", "backup", "key", "secret", "webhook", "listen",
     "invoke", "batch", "wait", "job", "logs", "result", "cancel", "retry", "replay",
-    "jobs", "batches", "deliveries", "destinations", "replays", "usage",
+    "jobs", "batches", "deliveries", "destinations", "replays", "explain", "usage",
 )  # fmt: skip
 """The commands, in the order of the help; each is the module of its name in this package."""
 

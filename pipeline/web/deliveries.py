@@ -2,11 +2,12 @@
 
 from aiohttp import web
 
+from pipeline.explain import Situation, explain
 from pipeline.model import Delivery, DeliveryState
 from pipeline.web import documents, views
 from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, DELIVERY_STATE, DESTINATION, LIMIT
-from pipeline.web.parts import PARTS, base_url
+from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
 
 
@@ -26,7 +27,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/deliveries/{id}: a delivery with its attempts, oldest first."""
+    """Answer GET /v1/deliveries/{id}: a delivery with its attempts, oldest first, and why it is where it is."""
     return json_answer(await _shown(request))
 
 
@@ -62,7 +63,25 @@ async def _shown(request: web.Request) -> views.View:
     parts, found = request.app[PARTS], await _found(request)
     attempts = await parts.store.list_attempts(found.id)
     shown = views.delivery(found, base_url(request, parts), parts.takers)
-    return shown | {"attempts": [views.attempt(value) for value in attempts]}
+    told = explain(found, attempts[-1] if attempts else None, await _situation(parts, found), parts.clock.now())
+    return shown | {"attempts": [views.attempt(value) for value in attempts], "explain": told}
+
+
+async def _situation(parts: Parts, delivery: Delivery) -> Situation:
+    name, takers = delivery.destination, parts.takers
+    if not delivery.state.is_open:
+        return Situation()
+    counts = await parts.store.open_deliveries()
+    stored = next((each for each in await parts.store.destinations.list() if each.name == name), None)
+    route = parts.routes.get(name)
+    return Situation(
+        held=takers.why_held(name, delivery.state),
+        paused_at=stored.paused_at if stored else None,
+        not_before=takers.not_before(name),
+        in_flight=counts.get((name, DeliveryState.SENDING), 0),
+        due=counts.get((name, DeliveryState.PENDING), 0),
+        concurrency=route.concurrency if route else None,
+    )
 
 
 async def _now(request: web.Request) -> web.Response:

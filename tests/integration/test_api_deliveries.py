@@ -38,6 +38,7 @@ async def test_a_message_is_delivered_and_every_page_says_so(tmp_path: Path) -> 
 
             alone = (await service.get(f"/v1/deliveries/{shown['id']}")).json
             (attempt,) = alone.pop("attempts")
+            assert alone.pop("explain") == "Delivered at 2026-01-05T12:00:00.000Z, by attempt 1 of 12."
             assert alone == shown
             assert (attempt["number"], attempt["trigger"]) == (1, "auto")
             assert (attempt["status"], attempt["class"]) == (200, None)

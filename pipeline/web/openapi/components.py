@@ -82,10 +82,13 @@ def _deliveries(delivery: Schema) -> tuple[Schema, Schema]:
     known: dict[str, Schema] = delivery["properties"]
     alone = known | {"attempts": known["attempts"] | {"items": reference(component("attempt"))}}
     listed = {name: schema for name, schema in known.items() if name not in {"attempts", "explain"}}
-    seen = {"attempts": load_schema("attempt")["examples"]}
+    seen = {
+        "attempts": load_schema("attempt")["examples"],
+        "explain": "Delivered at 2026-11-24T21:30:21.040Z, by attempt 1 of 4.",
+    }
     return delivery | {"properties": listed}, delivery | {
         "title": "Delivery with its attempts",
-        "required": [*delivery["required"], "attempts"],
+        "required": [*delivery["required"], "attempts", "explain"],
         "properties": alone,
         "examples": [example | seen for example in delivery["examples"]],
     }

@@ -1,0 +1,104 @@
+"""`sendoff explain`: why something is where it is, and what happens next: a job with its deliveries, a delivery, or a
+destination by its name.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from rich.text import Text
+
+from pipeline.cli import asking
+from pipeline.cli.client import Client
+from pipeline.cli.failures import RefusedError
+from pipeline.cli.screen import console, words
+from pipeline.cli.screen.clean import clean_line, json_text
+from pipeline.cli.screen.console import indented, styled_state
+from pipeline.cli.screen.next_steps import next_steps
+from pipeline.clock import SystemClock
+
+_MOST = 20
+_PLACES = ("deliveries", "jobs", "destinations")
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `explain` to the command line."""
+    parser = subparsers.add_parser("explain", help="say why something is where it is", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print what the service answers")
+    asking.add_id(parser, "job's or delivery's id, or the name of a destination")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Say it; return 0, whatever it is."""
+    return asking.run(args, partial(_explain, args))
+
+
+async def _explain(args: argparse.Namespace, client: Client) -> int:
+    place, shown = await _find(client, args.id)
+    owed: list[Any] = []
+    if place == "jobs":
+        listed, _ = await client.items(f"/v1/jobs/{args.id}/deliveries", _MOST)
+        owed = list(await asyncio.gather(*(client.get(f"/v1/deliveries/{each['id']}") for each in listed)))
+    if args.json:
+        print(json_text({"job": shown, "deliveries": owed} if place == "jobs" else shown))
+        return 0
+    now = SystemClock().now()
+    match place:
+        case "deliveries":
+            lines = _delivery(shown)
+        case "jobs":
+            lines = _job(shown, owed, now)
+        case _:
+            lines = _destination(shown, now)
+    console.print_lines(console.out(), lines)
+    return 0
+
+
+async def _find(client: Client, subject: str) -> tuple[str, Any]:
+    refused: RefusedError | None = None
+    for place in _PLACES:
+        try:
+            return place, await client.get(f"/v1/{place}/{subject}")
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            refused = refused or error
+    assert refused is not None
+    raise refused
+
+
+def _delivery(delivery: Any) -> Iterator[Text]:
+    to = clean_line(f"{delivery['destination']} {delivery['recipient']}".strip())
+    yield Text.assemble((f"delivery {delivery['id']}  {to}  ", "bold"), styled_state(words.state(delivery)))
+    yield from indented([Text(clean_line(delivery["explain"]))])
+
+
+def _job(job: Any, owed: list[Any], now: datetime) -> Iterator[Text]:
+    yield Text.assemble((f"job {job['id']}  {clean_line(job['function'])}  ", "bold"), styled_state(words.state(job)))
+    yield from indented([Text(clean_line(next_steps(job, owed, now)[0]))])
+    for delivery in owed:
+        yield from indented(_delivery(delivery))
+
+
+def _destination(shown: Any, now: datetime) -> Iterator[Text]:
+    yield Text.assemble((f"destination {shown['name']}  ", "bold"), styled_state(shown["state"]))
+    yield from indented(map(Text, _standing(shown, now)))
+
+
+def _standing(shown: Any, now: datetime) -> Iterator[str]:
+    name, held = shown["name"], words.count(shown["held"], "delivery is", "deliveries are")
+    success, pause = words.moment(shown["last_success_at"]), words.moment(shown["not_before"])
+    match shown["state"]:
+        case "unconfigured":
+            yield f"It is not in the configuration any more: {held} held until it is back."
+        case "active" if pause:
+            yield f"It is left alone: deliveries go on {words.when(pause, now)}, and spend no attempt meanwhile."
+        case "active":
+            yield f"It takes deliveries: {shown['in_flight']} are being sent, {shown['due']} are due."
+        case state:
+            yield f"It is {state}: {held} held. `sendoff destinations resume {name}` has them sent."
+    yield f"It last took one {words.age(success, now)} ago." if success else "It has never taken one."

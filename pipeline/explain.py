@@ -1,0 +1,99 @@
+"""Why a delivery is where it is, and what happens next: in plain sentences, from what is stored of it, how its
+destination stands, and the clock. Pure.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from pipeline.model import Attempt, Delivery, DeliveryReason, DeliveryState
+from pipeline.records import record
+from pipeline.shapes import rfc3339
+
+
+@record(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """How the destination of a delivery stands."""
+
+    held: DeliveryReason | None = None
+    """Why it takes nothing, None where it does."""
+    paused_at: datetime | None = None
+    not_before: datetime | None = None
+    """Until when it is left alone, as it asked."""
+    in_flight: int = 0
+    due: int = 0
+    concurrency: int | None = None
+
+
+def next_attempt_at(delivery: Delivery, there: Situation) -> datetime | None:
+    """Return when a delivery is sent next, None where nothing leads there by itself, or it is being sent."""
+    if there.held or delivery.state not in (DeliveryState.PENDING, DeliveryState.RETRYING):
+        return None
+    return max(delivery.due_at, there.not_before or delivery.due_at)
+
+
+def explain(delivery: Delivery, last: Attempt | None, there: Situation, now: datetime) -> str:
+    """Return why a delivery is where it is; `last` is its last attempt, if it has any."""
+    if there.held is not None and delivery.state.is_open:
+        return " ".join(filter(None, (_failure(delivery, last), _held(delivery, there))))
+    again = f"`sendoff replay {delivery.id}` sends it again."
+    match delivery.state:
+        case DeliveryState.PENDING | DeliveryState.RETRYING:
+            return " ".join(filter(None, (_failure(delivery, last), _waiting(delivery, last, there, now))))
+        case DeliveryState.SENDING:
+            return f"Attempt {delivery.attempt} of {delivery.max_attempts} is under way."
+        case DeliveryState.DELIVERED:
+            at = "" if delivery.delivered_at is None else f" at {rfc3339(delivery.delivered_at)}"
+            return f"Delivered{at}, by attempt {delivery.attempt} of {delivery.max_attempts}."
+        case DeliveryState.DEAD:
+            return f"{_failure(delivery, last)} It is dead: {_death(delivery, last)}. {again}".strip()
+        case DeliveryState.SKIPPED:
+            return f"It was never sent: the filter (`when`) for {delivery.destination} did not match the result."
+        case DeliveryState.CANCELLED:
+            return f"It was cancelled by an operator, and is not sent. {again}"
+        case DeliveryState.HELD:
+            raise ValueError("held is shown, and never stored")
+        case never:
+            assert_never(never)
+
+
+def _failure(delivery: Delivery, last: Attempt | None) -> str:
+    """Return how the last attempt failed, empty where there was none since the last replay, or it went well."""
+    if last is None or last.outcome.reason is None or delivery.attempt <= delivery.spent:
+        return ""
+    said = f": {last.outcome.message}" if last.outcome.message else ""
+    return f"Attempt {last.number} of {delivery.max_attempts} failed with {last.outcome.reason}{said}."
+
+
+def _held(delivery: Delivery, there: Situation) -> str:
+    name = delivery.destination
+    if there.held is DeliveryReason.UNCONFIGURED:
+        return f"It is held: {name} is not in the configuration any more. It goes on when {name} is back."
+    since = "" if there.paused_at is None else f" since {rfc3339(there.paused_at)}"
+    resumed = f"`sendoff destinations resume {name}` has it sent"
+    due = (
+        ""
+        if delivery.due_at is None or delivery.state is DeliveryState.PENDING
+        else (f", not before {rfc3339(delivery.due_at)}")
+    )
+    what = "disabled" if there.held is DeliveryReason.DISABLED else "paused by hand"
+    return f"It is held: {name} is {what}{since}. {resumed}{due}."
+
+
+def _waiting(delivery: Delivery, last: Attempt | None, there: Situation, now: datetime) -> str:
+    due = next_attempt_at(delivery, there) or delivery.due_at
+    number = f"Attempt {delivery.attempt + 1} of {delivery.max_attempts}"
+    if there.not_before is not None and there.not_before > max(now, delivery.due_at):
+        asked = f"{delivery.destination} asked to be left alone until then, which costs no attempt"
+        return f"{number} is made at {rfc3339(due)}: {asked}."
+    if due > now:
+        why = f": {last.why.partition('; ')[2] or last.why}" if last is not None and last.next_attempt_at else ""
+        return f"{number} is made at {rfc3339(due)}{why}."
+    size = "" if there.concurrency is None else f" of {there.concurrency}"
+    crowd = f"{there.in_flight} are being sent to {delivery.destination}, {there.due} are due, the oldest first"
+    return f"{number} is due now, and waits for a free slot{size}: {crowd}."
+
+
+def _death(delivery: Delivery, last: Attempt | None) -> str:
+    if delivery.reason is DeliveryReason.LOST:
+        return "its sendings were lost with the service, again and again"
+    return "no try is left" if last is None or not last.why else last.why

@@ -1,0 +1,47 @@
+"""`sendoff explain` as a process: a delivery, a job, a destination."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import sendoff
+from tests.support.processes import eventually
+from tests.support.serving import Service
+
+pytestmark = pytest.mark.acceptance
+
+CONFIG = """
+functions: {settings: {quick-background: {on_success: [nobody, gone]}}}
+destinations:
+  nobody: {type: webhook, url: "http://127.0.0.1:9/", secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], retry: [1h]}
+  gone: {type: webhook, url: "http://127.0.0.1:9/", secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], retry: []}
+"""
+FUNCTIONS = {"quick-background.py": "def handler(event, context):\n    return 1\n"}
+
+
+def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> None:
+    with Service(tmp_path / "service", FUNCTIONS, CONFIG) as service:
+        url = f"http://127.0.0.1:{service.port}"
+
+        def said(*arguments: str, code: int = 0) -> str:
+            ended = sendoff(service.folder, "explain", *arguments, SENDOFF_URL=url)
+            assert ended.returncode == code, ended.stderr
+            return ended.stdout + ended.stderr
+
+        job_id = service.submit("quick-background")
+        eventually(lambda: {each["state"] for each in service.deliveries(job_id)} == {"retrying", "dead"})
+        waiting, dead = sorted(service.deliveries(job_id), key=lambda each: each["state"] == "dead")
+        told = said(waiting["id"])
+        assert f"Attempt 2 of 2 is made at {waiting['next_attempt_at']}: the policy waits 3600 s." in told
+        assert f"`sendoff replay {dead['id']}` sends it again." in said(dead["id"])
+        of_job = said(job_id)
+        assert "The job is done" in of_job
+        assert waiting["explain"] in of_job
+        assert dead["explain"] in of_job
+        assert "It takes deliveries: 0 are being sent, 0 are due." in said("nobody")
+        assert json.loads(said(waiting["id"], "--json"))["explain"] == waiting["explain"]
+        sendoff(service.folder, "destinations", "pause", "nobody", SENDOFF_URL=url)
+        assert "It is paused: 1 delivery is held. `sendoff destinations resume nobody`" in said("nobody")
+        assert "It is held: nobody is paused by hand since" in said(waiting["id"])
+        assert "there is no" in said("stranger", code=1)

@@ -1,0 +1,94 @@
+"""Why a delivery is where it is: a sentence for every state and reason, with the true next moment."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.explain import Situation, explain, next_attempt_at
+from pipeline.model import DeliveryReason, DeliveryState
+from tests.support.samples import NOW, REFUSED, UNAVAILABLE, attempt, delivery, later
+
+FAILED = replace(
+    attempt(1, UNAVAILABLE, later(5)), why="attempt 1 of 12 failed; the policy waits 5 s", next_attempt_at=later(5)
+)
+ACTIVE = Situation(in_flight=10, due=200, concurrency=10)
+SAID = "Attempt 1 of 12 failed with http_error: 503 Service Unavailable."
+CASES = [
+    (
+        {"state": "pending", "attempt": 0}, None, ACTIVE,
+        ("Attempt 1 of 12 is due now, and waits for a free slot of 10: 10 are being sent to archive, 200 are due, the "
+        "oldest first."),
+    ),
+    (
+        {"state": "retrying", "due_at": later(5)}, FAILED, ACTIVE,
+        f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:00:05.000Z: the policy waits 5 s.",
+    ),
+    (
+        {"state": "retrying", "due_at": later(5)}, FAILED, Situation(not_before=later(60)),
+        (f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:01:00.000Z: archive asked to be left alone until then, "
+        "which costs no attempt."),
+    ),
+    (
+        {"state": "retrying", "due_at": later(90)}, FAILED, Situation(not_before=later(60)),
+        f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:01:30.000Z: the policy waits 5 s.",
+    ),
+    (
+        {"state": "retrying", "due_at": later(5)}, FAILED, Situation(held=DeliveryReason.PAUSED, paused_at=NOW),
+        (f"{SAID} It is held: archive is paused by hand since 2026-01-05T12:00:00.000Z. `sendoff destinations resume "
+        "archive` has it sent, not before 2026-01-05T12:00:05.000Z."),
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, Situation(held=DeliveryReason.DISABLED),
+        "It is held: archive is disabled. `sendoff destinations resume archive` has it sent.",
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, Situation(held=DeliveryReason.UNCONFIGURED),
+        "It is held: archive is not in the configuration any more. It goes on when archive is back.",
+    ),
+    ({"state": "sending"}, None, ACTIVE, "Attempt 1 of 12 is under way."),
+    (
+        {"state": "delivered", "delivered_at": NOW}, attempt(), Situation(),
+        "Delivered at 2026-01-05T12:00:00.000Z, by attempt 1 of 12.",
+    ),
+    (
+        {"state": "dead", "max_attempts": 1}, replace(attempt(1, REFUSED), why="the answer is final"), Situation(),
+        ("Attempt 1 of 1 failed with rejected: 413 Request Entity Too Large. It is dead: the answer is final. "
+        "`sendoff replay ID` sends it again."),
+    ),
+    (
+        {"state": "dead", "attempt": 0, "reason": DeliveryReason.LOST}, None, Situation(),
+        "It is dead: its sendings were lost with the service, again and again. `sendoff replay ID` sends it again.",
+    ),
+    (
+        {"state": "skipped"}, None, Situation(),
+        "It was never sent: the filter (`when`) for archive did not match the result.",
+    ),
+    (
+        {"state": "cancelled"}, None, Situation(),
+        "It was cancelled by an operator, and is not sent. `sendoff replay ID` sends it again.",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "last", "there", "said"), CASES)
+def test_every_state_has_its_sentence(changes: dict[str, Any], last: Any, there: Situation, said: str) -> None:
+    value = delivery(**(changes | {"state": DeliveryState(changes["state"])}))
+    assert explain(value, last, there, NOW).replace(value.id, "ID") == said
+
+
+def test_every_state_that_is_stored_is_explained() -> None:
+    assert {case[0]["state"] for case in CASES} == set(DeliveryState) - {DeliveryState.HELD}
+
+
+def test_what_failed_before_a_replay_is_not_told_of_it() -> None:
+    value = delivery(state=DeliveryState.PENDING, attempt=1, spent=1, max_attempts=13, replayed_at=NOW)
+    assert explain(value, FAILED, ACTIVE, NOW).startswith("Attempt 2 of 13 is due now")
+
+
+def test_the_next_attempt_is_the_later_of_its_own_moment_and_the_destination_s() -> None:
+    waiting = delivery(state=DeliveryState.RETRYING, due_at=later(5))
+    assert next_attempt_at(waiting, Situation()) == later(5)
+    assert next_attempt_at(waiting, Situation(not_before=later(9))) == later(9)
+    assert next_attempt_at(waiting, Situation(held=DeliveryReason.PAUSED)) is None
+    assert next_attempt_at(delivery(), Situation()) is None
