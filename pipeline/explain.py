@@ -5,7 +5,7 @@ destination stands, and the clock. Pure.
 from datetime import datetime
 from typing import assert_never
 
-from pipeline.model import Attempt, Delivery, DeliveryReason, DeliveryState
+from pipeline.model import HEALTHY, Attempt, Delivery, DeliveryReason, DeliveryState, Health
 from pipeline.records import record
 from pipeline.shapes import rfc3339
 
@@ -17,11 +17,23 @@ class Situation:
     held: DeliveryReason | None = None
     """Why it takes nothing, None where it does."""
     paused_at: datetime | None = None
-    not_before: datetime | None = None
+    deferred_until: datetime | None = None
     """Until when it is left alone, as it asked."""
+    probe_at: datetime | None = None
+    """Until when it is left alone, as its breaker is open."""
+    is_probing: bool = False
+    """Whether it is tried with one attempt at a time: its breaker is half-open."""
+    health: Health = HEALTHY
     in_flight: int = 0
     due: int = 0
     concurrency: int | None = None
+    rate: float | None = None
+    """So many a second are sent to it at the most."""
+
+    @property
+    def not_before(self) -> datetime | None:
+        """Return until when it is left alone, for whatever reason."""
+        return max(filter(None, (self.deferred_until, self.probe_at)), default=None)
 
 
 def next_attempt_at(delivery: Delivery, there: Situation) -> datetime | None:
@@ -65,32 +77,55 @@ def _failure(delivery: Delivery, last: Attempt | None) -> str:
 
 
 def _held(delivery: Delivery, there: Situation) -> str:
-    name = delivery.destination
-    if there.held is DeliveryReason.UNCONFIGURED:
-        return f"It is held: {name} is not in the configuration any more. It goes on when {name} is back."
-    since = "" if there.paused_at is None else f" since {rfc3339(there.paused_at)}"
-    resumed = f"`sendoff destinations resume {name}` has it sent"
-    due = (
-        ""
-        if delivery.due_at is None or delivery.state is DeliveryState.PENDING
-        else (f", not before {rfc3339(delivery.due_at)}")
-    )
-    what = "disabled" if there.held is DeliveryReason.DISABLED else "paused by hand"
-    return f"It is held: {name} is {what}{since}. {resumed}{due}."
+    name, health = delivery.destination, there.health
+    match there.held:
+        case DeliveryReason.UNCONFIGURED:
+            return f"It is held: {name} is not in the configuration any more. It goes on when {name} is back."
+        case DeliveryReason.DISABLED:
+            why = f": {health.disabled_because}" if health.disabled_because else ""
+            said = f"disabled{_since(health.disabled_at)}{why}"
+        case _:
+            said = f"paused by hand{_since(there.paused_at)}"
+    due = "" if delivery.state is DeliveryState.PENDING else f", not before {rfc3339(delivery.due_at)}"
+    return f"It is held: {name} is {said}. `sendoff destinations resume {name}` has it sent{due}."
+
+
+def _since(at: datetime | None) -> str:
+    return "" if at is None else f" since {rfc3339(at)}"
 
 
 def _waiting(delivery: Delivery, last: Attempt | None, there: Situation, now: datetime) -> str:
     due = next_attempt_at(delivery, there) or delivery.due_at
     number = f"Attempt {delivery.attempt + 1} of {delivery.max_attempts}"
     if there.not_before is not None and there.not_before > max(now, delivery.due_at):
-        asked = f"{delivery.destination} asked to be left alone until then, which costs no attempt"
-        return f"{number} is made at {rfc3339(due)}: {asked}."
+        return f"{number} is made at {rfc3339(due)}{_or_later(there)}: {_left_alone(delivery.destination, there)}."
     if due > now:
         why = f": {last.why.partition('; ')[2] or last.why}" if last is not None and last.next_attempt_at else ""
         return f"{number} is made at {rfc3339(due)}{why}."
+    return f"{number} is due now, and waits for {_turn(delivery.destination, there)}."
+
+
+def _or_later(there: Situation) -> str:
+    """Return what to add to the moment where it is another delivery that may be the one that is tried then."""
+    return ", or after that" if there.probe_at is not None and there.probe_at == there.not_before else ""
+
+
+def _left_alone(name: str, there: Situation) -> str:
+    if there.probe_at is None or there.probe_at != there.not_before:
+        return f"{name} asked to be left alone until then, which costs no attempt"
+    failures = f"{there.health.failures} attempts at it in a row failed, the last one with {there.health.last}"
+    return (
+        f"the breaker of {name} is open{_since(there.health.opened_at)}, as {failures}; one attempt is made then, and "
+        "when it succeeds all go on"
+    )
+
+
+def _turn(name: str, there: Situation) -> str:
+    if there.is_probing:
+        return f"its turn: {name} failed, and is tried with one attempt at a time; when one succeeds all go on"
     size = "" if there.concurrency is None else f" of {there.concurrency}"
-    crowd = f"{there.in_flight} are being sent to {delivery.destination}, {there.due} are due, the oldest first"
-    return f"{number} is due now, and waits for a free slot{size}: {crowd}."
+    rate = "" if there.rate is None else f" and for its turn at {there.rate:g} a second"
+    return f"a free slot{size}{rate}: {there.in_flight} are being sent to {name}, {there.due} are due, the oldest first"
 
 
 def _death(delivery: Delivery, last: Attempt | None) -> str:

@@ -95,6 +95,11 @@ def _standing(shown: Any, now: datetime) -> Iterator[str]:
     match shown["state"]:
         case "unconfigured":
             yield f"It is not in the configuration any more: {held} held until it is back."
+        case "active" if shown["breaker"] == "open":
+            yield f"It only fails, and its breaker is open: one attempt is made {words.when(pause or now, now)}."
+            yield f"Until one succeeds {shown['due']} wait; `sendoff destinations resume {name}` lets all go."
+        case "active" if shown["breaker"] == "half_open":
+            yield f"It failed, and is tried with one attempt at a time; {shown['due']} are due."
         case "active" if pause:
             yield f"It is left alone: deliveries go on {words.when(pause, now)}, and spend no attempt meanwhile."
         case "active":

@@ -71,16 +71,19 @@ async def _situation(parts: Parts, delivery: Delivery) -> Situation:
     name, takers = delivery.destination, parts.takers
     if not delivery.state.is_open:
         return Situation()
-    counts = await parts.store.open_deliveries()
-    stored = next((each for each in await parts.store.destinations.list() if each.name == name), None)
+    counts, standing = await parts.store.open_deliveries(), parts.standing
     route = parts.routes.get(name)
     return Situation(
         held=takers.why_held(name, delivery.state),
-        paused_at=stored.paused_at if stored else None,
-        not_before=takers.not_before(name),
+        paused_at=standing.paused_at(name),
+        deferred_until=takers.deferred.get(name),
+        probe_at=takers.broken.get(name),
+        is_probing=name in takers.probing,
+        health=standing.health(name),
         in_flight=counts.get((name, DeliveryState.SENDING), 0),
         due=counts.get((name, DeliveryState.PENDING), 0),
         concurrency=route.concurrency if route else None,
+        rate=route.rate if route else None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.explain import Situation, explain, next_attempt_at
-from pipeline.model import DeliveryReason, DeliveryState
+from pipeline.model import DeliveryReason, DeliveryState, Health
 from tests.support.samples import NOW, REFUSED, UNAVAILABLE, attempt, delivery, later
 
 FAILED = replace(
@@ -25,12 +25,12 @@ CASES = [
         f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:00:05.000Z: the policy waits 5 s.",
     ),
     (
-        {"state": "retrying", "due_at": later(5)}, FAILED, Situation(not_before=later(60)),
+        {"state": "retrying", "due_at": later(5)}, FAILED, Situation(deferred_until=later(60)),
         (f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:01:00.000Z: archive asked to be left alone until then, "
         "which costs no attempt."),
     ),
     (
-        {"state": "retrying", "due_at": later(90)}, FAILED, Situation(not_before=later(60)),
+        {"state": "retrying", "due_at": later(90)}, FAILED, Situation(deferred_until=later(60)),
         f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:01:30.000Z: the policy waits 5 s.",
     ),
     (
@@ -45,6 +45,40 @@ CASES = [
     (
         {"state": "pending", "attempt": 0}, None, Situation(held=DeliveryReason.UNCONFIGURED),
         "It is held: archive is not in the configuration any more. It goes on when archive is back.",
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None,
+        Situation(held=DeliveryReason.DISABLED, health=Health(disabled_at=NOW, disabled_because="it answered 410")),
+        (
+            "It is held: archive is disabled since 2026-01-05T12:00:00.000Z: it answered 410. `sendoff "
+            "destinations resume archive` has it sent."
+        ),
+    ),
+    (
+        {"state": "retrying", "due_at": later(5)}, FAILED,
+        Situation(
+            probe_at=later(30), deferred_until=later(9),
+            health=Health(failures=10, last=DeliveryReason.TIMEOUT, opened_at=NOW),
+        ),
+        (
+            f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:00:30.000Z, or after that: the breaker of "
+            "archive is open since 2026-01-05T12:00:00.000Z, as 10 attempts at it in a row failed, the last "
+            "one with timeout; one attempt is made then, and when it succeeds all go on."
+        ),
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, Situation(is_probing=True),
+        (
+            "Attempt 1 of 12 is due now, and waits for its turn: archive failed, and is tried with one "
+            "attempt at a time; when one succeeds all go on."
+        ),
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, replace(ACTIVE, rate=0.5),
+        (
+            "Attempt 1 of 12 is due now, and waits for a free slot of 10 and for its turn at 0.5 a second: "
+            "10 are being sent to archive, 200 are due, the oldest first."
+        ),
     ),
     ({"state": "sending"}, None, ACTIVE, "Attempt 1 of 12 is under way."),
     (
@@ -89,6 +123,6 @@ def test_what_failed_before_a_replay_is_not_told_of_it() -> None:
 def test_the_next_attempt_is_the_later_of_its_own_moment_and_the_destination_s() -> None:
     waiting = delivery(state=DeliveryState.RETRYING, due_at=later(5))
     assert next_attempt_at(waiting, Situation()) == later(5)
-    assert next_attempt_at(waiting, Situation(not_before=later(9))) == later(9)
+    assert next_attempt_at(waiting, Situation(deferred_until=later(9))) == later(9)
     assert next_attempt_at(waiting, Situation(held=DeliveryReason.PAUSED)) is None
     assert next_attempt_at(delivery(), Situation()) is None
