@@ -88,7 +88,7 @@ def config(echo: int, mail: int, form: str) -> str:
         destinations:
           ok: {hook} url: "http://127.0.0.1:{echo}/200/{path}"}}
           error: {hook} url: "http://127.0.0.1:{echo}/500/{path}"}}
-          gone: {hook} url: "http://127.0.0.1:{echo}/410/{path}"}}
+          gone: {hook} on_410: fail, url: "http://127.0.0.1:{echo}/410/{path}"}}
           redirect: {hook} url: "http://127.0.0.1:{echo}/307/{path}"}}
           refused: {hook} url: "http://127.0.0.1:{free_port()}/200/{path}"}}
           tls: {hook} url: "https://127.0.0.1:{echo}/200/{path}"}}
