@@ -71,11 +71,11 @@ def config(echo: int, mail: int, form: str) -> str:
     sends = "[" + ", ".join(DESTINATIONS) + "]"
     basic = base64.b64encode(f"ada:{CANARIES['BASIC']}".encode()).decode()
     hook = (
-        '{type: webhook, retry: [], secrets: ["raw:${C_SIGNING}padding", '
+        '{type: webhook, retry: [], breaker: null, secrets: ["raw:${C_SIGNING}padding", '
         '{secret: "${C_ASYMMETRIC}", until: 2999-01-01T00:00:00Z}], '
         f'headers: {{authorization: "Bearer ${{C_HEADER}}", x-basic: "Basic {basic}"}}, '
     )
-    to = "retry: [], from: a@example.com, to: [b@example.com]"
+    to = "retry: [], breaker: null, from: a@example.com, to: [b@example.com]"
     smtp = f'smtp: "smtp://127.0.0.1:{mail}", starttls: never'
     path = "${C_PATH}/x?key=${C_QUERY}"
     return f"""
@@ -219,17 +219,28 @@ def everything(service: Service, jobs: list[str]) -> Iterator[tuple[str, Any]]:
     of_deliveries = [path for path in paths if path.startswith("/v1/deliveries/{id}")]
     of_destinations = [path for path in paths if path.startswith("/v1/destinations/{name}")]
     of_batches = [path for path in paths if path.startswith("/v1/batches/{id}")]
-    looked_at = {*lists, *of_jobs, *of_batches, *of_deliveries, *of_destinations}
+    of_replays = [path for path in paths if path.startswith("/v1/replays/{id}")]
+    looked_at = {*lists, *of_jobs, *of_batches, *of_deliveries, *of_destinations, *of_replays}
     assert looked_at == set(paths), "a route that is not looked at"
     asked = [path.replace("{id}", job_id) for path in of_jobs for job_id in jobs]
     asked += [f"/v1/jobs/{job_id}/logs?follow=1" for job_id in jobs]
     batches = [batch["id"] for batch in service.items("/v1/batches")]
     asked += [path.replace("{id}", batch_id) for path in of_batches for batch_id in batches]
     asked += [path.replace("{name}", name) for path in of_destinations for name in DESTINATIONS]
+    asked += [path.replace("{id}", _replay(service)) for path in of_replays]
     deliveries = [one["id"] for job_id in jobs for one in service.items(f"/v1/jobs/{job_id}/deliveries")]
     asked += [path.replace("{id}", delivery) for path in of_deliveries for delivery in deliveries]
     for path in [*lists, *asked]:
         yield path, service.get(f"{path}{'&' if '?' in path else '?'}limit=500" if "/logs" not in path else path)
+
+
+def _replay(service: Service) -> str:
+    """Begin a replay that finds nothing to send; return its id."""
+    asked = {"since": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00Z", "states": ["dead"]}
+    headers = {"Content-Type": "application/json"}
+    answer = service.request("POST", "/v1/destinations/error/replay", json.dumps(asked).encode(), headers)
+    assert answer.status == 202, answer
+    return str(answer.json()["id"])
 
 
 def rows_with_a_canary(database: Path) -> set[tuple[str, str]]:
