@@ -24,7 +24,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 async def get(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/destinations/{name}: how a destination stands."""
-    return json_answer(await _found(request))
+    return json_answer(await known(request))
 
 
 async def pause(request: web.Request) -> web.StreamResponse:
@@ -36,18 +36,18 @@ async def pause(request: web.Request) -> web.StreamResponse:
     await routed(request, "it takes none until it is in the configuration again")
     if not await parts.pausing.pause(name):
         raise _wrong_state(name, "paused", "there is nothing to pause")
-    return json_answer(await _found(request), 202, {"Location": f"/v1/destinations/{name}"})
+    return json_answer(await known(request), 202, {"Location": f"/v1/destinations/{name}"})
 
 
 async def resume(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/destinations/{name}/resume: 202 and the destination, to which all goes on, the oldest first and
     at a steady rate, whatever kept it: a pause, a breaker, what it asked for, or that it was disabled.
     """
-    found = await _found(request)
+    found = await known(request)
     name = request.match_info["name"]
     if not await request.app[PARTS].pausing.resume(name):
         raise _wrong_state(name, found["state"], "there is nothing to resume")
-    return json_answer(await _found(request), 202, {"Location": f"/v1/destinations/{name}"})
+    return json_answer(await known(request), 202, {"Location": f"/v1/destinations/{name}"})
 
 
 async def test(request: web.Request) -> web.StreamResponse:
@@ -68,7 +68,7 @@ async def routed(request: web.Request, without_it: str) -> Route:
     """
     name = request.match_info["name"]
     if (route := request.app[PARTS].routes.get(name)) is None:
-        await _found(request)
+        await known(request)
         raise _wrong_state(name, "unconfigured", without_it)
     return route
 
@@ -77,7 +77,8 @@ def _wrong_state(name: str, state: str, why: str) -> ProblemError:
     return ProblemError(409, "Wrong state", f"the destination {name} is {state}: {why}", state=state)
 
 
-async def _found(request: web.Request) -> View:
+async def known(request: web.Request) -> View:
+    """Return the destination that the path names, as it stands; raises the 404 for one that is not there at all."""
     name = request.match_info["name"]
     if (found := (await _shown(request.app[PARTS])).get(name)) is None:
         raise ProblemError(404, "Not found", f"there is no destination {name}")

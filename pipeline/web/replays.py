@@ -8,9 +8,8 @@ from aiohttp import web
 
 from pipeline.model import Replay, ReplayOf, ReplayState
 from pipeline.shapes import moment_of
-from pipeline.web import documents
+from pipeline.web import destinations, documents
 from pipeline.web.answers import json_answer, not_there, page
-from pipeline.web.destinations import routed
 from pipeline.web.parameters import CURSOR, LIMIT
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
@@ -25,7 +24,7 @@ async def begin(request: web.Request) -> web.StreamResponse:
     in a span of time, a few at a time, also over restarts; of a dry run 200, and how many there are.
     """
     parts, name = request.app[PARTS], request.match_info["name"]
-    await routed(request, "there is nothing to replay to until it is in the configuration again")
+    await destinations.routed(request, "there is nothing to replay to until it is in the configuration again")
     document = await documents.read(request, "replay-request")
     replay = _made(parts, name, document)
     if document.get("dry_run"):
@@ -43,7 +42,10 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 async def of_destination(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/destinations/{name}/replays: the replays of a destination, newest first."""
-    return await _page(request, request.match_info["name"])
+    name = request.match_info["name"]
+    if not await request.app[PARTS].store.replays.list_all(before=None, most=1, destination=name):
+        await destinations.known(request)  # what is not there at all is 404; one that has gone may have had some
+    return await _page(request, name)
 
 
 async def get(request: web.Request) -> web.StreamResponse:

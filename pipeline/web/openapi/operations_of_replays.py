@@ -31,7 +31,7 @@ OPERATIONS: Operations = MappingProxyType(
             tag="Destinations",
             query=PAGED,
             answers=(list_of("replay"),),
-            problems=(400,),
+            problems=(400, 404),
         ),
         replays.list_all: Operation(
             name="list_replays", tag="Destinations", query=PAGED, answers=(list_of("replay"),), problems=(400,)
