@@ -43,9 +43,10 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 async def of_destination(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/destinations/{name}/replays: the replays of a destination, newest first."""
     name = request.match_info["name"]
+    answer = await _page(request, name)
     if not await request.app[PARTS].store.replays.list_all(before=None, most=1, destination=name):
         await destinations.known(request)  # what is not there at all is 404; one that has gone may have had some
-    return await _page(request, name)
+    return answer
 
 
 async def get(request: web.Request) -> web.StreamResponse:
