@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.model import DeliveryReason, Verdict
-from tests.support.receiver import OK, answer, drip, endless, hang_up, receiving, silence, then
+from tests.support.receiver import OK, Flood, answer, drip, hang_up, receiving, silence, then
 from tests.support.webhooks import SHORT_S, opened, sending, sent
 
 ANSWERS = [
@@ -70,7 +70,7 @@ async def test_a_head_that_drips_is_a_timeout() -> None:
 
 
 async def test_answers_of_100_for_ever_are_a_timeout() -> None:
-    async with receiving(endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n")) as receiver:
+    async with receiving(Flood(b"", b"HTTP/1.1 102 Processing\r\n\r\n")) as receiver:
         outcome = await sent(receiver.url, timeout=SHORT_S)
     assert outcome.reason is DeliveryReason.TIMEOUT
 
@@ -125,7 +125,7 @@ async def test_without_a_readable_head_the_attempt_has_failed(reply: Any, reason
 async def test_an_endless_body_is_read_to_the_limit_and_no_further() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
-    async with receiving(endless(head, b"x" * 65_536)) as receiver, opened(receiver.url, timeout=5.0) as destination:
+    async with receiving(Flood(head, b"x" * 65_536)) as receiver, opened(receiver.url, timeout=5.0) as destination:
         started = time.monotonic()
         outcome = await destination.send(sending())
         assert (outcome.verdict, len(outcome.body)) == (Verdict.DELIVERED, 16 * 1024)

@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -32,6 +33,7 @@ class Receiver:
     scheme: str = "http"
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
+    open: set[asyncio.Task[Any]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -39,15 +41,19 @@ class Receiver:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                while True:
-                    self.requests.append(await _read_request(reader))
-                    await self._reply(writer)
-        finally:
-            writer.transport.abort()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        task = asyncio.current_task()
+        assert task is not None
+        self.open.add(task)
+        task.add_done_callback(self.open.discard)
+        while True:
+            self.requests.append(await _read_request(reader))
+            await self._reply(writer)
+
+    async def abandoned(self) -> None:
+        """Return when the sender has closed every connection that it made."""
+        async with asyncio.timeout(10):
+            while self.open:
+                await asyncio.wait(self.open)
 
     async def _reply(self, writer: asyncio.StreamWriter) -> None:
         reply = self.replies[min(len(self.requests), len(self.replies)) - 1]
@@ -58,24 +64,43 @@ class Receiver:
             await writer.drain()
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 @contextlib.asynccontextmanager
-async def receiving(*replies: bytes | Reply, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """Serve `replies` on a free port of 127.0.0.1; afterwards nothing of it is left."""
-    receiver = Receiver(replies=list(replies) or [OK], scheme="https" if tls else "http")
+async def listening(serve: Serve, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serve each connection to a free port of 127.0.0.1, which is given; afterwards nothing of it is left."""
     tasks: set[asyncio.Task[None]] = set()
 
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await serve(reader, writer)
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.ensure_future(receiver.serve(reader, writer)))
+        tasks.add(asyncio.ensure_future(served(reader, writer)))
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    receiver.port = server.sockets[0].getsockname()[1]
     try:
-        yield receiver
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def receiving(*replies: bytes | Reply, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """Have a receiver that answers with `replies`; afterwards nothing of it is left."""
+    receiver = Receiver(replies=list(replies) or [OK], scheme="https" if tls else "http")
+    async with listening(receiver.serve, tls=tls) as port:
+        receiver.port = port
+        yield receiver
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Received:
@@ -127,13 +152,19 @@ def then(first: bytes, end: Callable[[asyncio.StreamWriter], None]) -> Reply:
     return reply
 
 
-def endless(head: bytes, chunk: bytes) -> Reply:
-    """Answer with `head`, then with `chunk` for ever."""
+@dataclass
+class Flood:
+    """Answers with `head`, then with `unit` again and again up to `most` bytes, and counts what was taken of them."""
 
-    async def reply(writer: asyncio.StreamWriter) -> None:
-        writer.write(head)
-        while True:
-            writer.write(chunk)
+    head: bytes
+    unit: bytes
+    most: int = 10**9
+    taken: int = 0
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        """Write until the sender goes away."""
+        writer.write(self.head)
+        while self.taken < self.most:
+            writer.write(self.unit)
             await writer.drain()
-
-    return reply
+            self.taken += len(self.unit)
