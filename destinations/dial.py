@@ -1,49 +1,24 @@
 """The one place where outbound connections come from: guarded when they are dialled, few at a time, without proxies.
 
-Here too: what the errors of an exchange mean.
+What the errors mean stands in `failures`.
 """
 
 import asyncio
 import errno
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 
-from aiohttp import (
-    AddrInfoType,
-    ClientConnectorDNSError,
-    ClientError,
-    ConnectionTimeoutError,
-    TCPConnector,
-)
+from aiohttp import AddrInfoType, TCPConnector
 from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-from destinations.connection import AnswerError
 from destinations.egress import Trust, refusal
 from destinations.exchange import Exchange
-from pipeline.model import DeliveryReason
+from destinations.failures import BlockedAddressError, UnknownHostError
 
 IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which common servers close theirs."""
-
-BLOCKED = 10_000
-"""The errno of a refused address, above every kernel's: only the number is left when several addresses fail."""
-
-
-class UnknownHostError(OSError):
-    """A name has no address."""
-
-
-class BlockedAddressError(OSError):
-    """The guard refused to connect to an address."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(BLOCKED, sentence)
-
-    def __str__(self) -> str:
-        return str(self.strerror)
 
 
 def make_exchange(
@@ -126,51 +101,3 @@ def _is_literal(host: str) -> bool:
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-ERRORS = (ClientError, AnswerError, OSError, ValueError)
-"""What an exchange raises where no answer came."""
-
-_BY_ERRNO = {
-    BLOCKED: DeliveryReason.BLOCKED_ADDRESS,
-    errno.ECONNREFUSED: DeliveryReason.CONNECTION_REFUSED,
-    errno.ECONNRESET: DeliveryReason.CONNECTION_RESET,
-    errno.ECONNABORTED: DeliveryReason.CONNECTION_RESET,
-    errno.EPIPE: DeliveryReason.CONNECTION_RESET,
-    errno.ETIMEDOUT: DeliveryReason.TIMEOUT,
-}
-
-
-def reason_of(error: Exception) -> DeliveryReason:
-    """Return the class of a request that failed before the status of an answer was there."""
-    match error:
-        case TimeoutError():
-            return DeliveryReason.TIMEOUT
-        case ClientConnectorDNSError() | UnknownHostError():
-            return DeliveryReason.DNS_ERROR
-        case ssl.SSLError() | ssl.CertificateError():
-            return DeliveryReason.TLS_ERROR
-        case ConnectionResetError():
-            return DeliveryReason.CONNECTION_RESET
-        case AnswerError():
-            return DeliveryReason.TOO_LARGE if error.is_too_long else DeliveryReason.HTTP_ERROR
-        case OSError():
-            return _BY_ERRNO.get(error.errno or 0, DeliveryReason.NETWORK_UNREACHABLE)
-        case _:
-            return DeliveryReason.HTTP_ERROR
-
-
-def sentence_of(error: Exception) -> str:
-    """Return what happened in a few words, at most 500 characters, for the record of the attempt."""
-    match error:
-        case ConnectionTimeoutError():
-            text = "no connection within the time allowed"
-        case TimeoutError():
-            text = "no answer within the time allowed"
-        case AnswerError():
-            text = f"the answer cannot be read: {error}"
-        case OSError() if not isinstance(error, ssl.SSLError):
-            text = error.strerror or str(error)
-        case _:
-            text = str(error) or type(error).__name__
-    return text.encode("utf-8", "replace").decode()[:500]

@@ -19,8 +19,9 @@ from jinja2 import Template
 from destinations import mail, mail_defaults, rehearsal
 from destinations.answers import PATIENCE_S
 from destinations.base import Concern, End, Sending
-from destinations.dial import connect, reason_of, sentence_of
+from destinations.dial import connect
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
+from destinations.failures import reason_of, sentence_of
 from destinations.templates import TemplateFaultError, compile_template, uses
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec

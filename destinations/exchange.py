@@ -3,7 +3,7 @@
 aiohttp dials: it looks names up, tries addresses, and does TLS. From then on a connection is our own (`connection`):
 aiohttp's client serves redirects, cookies, decompression, traces and middleware, of which webhooks use nothing, and
 even its bare connections cost several times what a small request does. The parts used here are not private but not
-documented either; a contract test pins their signatures. `dial` makes the connector and knows what the errors mean.
+documented either; a contract test pins their signatures. `dial` makes the connector.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Exchange:
     async def send(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one request and return its answer; once its head is there, whatever ends its body ends it well.
 
-        Raises the errors that `dial` knows if no head came, and ValueError for a header that is not printable.
+        Raises the errors that `failures` knows if no head came, and ValueError for a header that is not printable.
         Cancellation closes the connection and passes through.
         """
         began = self._loop.time()

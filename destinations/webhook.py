@@ -12,8 +12,9 @@ from multidict import CIMultiDict
 from destinations import answers, egress
 from destinations.base import Concern, End, PublicKey, Sending
 from destinations.body import Body, Form, make_body
-from destinations.dial import ERRORS, make_exchange, reason_of, sentence_of
+from destinations.dial import make_exchange
 from destinations.exchange import Exchange
+from destinations.failures import ERRORS, reason_of, sentence_of
 from destinations.signing import SigningError
 from destinations.signing_keys import Layout
 from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of, signer_of

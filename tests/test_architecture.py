@@ -30,6 +30,7 @@ EDGES = {
     "destinations/webhook.py",
     "destinations/dial.py",
     "destinations/exchange.py",
+    "destinations/failures.py",
 }
 
 

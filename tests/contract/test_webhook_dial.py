@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import trustme
 
-from destinations import dial, egress, webhook
+from destinations import dial, egress, failures, webhook
 from pipeline.model import DeliveryReason, Verdict
 from tests.support.receiver import answer, receiving
 from tests.support.webhooks import SHORT_S, FakeResolver, exchange_of, opened, sending, sent
@@ -72,7 +72,7 @@ async def test_a_host_that_does_not_take_the_connection_is_a_timeout() -> None:
     ],
 )
 def test_the_systems_errors_have_their_classes(number: int, reason: DeliveryReason) -> None:
-    assert dial.reason_of(aiohttp.ClientOSError(number, "as the system says")) is reason
+    assert failures.reason_of(aiohttp.ClientOSError(number, "as the system says")) is reason
 
 
 async def test_cookies_are_not_kept(names: FakeResolver) -> None:
