@@ -5,6 +5,7 @@ httptools parses. The limits here are what an answer can cost; `exchange` has th
 
 import asyncio
 import errno
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,9 +16,12 @@ READ_LIMIT = 64 * 1024
 HEAD_LIMIT = 128 * 1024
 MOST_HEADERS = 128
 LINE_LIMIT = 8190
+ANSWER_LIMIT = 2**20
+"""The most that is taken in for one answer, whatever it is: interim answers, the signs between chunks, trailers."""
 
 _ONE_WRITE = 2**20  # more is written in pieces, as the receiver takes them
 _PIECE = 2**18
+_TLS_RECORD = re.compile(rb"[\x15\x16]\x03")
 
 
 class AnswerError(Exception):
@@ -69,6 +73,7 @@ class KeptConnection(asyncio.Protocol):
         )
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_size = 0
+        self._size = 0
         self._reply: Reply | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._may_keep = False
@@ -80,18 +85,19 @@ class KeptConnection(asyncio.Protocol):
         """Tell whether a request may be written."""
         return not self._transport.is_closing()
 
-    async def ask(self, head: bytes, body: bytes, deadline: float) -> Reply:
+    async def ask(self, head: bytes, body: bytes, began: float, timeout_s: float) -> Reply:
         """Write a request and return its answer; once its head is there, whatever ends its body ends it well.
 
-        Raises TimeoutError at `deadline`, by the loop's clock, OSError where the connection ends, and AnswerError, if
-        no head came. Afterwards `settle` must be called.
+        Raises TimeoutError `timeout_s` after `began`, by the loop's clock, OSError where the connection ends, and
+        AnswerError, if no head came. Afterwards `settle` must be called.
         """
         self._reply = None
+        self._size = 0
         self._may_keep = False
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         self._waiter = waiter
         # One bare timer that ends the waiting: cheaper than asyncio.timeout, which cancels.
-        timer = self._loop.call_at(deadline, self._expire)
+        timer = self._loop.call_at(began + timeout_s, self._expire, timeout_s)
         writing: asyncio.Task[None] | None = None
         try:
             if len(body) <= _ONE_WRITE:
@@ -133,8 +139,8 @@ class KeptConnection(asyncio.Protocol):
                 return  # the reader has the answer if one came, or else the reason
             self._transport.write(view[start : start + _PIECE])
 
-    def _expire(self) -> None:
-        self._end(TimeoutError())
+    def _expire(self, timeout_s: float) -> None:
+        self._end(TimeoutError(f"no answer within {timeout_s:g} s"))
 
     def _end(self, error: Exception) -> None:
         """End the waiting: for the rest of the body with what has come, for the head with `error`."""
@@ -155,6 +161,7 @@ class KeptConnection(asyncio.Protocol):
             self._transport.close()
             return
         self._head_size += len(data)
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -162,10 +169,13 @@ class KeptConnection(asyncio.Protocol):
         except HttpParserCallbackError as error:
             self._end(error.__context__ if isinstance(error.__context__, AnswerError) else AnswerError(str(error)))
         except HttpParserError as error:
-            self._end(AnswerError(str(error)))
+            is_tls = self._size == len(data) and _TLS_RECORD.match(data)
+            self._end(AnswerError("it is TLS, a URL that begins with https:// may be meant" if is_tls else str(error)))
         else:
             if self._reply is None and self._head_size > HEAD_LIMIT:
                 self._end(TooLongError(f"its head is longer than {HEAD_LIMIT} bytes"))
+            elif self._size > ANSWER_LIMIT:
+                self._end(TooLongError(f"no end within {ANSWER_LIMIT} bytes"))
 
     def connection_lost(self, error: Exception | None) -> None:
         """End what is waited for."""
@@ -200,12 +210,16 @@ class KeptConnection(asyncio.Protocol):
             raise TooLongError(f"a header is longer than {LINE_LIMIT} bytes")
         if len(self._headers) == MOST_HEADERS:
             raise TooLongError(f"it has more than {MOST_HEADERS} headers")
+        if b"\0" in value:  # the parser's leniency goes too far
+            raise AnswerError("a header holds a NUL")
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take the head, unless it is that of an interim answer."""
         self._head_size = 0
         status = self._parser.get_status_code()
+        if status < 100:
+            raise AnswerError(f"{status} is no status")
         if status >= 200 or status == 101:
             self._reply = Reply(status, self._headers, self._remote_address)
             self._headers = []  # what may follow a body in chunks is none of them

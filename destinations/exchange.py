@@ -77,7 +77,7 @@ class Exchange:
             if connection is None:
                 connection = await self._in_time(self._dialled(), began)
             try:
-                return await connection.ask(head, body, began + self._timeout_s)
+                return await connection.ask(head, body, began, self._timeout_s)
             finally:
                 self._take_back(connection)
         finally:

@@ -67,7 +67,7 @@ def sentence_of(error: Exception) -> str:
         case ConnectionTimeoutError():
             text = "no connection within the time allowed"
         case TimeoutError():
-            text = "no answer within the time allowed"
+            text = str(error) or "no answer within the time allowed"
         case AnswerError():
             text = f"the answer cannot be read: {error}"
         case OSError() if not isinstance(error, ssl.SSLError):

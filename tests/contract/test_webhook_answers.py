@@ -69,12 +69,6 @@ async def test_a_head_that_drips_is_a_timeout() -> None:
     assert outcome.reason is DeliveryReason.TIMEOUT
 
 
-async def test_answers_of_100_for_ever_are_a_timeout() -> None:
-    async with receiving(Flood(b"", b"HTTP/1.1 102 Processing\r\n\r\n")) as receiver:
-        outcome = await sent(receiver.url, timeout=SHORT_S)
-    assert outcome.reason is DeliveryReason.TIMEOUT
-
-
 @pytest.mark.parametrize(("status", "verdict"), [(200, Verdict.DELIVERED), (500, Verdict.TEMPORARY)])
 async def test_once_the_status_is_there_a_body_that_drips_changes_nothing(status: int, verdict: Verdict) -> None:
     head = f"HTTP/1.1 {status} Said\r\nContent-Length: 100\r\n\r\n".encode()
