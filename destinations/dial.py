@@ -7,13 +7,14 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 
-from aiohttp import AddrInfoType, TCPConnector
-from aiohttp.abc import AbstractResolver
+from aiohttp import AddrInfoType, ConnectionTimeoutError, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-from destinations.egress import Trust, refusal
+from destinations.egress import Trust, fault_of_host, refusal
 from destinations.exchange import Exchange
 from destinations.failures import BlockedAddressError, UnknownHostError
 
@@ -37,16 +38,61 @@ def make_exchange(
     The timeouts cover everything: `connect_timeout_s` the look-up, connection and handshake, `timeout_s` all up to the
     last byte of the answer. Without `resolver` names are looked up by aiodns, which aiohttp takes if it is installed.
     """
+    target = URL(url)
+    host = target.host or ""
+    names = _Names(resolver or DefaultResolver())
+
+    def late(wait_s: float) -> OSError:
+        if names.sought:
+            return UnknownHostError(None, f"{host} was not looked up within {wait_s:g} s")
+        what = "connection with TLS" if target.scheme == "https" else "connection"
+        return ConnectionTimeoutError(f"no {what} within {wait_s:g} s to {host}:{target.port}")
+
     return Exchange(
-        TCPConnector(limit=connections, resolver=resolver, socket_factory=guarded(trust)),
+        _Connector(limit=connections, resolver=names, socket_factory=guarded(trust.of_host(host))),
         method=method,
-        url=URL(url),
+        url=target,
         headers=headers,
         timeout_s=timeout_s,
         connect_timeout_s=connect_timeout_s,
         connections=connections,
         idle_s=IDLE_S,
+        late=late,
     )
+
+
+class _Connector(TCPConnector):
+    """One that closes its resolver too."""
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        await super().close(abort_ssl=abort_ssl)
+        await self._resolver.close()
+
+
+class _Names(AbstractResolver):
+    """Look-ups: those under way are known, and what is no name but an address in disguise is refused."""
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
+        self.sought = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        _refuse_disguise(host)
+        self.sought += 1
+        try:
+            return await self._resolver.resolve(host, port, family)
+        finally:
+            self.sought -= 1
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _refuse_disguise(host: str) -> None:
+    if fault := fault_of_host(host):
+        raise BlockedAddressError(f"{host} is not called: {fault}")
 
 
 def guarded(trust: Trust) -> Callable[[AddrInfoType], socket.socket]:
@@ -69,16 +115,9 @@ def guarded(trust: Trust) -> Callable[[AddrInfoType], socket.socket]:
 async def connect(host: str, port: int, trust: Trust) -> socket.socket:
     """Return a connected socket to a host by its name or address; OSError where that cannot be."""
     loop = asyncio.get_running_loop()
-    resolver = DefaultResolver()
-    try:
-        found = await resolver.resolve(host, port, socket.AF_UNSPEC) if not _is_literal(host) else []
-    except OSError as error:
-        raise UnknownHostError(error.errno, f"{host}: {error.strerror or error}") from error
-    finally:
-        await resolver.close()
-    addresses = [(each["family"], each["host"]) for each in found] or [(_family(host), host)]
+    trust = trust.of_host(host)
     failure: OSError = OSError(errno.EHOSTUNREACH, "the name has no address")
-    for family, address in addresses:
+    for family, address in await _addresses(host, port):
         sock: socket.socket | None = None
         try:
             sock = guarded(trust)((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)))
@@ -95,9 +134,18 @@ async def connect(host: str, port: int, trust: Trust) -> socket.socket:
     raise failure
 
 
-def _is_literal(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+async def _addresses(host: str, port: int) -> list[tuple[int, str]]:
+    try:
+        literal = ip_address(host.partition("%")[0])
+    except ValueError:
+        _refuse_disguise(host)
+    else:
+        return [(socket.AF_INET6 if literal.version == 6 else socket.AF_INET, host)]
+    resolver = DefaultResolver()
+    try:
+        found = await resolver.resolve(host, port, socket.AF_UNSPEC)
+    except OSError as error:
+        raise UnknownHostError(error.errno, f"{host} cannot be looked up: {error.strerror or error}") from error
+    finally:
+        await resolver.close()
+    return [(each["family"], each["host"]) for each in found]

@@ -119,7 +119,7 @@ def fault_of_url(url: str) -> str | None:
         return "credentials do not belong in a URL; a header can carry them"
     if port == 0:
         return "port 0 cannot be connected to"
-    return _fault_of_host(_host(parts))
+    return fault_of_host(_host(parts))
 
 
 def refusal_of_url(url: str, trust: Trust) -> str | None:
@@ -142,7 +142,8 @@ def _host(parts: SplitResult) -> str:
     return parts.hostname or ""
 
 
-def _fault_of_host(host: str) -> str | None:
+def fault_of_host(host: str) -> str | None:
+    """Return what is wrong with the form of a host, or None: a name, or an address in its usual form."""
     if not host:
         return "the URL names no host"
     if ":" in host:

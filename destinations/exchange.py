@@ -8,7 +8,7 @@ documented either; a contract test pins their signatures. `dial` makes the conne
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,15 +38,18 @@ class Exchange:
         connect_timeout_s: float,
         connections: int,
         idle_s: float,
+        late: Callable[[float], OSError],
     ) -> None:
         """Prepare for requests that all carry `headers`, over at most so many `connections`, each kept while it is idle
-        for up to `idle_s`; raises ValueError for a header that breaks lines.
+        for up to `idle_s`; raises ValueError for a header that breaks lines. `late` makes the error of a connection
+        that was not made within so many seconds.
         """
         self._loop = asyncio.get_running_loop()
         self._connector = connector
         self._timeout_s = timeout_s
         self._connect_timeout_s = min(connect_timeout_s, timeout_s)
         self._idle_s = idle_s
+        self._late = late
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[KeptConnection] = []  # the one used last is the last, and the next to be used
         self._cleaning: asyncio.TimerHandle | None = None
@@ -69,13 +72,13 @@ class Exchange:
         began = self._loop.time()
         head = self._head_of(headers, len(body))
         if self._slots.locked():
-            await self._in_time(self._slots.acquire(), began)
+            await self._in_time(self._slots.acquire(), began, _busy)
         else:
             await self._slots.acquire()
         try:
             connection = await self._kept()
             if connection is None:
-                connection = await self._in_time(self._dialled(), began)
+                connection = await self._in_time(self._dialled(), began, self._late)
             try:
                 return await connection.ask(head, body, began, self._timeout_s)
             finally:
@@ -91,12 +94,15 @@ class Exchange:
 
     # Connections
 
-    async def _in_time(self, coming: Coroutine[Any, Any, T], began: float) -> T:
+    async def _in_time(self, coming: Coroutine[Any, Any, T], began: float, late: Callable[[float], OSError]) -> T:
+        timeout = asyncio.timeout_at(began + self._connect_timeout_s)
         try:
-            async with asyncio.timeout_at(began + self._connect_timeout_s):
+            async with timeout:
                 return await coming
         except TimeoutError as error:
-            raise ConnectionTimeoutError from error
+            if not timeout.expired():
+                raise  # the system's own
+            raise late(self._connect_timeout_s) from error
 
     async def _kept(self) -> KeptConnection | None:
         """Return a connection that was used before and can be written to, if there is one."""
@@ -152,6 +158,10 @@ class Exchange:
         self._cleaning = None
         if self._idle:
             self._cleaning = self._loop.call_at(self._idle[0].idle_since + self._idle_s, self._clean)
+
+
+def _busy(wait_s: float) -> OSError:
+    return ConnectionTimeoutError(f"no connection was free within {wait_s:g} s")
 
 
 def _fixed_head(method: str, url: URL, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -4,9 +4,10 @@
 """
 
 import errno
+import os
 import ssl
 
-from aiohttp import ClientConnectorDNSError, ClientError, ConnectionTimeoutError
+from aiohttp import ClientConnectorDNSError, ClientConnectorError, ClientError, InvalidUrlClientError
 
 from destinations.connection import AnswerError
 from pipeline.model import DeliveryReason
@@ -16,7 +17,7 @@ BLOCKED = 10_000
 
 
 class UnknownHostError(OSError):
-    """A name has no address."""
+    """A name has no address, or nobody tells it in time."""
 
 
 class BlockedAddressError(OSError):
@@ -47,11 +48,13 @@ def reason_of(error: Exception) -> DeliveryReason:
     match error:
         case TimeoutError():
             return DeliveryReason.TIMEOUT
+        case OSError() | InvalidUrlClientError() if _is_refused(error):
+            return DeliveryReason.BLOCKED_ADDRESS
         case ClientConnectorDNSError() | UnknownHostError():
             return DeliveryReason.DNS_ERROR
         case ssl.SSLError() | ssl.CertificateError():
             return DeliveryReason.TLS_ERROR
-        case ConnectionResetError():
+        case ConnectionResetError() | ClientConnectorError(os_error=ConnectionError(errno=None)):
             return DeliveryReason.CONNECTION_RESET
         case AnswerError():
             return DeliveryReason.TOO_LARGE if error.is_too_long else DeliveryReason.HTTP_ERROR
@@ -61,17 +64,59 @@ def reason_of(error: Exception) -> DeliveryReason:
             return DeliveryReason.HTTP_ERROR
 
 
+def _is_refused(error: OSError | InvalidUrlClientError) -> bool:
+    return error.errno == BLOCKED if isinstance(error, OSError) else True  # an address in disguise, as aiohttp sees it
+
+
 def sentence_of(error: Exception) -> str:
     """Return what happened in a few words, at most 500 characters, for the record of the attempt."""
-    match error:
-        case ConnectionTimeoutError():
-            text = "no connection within the time allowed"
-        case TimeoutError():
-            text = str(error) or "no answer within the time allowed"
-        case AnswerError():
-            text = f"the answer cannot be read: {error}"
-        case OSError() if not isinstance(error, ssl.SSLError):
-            text = error.strerror or str(error)
-        case _:
-            text = str(error) or type(error).__name__
+    text = " ".join(_said(error).split()) or type(error).__name__
     return text.encode("utf-8", "replace").decode()[:500]
+
+
+def _said(error: Exception) -> str:
+    match error:
+        case ClientConnectorError():
+            return _of_connection(error)
+        case ssl.SSLError():
+            return _of_tls(error)
+        case TimeoutError():
+            return str(error) or "not done within the time allowed"
+        case InvalidUrlClientError():
+            return f"{error.url} is not called: write the host's address in its usual form, four decimal numbers"
+        case AnswerError():
+            return f"the answer cannot be read: {error}"
+        case OSError():
+            return error.strerror or str(error)
+        case _:
+            return str(error)
+
+
+def _of_connection(error: ClientConnectorError) -> str:
+    cause = error.os_error
+    match error:
+        case _ if cause.errno == BLOCKED:
+            # Where several addresses were refused, there are several sentences.
+            return str(cause.strerror).removeprefix("Multiple exceptions: ")
+        case ClientConnectorDNSError():
+            return f"{error.host} cannot be looked up: {cause.strerror or cause}"
+        case ssl.SSLError() | ssl.CertificateError():
+            return f"{error.host}:{error.port}: {_of_tls(cause)}"
+        case _ if isinstance(cause, ConnectionError) and cause.errno is None:
+            return f"{error.host}:{error.port} closed the connection before TLS was agreed upon"
+        case _ if cause.errno is None:
+            return f"{error.host}:{error.port}: {cause}"
+        case _:
+            return f"{error.host}:{error.port}: {os.strerror(cause.errno)}"
+
+
+def _of_tls(error: Exception) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"the certificate is not accepted: {error.verify_message.rstrip('.')}"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
+            return "what answers there speaks no TLS"
+        case ssl.SSLError(reason=str(reason)):
+            return f"no TLS: {reason.lower().replace('_', ' ')}"
+        case _:
+            return f"no TLS: {error}"

@@ -25,13 +25,13 @@ def names(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
 async def test_names_are_looked_up_by_aiodns() -> None:
     async with opened("http://receiver.example/") as destination:
         connector = exchange_of(destination)._connector
-        assert isinstance(connector._resolver, aiohttp.AsyncResolver)
+        assert isinstance(connector._resolver._resolver, aiohttp.AsyncResolver)  # type: ignore[attr-defined]
 
 
 async def test_a_name_that_does_not_exist_is_a_dns_error(names: FakeResolver) -> None:
     outcome = await sent("http://nowhere.example/")
     assert (outcome.verdict, outcome.reason) == (Verdict.TEMPORARY, DeliveryReason.DNS_ERROR)
-    assert outcome.message == "Domain name not found"
+    assert outcome.message == "nowhere.example cannot be looked up: Domain name not found"
 
 
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("127.0.0.1", "127.0.0.2"), ("127.0.0.1", "::1")])

@@ -191,6 +191,7 @@ async def test_nothing_that_breaks_lines_becomes_a_header(value: str) -> None:
             connect_timeout_s=1,
             connections=1,
             idle_s=1,
+            late=lambda _: TimeoutError(),
         )
 
 
