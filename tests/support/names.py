@@ -25,6 +25,8 @@ class NameServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.port = 0
         self.asked: Counter[str] = Counter()
+        """How often each name was looked up; for IPv6 it is asked in the same breath, before or after."""
+        self._questions: Counter[tuple[str, int]] = Counter()
         self._answers: dict[str, tuple[tuple[str, ...], ...]] = {}
         self._transport: Any = None
 
@@ -37,10 +39,10 @@ class NameServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: Any) -> None:
         name, kind, end = _question(data)
-        if kind == _A:  # IPv6 is asked for in the same breath
-            self.asked[name] += 1
+        self._questions[name, kind] += 1
+        self.asked[name] = self._questions[name, _A]
         answers = self._answers.get(name, (("nxdomain",),))
-        said = answers[min(max(self.asked[name], 1), len(answers)) - 1]
+        said = answers[min(self._questions[name, kind], len(answers)) - 1]
         if said == (SILENCE,):
             return
         self._transport.sendto(b"\xff" * 40 if said == ("garbage",) else _reply(data, end, kind, said), address)
