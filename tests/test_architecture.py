@@ -106,6 +106,54 @@ def test_aiohttp_stays_at_the_edges() -> None:
     assert all(any(user == edge or user.startswith(f"{edge}/") for edge in EDGES) for user in users), users
 
 
+CALLERS = {"ClientSession", "TCPConnector", "UnixConnector", "create_connection", "open_connection", "sock_connect"}
+CALLERS |= {"connect_ex", "urlopen", "create_unix_connection", "open_unix_connection", "create_datagram_endpoint"}
+CLIENTS = {
+    "requests",
+    "httpx",
+    "urllib3",
+    "http.client",
+    "urllib.request",
+    "smtplib",
+    "ftplib",
+    "aioquic",
+    "websockets",
+}
+
+
+def callers(tree: ast.AST) -> set[str]:
+    """Return what a file names that makes a connection to elsewhere, or is a whole client."""
+    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named |= {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    bases = {base.id for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases
+             if isinstance(base, ast.Name)}  # fmt: skip
+    return (named | bases) & CALLERS | modules & CLIENTS
+
+
+def test_only_dial_calls_out_where_the_guard_stands() -> None:
+    found = {name_of(path): made for path, tree in TREES.items() if (made := callers(tree))}
+    # The command line's own client calls the service that its user names; nothing of a delivery goes there.
+    assert found.pop("pipeline/cli/client.py") == {"ClientSession"}
+    assert found == {"destinations/dial.py": {"TCPConnector", "sock_connect"}}
+    connects = {
+        name_of(path)
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "connect"
+    }
+    # An exchange asks the connector that dial made; a mail goes over the socket that dial connected.
+    assert {user for user in connects if not user.startswith("pipeline/store/")} == {
+        "destinations/exchange.py",
+        "destinations/email.py",
+    }
+    mail = (ROOT / "destinations" / "email.py").read_text("utf-8")
+    assert mail.count("aiosmtplib.SMTP(") == mail.count("sock=sock,") == 1
+    users = {name for name in map(name_of, TREES) if "make_exchange(" in (ROOT / name).read_text("utf-8")}
+    assert users == {"destinations/dial.py", "destinations/webhook.py"}
+
+
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.stat().st_size], ids=name_of)
 def test_every_module_says_what_lives_in_it(path: Path) -> None:
     assert ast.get_docstring(TREES[path])
