@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from destinations import email, function, webhook
+from destinations import email, function, webhook, webhook_settings
 from destinations.base import Kind
 from destinations.plugins.finding import Kinds, with_plugins
 
@@ -23,10 +23,10 @@ def builtin_kinds() -> dict[str, Kind]:
         Kind(
             kind="webhook",
             schema=_schema("webhook"),
-            settings=webhook.settings_of,
+            settings=webhook_settings.settings_of,
             make=webhook.Webhook,
-            warn=webhook.warn,
-            public_keys=webhook.public_keys,
+            warn=webhook_settings.warn,
+            public_keys=webhook_settings.public_keys,
         ),
     )
     return {kind.kind: kind for kind in kinds}

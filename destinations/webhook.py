@@ -1,26 +1,21 @@
 """The kind `webhook`: one signed HTTP request for each message, once. What an answer means stands in `answers`."""
 
 import asyncio
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from multidict import CIMultiDict
 
 from destinations import answers, egress
-from destinations.base import Concern, End, PublicKey, Sending
-from destinations.body import Body, Form, make_body
+from destinations.base import Sending
+from destinations.body import Body, make_body
 from destinations.dial import make_exchange
 from destinations.exchange import Exchange
 from destinations.failures import ERRORS, reason_of, sentence_of
 from destinations.signing import SigningError
-from destinations.signing_keys import Layout
-from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of, signer_of
+from destinations.webhook_secrets import signer_of
+from destinations.webhook_settings import Settings
 from pipeline import __version__
-from pipeline.config.secret import Secret
-from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.model import (
     AnyMessage,
     BatchMessage,
@@ -32,68 +27,8 @@ from pipeline.model import (
     Verdict,
 )
 
-_DEAD_ON = (413, 414, 415, 431, 501, 505)
 _LARGE = 256 * 1024
-_FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The settings of a webhook; the fields and defaults of `schemas/webhook.schema.json`."""
-
-    url: str
-    method: str = "POST"
-    secrets: tuple[AnySecret, ...] = ()
-    signature: Layout = Layout.STANDARD
-    headers: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
-    body: Form = Form.MESSAGE
-    inline_limit: int = 256 * 1024
-    timeout: float = 30.0
-    connect_timeout: float = 5.0
-    concurrency: int = 10
-    rate: float | None = None
-    breaker: BreakerSpec | None = field(default_factory=BreakerSpec)
-    disable_after: float | None = DISABLE_AFTER_S
-    retry: RetrySpec = field(default_factory=lambda: RetrySpec(name="default"))
-    dead_on: tuple[int, ...] = _DEAD_ON
-    on_410: str = "disable"
-
-
-def settings_of(options: Mapping[str, Any]) -> Settings:
-    """Return the settings in validated options; raises ValueError for a URL, secret or header that cannot be used."""
-    layout = Layout(options.get("signature", Layout.STANDARD))
-    settings = Settings(
-        **{
-            **options,
-            "secrets": secrets_of(options, layout),
-            "signature": layout,
-            "headers": MappingProxyType(dict(options.get("headers", {}))),
-            "body": Form(options.get("body", Form.MESSAGE)),
-            "dead_on": tuple(options.get("dead_on", _DEAD_ON)),
-        }
-    )
-    fault = egress.fault_of_url(settings.url)
-    if fault is not None:
-        raise ValueError(f"url: {fault}")
-    for name, value in settings.headers.items():
-        if settings.secrets and name.lower() == layout.header:
-            raise ValueError(f"headers.{name}: expected another header, as signature: {layout} sets this one")
-        if _FORBIDDEN.search(value.reveal()):
-            raise ValueError(f"headers.{name}: a header holds no line breaks or other control characters")
-    return settings
-
-
-def warn(settings: Settings, _: frozenset[End]) -> Iterator[Concern]:
-    """Yield what cannot work: an address that no connection is made to."""
-    if refusal := egress.refusal_of_url(settings.url, egress.OPERATOR):
-        yield "url", f"every attempt will be refused, as {refusal}"
-    if settings.signature is not Layout.STANDARD and not settings.secrets:
-        yield "signature", "serves only with secrets: without any, requests are not signed"
-
-
-def public_keys(settings: Settings) -> Iterator[PublicKey]:
-    """Yield what receivers verify with, of the secrets that have such a key."""
-    yield from public_keys_of(settings.secrets)
+"""Signing more than that is not done on the loop."""
 
 
 class Webhook:

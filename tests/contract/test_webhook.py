@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from standardwebhooks import Webhook as IndependentVerifier
 
-from destinations import webhook
+from destinations import webhook_settings
 from destinations.body import Form
 from destinations.registry import builtin_kinds
 from pipeline import __version__
@@ -188,14 +188,14 @@ def test_the_kind_makes_settings_and_destinations() -> None:
 )
 def test_what_no_schema_can_say_is_a_fault_that_shows_no_secret(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValueError, match=fault) as caught:
-        webhook.settings_of(options)
+        webhook_settings.settings_of(options)
     assert "hunter2" not in str(caught.value)
 
 
 def test_the_schema_and_the_settings_are_the_same() -> None:
     properties = builtin_kinds()["webhook"].schema["properties"]
-    assert set(properties) == {field.name for field in fields(webhook.Settings)}
-    settings = webhook.Settings(url="http://a/")
+    assert set(properties) == {field.name for field in fields(webhook_settings.Settings)}
+    settings = webhook_settings.Settings(url="http://a/")
     for name in ("method", "body", "concurrency"):
         assert properties[name]["default"] == getattr(settings, name)
     assert tuple(properties["dead_on"]["default"]) == settings.dead_on

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook as IndependentVerifier
 from standardwebhooks import WebhookVerificationError
 
-from destinations import webhook
+from destinations import webhook_settings
 from destinations.body import Form
 from destinations.registry import builtin_kinds
 from destinations.signing import Signer
@@ -140,13 +140,13 @@ async def test_a_large_body_is_signed_beside_the_loop(
 # How secrets are written
 
 
-def hook(folder: Path, options: str) -> webhook.Settings:
+def hook(folder: Path, options: str) -> webhook_settings.Settings:
     """Return the settings of a webhook as the loader makes them."""
     (folder / "sendoff.yaml").write_text(f"destinations:\n  hook: {{type: webhook, url: 'https://h', {options}}}\n")
     config = load_config(None, environ={"OLD": OLD}, kinds=builtin_kinds(), cwd=folder)
     assert {text for text in (NEW, OLD, PRIVATE) if text in options} <= config.secrets
     settings = config.destinations["hook"].options
-    assert isinstance(settings, webhook.Settings)
+    assert isinstance(settings, webhook_settings.Settings)
     return settings
 
 

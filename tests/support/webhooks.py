@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from destinations import egress, webhook
+from destinations import egress, webhook, webhook_settings
 from destinations.base import Sending
 from destinations.exchange import Exchange
 from pipeline.model import JobState, Message, MessageType, Outcome, Result
@@ -53,7 +53,7 @@ def sending(**changes: Any) -> Sending:
 
 @asynccontextmanager
 async def opened(url: str, trust: egress.Trust = egress.OPERATOR, **settings: Any) -> AsyncIterator[webhook.Webhook]:
-    destination = webhook.Webhook("archive", webhook.Settings(url=url, **settings), trust=trust)
+    destination = webhook.Webhook("archive", webhook_settings.Settings(url=url, **settings), trust=trust)
     await destination.open()
     try:
         yield destination
