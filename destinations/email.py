@@ -5,10 +5,11 @@ What the mail says stands in `mail`. A connection serves one mail: mails are few
 
 import asyncio
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from destinations.base import Concern, End, Sending
 from destinations.dial import connect
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
 from destinations.failures import reason_of, sentence_of
-from destinations.templates import TemplateFaultError, compile_template, uses
+from destinations.templates import TemplateFaultError, compile_template, render
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
@@ -101,10 +102,9 @@ def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     templates = _templates_of(settings)
     for key in ("subject", "text", "html"):
         template = getattr(templates, key)
-        for end in rehearsal.ENDS:
-            if template is not None and end in ends and (fault := rehearsal.fault_of(template, end)):
-                option = key if getattr(settings, key) is not None else f"{key}_file"
-                yield option, f"cannot be filled in for {rehearsal.ENDS[end]}: {fault}"
+        option = key if getattr(settings, key) is not None else f"{key}_file"
+        for sentence in rehearsal.sentences(partial(render, template), ends) if template is not None else ():
+            yield option, sentence
 
 
 def _templates_of(settings: Settings) -> mail.Templates:
@@ -133,16 +133,9 @@ def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:
         template = compile_template(source, is_html=is_html)
     except TemplateFaultError as fault:
         raise ValueError(f"{key}: {fault}") from None
-    faults = [rehearsal.fault_of(template, end) for end in rehearsal.ENDS]
-    # What depends on results may fit those that come.
-    if all(faults) and not uses(source, frozenset({"result"})):
-        raise ValueError(f"{key}: expected a template that can be filled in, got {_plainest(faults)}")
+    if said := rehearsal.fault_of_all(partial(render, template), source):
+        raise ValueError(f"{key}: {said}")
     return template
-
-
-def _plainest(faults: Sequence[str | None]) -> str | None:
-    # What is None for one kind of message is there for another; the fault that stays is the author's.
-    return next((fault for fault in faults if fault and "'None' has" not in fault), faults[0])
 
 
 class Email:

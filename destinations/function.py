@@ -2,19 +2,18 @@
 the transaction that records the attempt, so that there is one child for each delivery.
 """
 
-import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from destinations.base import Sending
-from destinations.body import Body, Form, lambda_body, make_body
+from destinations.bodies.base import Form
+from destinations.bodies.forms import form_of
+from destinations.bodies.making import made
+from destinations.bodies.message import MESSAGE
 from pipeline.config.settings import RetrySpec
 from pipeline.model import BatchMessage, ChildDraft, Outcome, Verdict
-
-_LARGE = 256 * 1024
-"""A result above so many bytes is turned into a body in a thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +21,14 @@ class Settings:
     """The settings of a function destination; the fields and defaults of `schemas/function.schema.json`."""
 
     function: str
-    payload: Form = Form.MESSAGE
+    payload: Form = MESSAGE
     concurrency: int = 10
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(name="default"))
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Return the settings in validated options."""
-    return Settings(**{**options, "payload": Form(options.get("payload", Form.MESSAGE))})
+    return Settings(**{**options, "payload": form_of(options.get("payload", MESSAGE))})
 
 
 class Function:
@@ -51,7 +50,8 @@ class Function:
     async def send(self, sending: Sending) -> Outcome:
         """Say delivered, with the job that is to be made."""
         message = sending.message
-        body = await self._body(sending)
+        # A function cannot follow a link as a receiver can: it gets the result, however large.
+        body = await made(self._settings.payload, sending, sys.maxsize)
         child = ChildDraft(
             function=self._settings.function,
             body=body.content,
@@ -62,18 +62,3 @@ class Function:
             traceparent=message.traceparent,
         )
         return Outcome(verdict=Verdict.DELIVERED, child=child)
-
-    async def _body(self, sending: Sending) -> Body:
-        message = sending.message
-        is_record = self._settings.payload is Form.LAMBDA and not isinstance(message, BatchMessage)
-        event = await sending.read_event() if is_record else b""
-
-        def made() -> Body:
-            if self._settings.payload is Form.LAMBDA and not isinstance(message, BatchMessage):
-                return lambda_body(message, event)
-            # A function cannot follow a link as a receiver can: it gets the result, however large.
-            return make_body(self._settings.payload, message, base_url=sending.base_url, inline_limit=sys.maxsize)
-
-        result = None if isinstance(message, BatchMessage) else message.result
-        size = len(event) + (len(result.body) if result else 0)
-        return await asyncio.to_thread(made) if size > _LARGE else made()

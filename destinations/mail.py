@@ -4,16 +4,13 @@ import re
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
-from typing import Any
 
-import orjson
 from jinja2 import Template
 
 from destinations.base import Sending
-from destinations.body import Form, make_body
+from destinations.bodies.seen import seen_by_templates
 from destinations.templates import render
 from pipeline.model import BatchMessage
-from pipeline.values import value_json
 
 _LONGEST_SUBJECT = 500
 _ATTACHABLE = re.compile(r"([a-z0-9.+-]+)/([a-z0-9.+-]+)")
@@ -27,23 +24,6 @@ class Templates:
     subject: Template
     text: Template
     html: Template | None
-
-
-def seen_by_templates(sending: Sending) -> dict[str, Any]:
-    """Return what templates see of a message: the body of a webhook, with the result always as its value, and links to
-    status and result that the reader can follow.
-    """
-    message = sending.message
-    body = orjson.loads(make_body(Form.MESSAGE, message, base_url=sending.base_url, inline_limit=0).content)
-    if isinstance(message, BatchMessage):
-        seen = {"type": body["type"], "timestamp": body["timestamp"], "job": None, "error": None, "result": None}
-        return seen | {"batch": body["data"]["batch"], "failures": body["data"]["failures"]}
-    result = None if message.result is None else orjson.loads(value_json(message.result))
-    inside = body["data"]
-    links = inside["job"]["links"]
-    links |= {name: sending.link(links[name]) for name in ("self", "result")}
-    facts = {"type": body["type"], "timestamp": body["timestamp"], "job": inside["job"], "error": inside["error"]}
-    return facts | {"result": result, "batch": None, "failures": []}
 
 
 def compose(

@@ -3,16 +3,14 @@
 What results look like nobody knows before there are some: in their place stands a value that can be used as anything.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, SupportsIndex
 
-from jinja2 import Template
-
 from destinations.base import End, Sending
-from destinations.mail import seen_by_templates
-from destinations.templates import TemplateFaultError, render
+from destinations.bodies.seen import seen_by_templates
+from destinations.templates import TemplateFaultError, uses
 from pipeline.model import (
     Batch,
     BatchLine,
@@ -41,13 +39,38 @@ ENDS: Mapping[End, str] = MappingProxyType(
 """The ends that messages tell of, in words."""
 
 
-def fault_of(template: Template, end: End) -> str | None:
+Fill = Callable[[Mapping[str, Any]], object]
+"""Fills a template in with what it sees; raises TemplateFaultError where that fails."""
+
+
+def fault_of(fill: Fill, end: End) -> str | None:
     """Return why a template cannot be filled in for a message of this end, or None."""
     try:
-        render(template, _seen(end))
+        fill(_seen(end))
     except TemplateFaultError as fault:
         return str(fault)
     return None
+
+
+def fault_of_all(fill: Fill, source: str) -> str | None:
+    """Return what is wrong with a template that no message could fill in, or None."""
+    faults = [fault_of(fill, end) for end in ENDS]
+    # What depends on results may fit those that come.
+    if all(faults) and not uses(source, frozenset({"result"})):
+        return f"expected a template that can be filled in, got {_plainest(faults)}"
+    return None
+
+
+def sentences(fill: Fill, ends: frozenset[End]) -> Iterator[str]:
+    """Yield for which of `ends` a template cannot be filled in, and why."""
+    for end in ENDS:
+        if end in ends and (fault := fault_of(fill, end)):
+            yield f"cannot be filled in for {ENDS[end]}: {fault}"
+
+
+def _plainest(faults: Sequence[str | None]) -> str | None:
+    # What is None for one kind of message is there for another; the fault that stays is the author's.
+    return next((fault for fault in faults if fault and "'None' has" not in fault), faults[0])
 
 
 def _seen(end: End) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Templates: Jinja2 in its sandbox, with bounded output. They are the operator's own; what they show is anybody's."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, pass_context
 from jinja2.meta import find_undeclared_variables
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from pipeline.spans import span
 
@@ -32,9 +35,12 @@ def uses(source: str, names: frozenset[str]) -> bool:
     return not names.isdisjoint(find_undeclared_variables(_environment().parse(source)))
 
 
-def compile_template(source: str, *, is_html: bool = False) -> Template:
-    """Return a template; TemplateFaultError for bad syntax and for names that no template sees."""
-    environment = _environment(is_html=is_html)
+def compile_template(source: str, *, is_html: bool = False, is_json: bool = False) -> Template:
+    """Return a template; TemplateFaultError for bad syntax and for names that no template sees.
+
+    In HTML values are escaped; in JSON they are written as JSON, texts without the quotes around them.
+    """
+    environment = _json_environment() if is_json else _environment(is_html=is_html)
     try:
         unknown = find_undeclared_variables(environment.parse(source)) - NAMES - environment.globals.keys()
         if unknown:
@@ -57,6 +63,22 @@ def _environment(*, is_html: bool = False) -> ImmutableSandboxedEnvironment:
     )
     environment.filters["until"] = until
     return environment
+
+
+def _json_environment() -> ImmutableSandboxedEnvironment:
+    environment = _environment(is_html=True)  # so that macros, blocks and `tojson` tell what is written already
+    environment.finalize = _as_json
+    return environment
+
+
+@pass_context  # without it constants would be escaped as HTML before they come here
+def _as_json(_: Context, value: Any) -> Markup:
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, Undefined):
+        value = str(value)  # raises
+    written = json.dumps(value, ensure_ascii=False, default=str)
+    return Markup(written[1:-1] if isinstance(value, str) else written)  # noqa: S704 - of JSON, and not of HTML
 
 
 def render(template: Template, seen: Mapping[str, Any]) -> str:

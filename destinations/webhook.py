@@ -8,11 +8,13 @@ from multidict import CIMultiDict
 
 from destinations import answers, egress
 from destinations.base import Sending
-from destinations.body import Body, make_body
+from destinations.bodies.base import LARGE, Body
+from destinations.bodies.making import made
 from destinations.dial import make_exchange
 from destinations.exchange import Exchange
 from destinations.failures import ERRORS, reason_of, sentence_of
 from destinations.signing import SigningError
+from destinations.templates import TemplateFaultError
 from destinations.webhook_secrets import signer_of
 from destinations.webhook_settings import Settings
 from pipeline import __version__
@@ -26,9 +28,6 @@ from pipeline.model import (
     Outcome,
     Verdict,
 )
-
-_LARGE = 256 * 1024
-"""Signing more than that is not done on the loop."""
 
 
 class Webhook:
@@ -68,22 +67,19 @@ class Webhook:
     async def send(self, sending: Sending) -> Outcome:
         """Send one request and say what happened. Cancellation closes its connection and passes through."""
         settings = self._settings
-        body = make_body(
-            settings.body,
-            sending.message,
-            base_url=sending.base_url,
-            inline_limit=settings.inline_limit,
-            link=sending.link,
-        )
         assert self._exchange is not None, "send() before open()"
         try:
-            if self._signer and len(body.content) > _LARGE:  # to sign 64 MiB takes a tenth of a second
+            body = await made(settings.body, sending, settings.inline_limit)
+            if self._signer and len(body.content) > LARGE:  # to sign 64 MiB takes a tenth of a second
                 headers = await asyncio.to_thread(self._headers_of, sending, body)
             else:
                 headers = self._headers_of(sending, body)
             reply = await self._exchange.send(headers, body.content)
         except ERRORS as error:
             return _failure(error)
+        except TemplateFaultError as fault:
+            message = str(fault)[:500]
+            return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.TEMPLATE_ERROR, message=message)
         except SigningError as error:
             return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.AUTH_ERROR, message=str(error))
         return answers.judge(
@@ -114,6 +110,7 @@ class Webhook:
             headers["traceparent"] = message.traceparent
         if not self._has_own_type:
             headers["content-type"] = body.content_type
+        headers.update(body.headers)
         if self._signer:
             headers[self._signer.header] = self._signer.sign(message.id, timestamp, body.content)
         return headers

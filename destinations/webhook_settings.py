@@ -8,7 +8,9 @@ from typing import Any
 
 from destinations import egress
 from destinations.base import Concern, End, PublicKey
-from destinations.body import Form
+from destinations.bodies import forms
+from destinations.bodies.base import Form
+from destinations.bodies.message import MESSAGE
 from destinations.signing_keys import Layout
 from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of
 from pipeline.config.secret import Secret
@@ -27,7 +29,7 @@ class Settings:
     secrets: tuple[AnySecret, ...] = ()
     signature: Layout = Layout.STANDARD
     headers: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
-    body: Form = Form.MESSAGE
+    body: Form = MESSAGE
     inline_limit: int = 256 * 1024
     timeout: float = 30.0
     connect_timeout: float = 5.0
@@ -49,7 +51,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
             "secrets": secrets_of(options, layout),
             "signature": layout,
             "headers": MappingProxyType(dict(options.get("headers", {}))),
-            "body": Form(options.get("body", Form.MESSAGE)),
+            "body": forms.form_of(options.get("body", MESSAGE)),
             "dead_on": tuple(options.get("dead_on", _DEAD_ON)),
         }
     )
@@ -59,17 +61,20 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     for name, value in settings.headers.items():
         if settings.secrets and name.lower() == layout.header:
             raise ValueError(f"headers.{name}: expected another header, as signature: {layout} sets this one")
+        if name.lower() in settings.body.sets:
+            raise ValueError(f"headers.{name}: expected another header, as body: {settings.body.name} sets this one")
         if _FORBIDDEN.search(value.reveal()):
             raise ValueError(f"headers.{name}: a header holds no line breaks or other control characters")
     return settings
 
 
-def warn(settings: Settings, _: frozenset[End]) -> Iterator[Concern]:
-    """Yield what cannot work: an address that no connection is made to."""
+def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
+    """Yield what cannot work: an address that no connection is made to, a body that some message does not fill."""
     if refusal := egress.refusal_of_url(settings.url, egress.OPERATOR):
         yield "url", f"every attempt will be refused, as {refusal}"
     if settings.signature is not Layout.STANDARD and not settings.secrets:
         yield "signature", "serves only with secrets: without any, requests are not signed"
+    yield from forms.warn(settings.body, ends)
 
 
 def public_keys(settings: Settings) -> Iterator[PublicKey]:

@@ -15,13 +15,18 @@ def value_json(result: Result) -> bytes:
     The body is JSON if its type says so or it has none, and it parses strictly; else the value is the text as a JSON
     string. Bytes that are no UTF-8 are given as a JSON string of their base64.
     """
-    content_type = result.content_type
-    if (content_type is None or is_json_type(content_type)) and _parses(result.body):
+    if is_json(result):
         return result.body
     try:
         return orjson.dumps(result.body.decode())
     except UnicodeDecodeError:
         return b'"%b"' % base64.b64encode(result.body)
+
+
+def is_json(result: Result) -> bool:
+    """Tell whether the body of `result` is JSON, and its type does not say that it is something else."""
+    content_type = result.content_type
+    return (content_type is None or is_json_type(content_type)) and _parses(result.body)
 
 
 def is_json_type(content_type: str) -> bool:

@@ -26,7 +26,10 @@ OPERATION = [
     for method, told in item.items()
     if method in METHODS
 ]
-ELSEWHERE = {"config", "event", "message", "list", "email", "function", "webhook"}
+ELSEWHERE = {
+    *("config", "event", "message", "thin-message", "lambda-record", "cloudevent", "list"),
+    *("email", "function", "webhook"),
+}
 """Schemas of what does not go through this API, or of what is a part of something in it."""
 
 WITH_BODY = {"/v1/batches", "/v1/deliveries/{id}/replay", "/v1/destinations/{name}/replay"}

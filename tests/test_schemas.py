@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
+from destinations.bodies.cloudevents import CloudEventsForm
 from destinations.registry import builtin_kinds
 from pipeline import model
 from pipeline.config.convert import Conversion
@@ -30,6 +31,7 @@ from schemas import load_schema, schema_names
 
 CONFIG = load_schema("config")
 SERVICE = CONFIG["properties"]["service"]
+BODY = load_schema("webhook")["properties"]["body"]["anyOf"][1]["properties"]
 # Inlined into the configuration's schema when it is loaded: no document of its own.
 JOINED = set(builtin_kinds())
 ALONE = sorted(set(schema_names()) - JOINED)
@@ -43,6 +45,7 @@ MIRRORED = [
     (Target, CONFIG["$defs"]["target"]),
     (RetrySpec, CONFIG["$defs"]["retry"]["anyOf"][2]),
     (Exponential, CONFIG["$defs"]["exponential"]),
+    (CloudEventsForm, BODY["cloudevents"]),
     (BreakerSpec, CONFIG["$defs"]["breaker"]),
 ]
 
@@ -146,6 +149,7 @@ ENUMS = [
     ("run", "state", model.RunState),
     ("run", "reason", model.JobReason),
     ("message", "type", model.MessageType),
+    ("thin-message", "type", model.MessageType),
     ("delivery", "type", [each for each in model.MessageType if each is not model.MessageType.WEBHOOK_TEST]),
     ("delivery", "state", model.DeliveryState),
     ("delivery", "reason", model.DeliveryReason),

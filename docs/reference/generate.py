@@ -141,6 +141,7 @@ def api() -> str:
         *(_shape(name) for name in (*SHAPES, "list")),
         "## What a function is called with\n\n" + _shape("event", level=3),
         "## What destinations send\n\n" + _shape("message", level=3),
+        *(_shape(name, level=3) for name in ("thin-message", "lambda-record", "cloudevent")),
     ]
     return _page(parts)
 
@@ -214,9 +215,10 @@ class _Settings:
             default = f"`{_code(schema['default'])}`" if "default" in schema else "none"
             shown = "required" if name in required else default
             yield f"`{name}`", self._value(schema), shown, schema["description"]
-            for branch in schema.get("items", {}).get("anyOf", ()):
-                inner = {f"{name}[].{key}": each for key, each in branch.get("properties", {}).items()}
-                yield from self._rows(inner, tuple(f"{name}[].{key}" for key in branch.get("required", ())))
+            of_items = ((f"{name}[]", branch) for branch in schema.get("items", {}).get("anyOf", ()))
+            for prefix, branch in (*of_items, *((name, branch) for branch in (schema, *schema.get("anyOf", ())))):
+                inner = {f"{prefix}.{key}": each for key, each in branch.get("properties", {}).items()}
+                yield from self._rows(inner, tuple(f"{prefix}.{key}" for key in branch.get("required", ())))
 
     def _value(self, schema: Schema) -> str:
         """Say what is expected, in the words of a fault."""

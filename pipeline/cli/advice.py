@@ -114,7 +114,7 @@ def _of_keys(config: Config, catalog: Catalog | None) -> Iterator[Fault]:
                 hint = f" (nearest: {near[0]})" if near else ""
                 yield config.fault(f"keys[{at}].functions[{index}]", f"there is no such function in the folder{hint}")
     for name, destination in config.destinations.items() if config.keys and not config.service.link_keys else ():
-        if destination.kind == "webhook" and destination.options.body != "raw":
+        if destination.kind == "webhook" and destination.options.body.links_results:
             message = f"results too large for a message are links, which {name} cannot follow without service.link_keys"
             yield config.fault(f"destinations.{name}", message)
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from destinations.body import Form
 from destinations.function import Function, settings_of
 from pipeline.model import Outcome, Result, Verdict
 from tests.support.webhooks import sending
@@ -33,7 +32,7 @@ async def test_a_message_asks_for_one_job_one_step_deeper(payload: str, key: str
     assert (outcome.child.content_type, key in json.loads(outcome.child.body)) == ("application/json", True)
 
 
-@pytest.mark.parametrize("payload", list(Form))
+@pytest.mark.parametrize("payload", ["message", "raw", "lambda"])
 async def test_a_large_result_is_never_only_a_link(payload: str) -> None:
     large = Result(status=200, headers=(("content-type", "text/plain"),), body=b"x" * 1_000_000)
     outcome = await sent(payload, result=large)

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from standardwebhooks import Webhook as IndependentVerifier
 
 from destinations import webhook_settings
-from destinations.body import Form
+from destinations.bodies.forms import RAW
 from destinations.registry import builtin_kinds
 from pipeline import __version__
 from pipeline.config.secret import Secret
@@ -67,7 +67,7 @@ async def test_without_secrets_a_request_is_not_signed() -> None:
 async def test_the_raw_form_sends_the_results_own_bytes_signed() -> None:
     async with (
         receiving() as receiver,
-        opened(receiver.url, body=Form.RAW, secrets=(Secret(SECRET),), method="PUT") as destination,
+        opened(receiver.url, body=RAW, secrets=(Secret(SECRET),), method="PUT") as destination,
     ):
         result = Result(status=200, headers=(("Content-Type", "text/csv"),), body="a;ü\n".encode())
         await destination.send(sending(result=result))
@@ -103,7 +103,7 @@ async def test_own_headers_win_over_the_usual_ones() -> None:
 
 async def test_a_large_body_arrives_whole() -> None:
     body = bytes(range(256)) * 40_000
-    async with receiving() as receiver, opened(receiver.url, body=Form.RAW) as destination:
+    async with receiving() as receiver, opened(receiver.url, body=RAW) as destination:
         outcome = await destination.send(sending(result=Result(status=200, headers=(), body=body)))
     assert outcome.verdict is Verdict.DELIVERED
     assert receiver.requests[0].body == body
@@ -196,7 +196,8 @@ def test_the_schema_and_the_settings_are_the_same() -> None:
     properties = builtin_kinds()["webhook"].schema["properties"]
     assert set(properties) == {field.name for field in fields(webhook_settings.Settings)}
     settings = webhook_settings.Settings(url="http://a/")
-    for name in ("method", "body", "concurrency"):
+    assert properties["body"]["default"] == settings.body.name
+    for name in ("method", "concurrency"):
         assert properties[name]["default"] == getattr(settings, name)
     assert tuple(properties["dead_on"]["default"]) == settings.dead_on
 

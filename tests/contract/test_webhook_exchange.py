@@ -11,7 +11,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from destinations import dial
-from destinations.body import Form
+from destinations.bodies.forms import RAW
 from destinations.exchange import Exchange
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Outcome, Result, Verdict
@@ -30,7 +30,7 @@ def test_the_parts_of_aiohttp_are_as_the_exchange_needs_them() -> None:
 async def sent_large_to(serve: object, **settings: object) -> Outcome:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:  # type: ignore[arg-type]
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with opened(url, body=Form.RAW, **settings) as destination:
+        async with opened(url, body=RAW, **settings) as destination:
             return await destination.send(sending(result=LARGE))
 
 
@@ -126,7 +126,7 @@ async def test_an_idle_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPa
 
     async with (
         await asyncio.start_server(serve, "127.0.0.1", 0) as server,
-        opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", body=Form.RAW) as destination,
+        opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", body=RAW) as destination,
     ):
         for _ in range(2):
             assert (await destination.send(sending())).body == b"ok"

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook as IndependentVerifier
 from standardwebhooks import WebhookVerificationError
 
 from destinations import webhook_settings
-from destinations.body import Form
+from destinations.bodies.forms import RAW
 from destinations.registry import builtin_kinds
 from destinations.signing import Signer
 from destinations.signing_keys import Layout
@@ -103,7 +103,7 @@ async def test_the_layout_of_stripe_signs_the_time_and_the_body_by_every_secret(
 async def test_the_layout_of_github_signs_the_body_alone() -> None:
     async with receiving(OK) as receiver:
         settings = {"secrets": (Secret("raw:It's a Secret to Everybody"),), "signature": Layout.GITHUB}
-        async with opened(receiver.url, body=Form.RAW, **settings) as destination:
+        async with opened(receiver.url, body=RAW, **settings) as destination:
             result = Result(status=200, headers=(("content-type", "text/plain"),), body=b"Hello, World!")
             await destination.send(sending(result=result))
     (request,) = receiver.requests
@@ -130,7 +130,7 @@ async def test_a_large_body_is_signed_beside_the_loop(
         return genuine(signer, *signed)
 
     monkeypatch.setattr(Signer, "sign", sign)
-    async with receiving(OK) as receiver, opened(receiver.url, body=Form.RAW, secrets=(Secret(NEW),)) as destination:
+    async with receiving(OK) as receiver, opened(receiver.url, body=RAW, secrets=(Secret(NEW),)) as destination:
         await destination.send(sending(result=Result(status=200, headers=(), body=b'"' + b"x" * size + b'"')))
     (request,) = receiver.requests
     assert is_signed(request, NEW)

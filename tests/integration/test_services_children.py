@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from destinations.body import Form
+from destinations.bodies.forms import LAMBDA, RAW
 from destinations.function import Settings as FunctionTarget
 from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec
 from tests.support.service import QUICK, WAITING, Service, sends_to, serving
@@ -83,7 +83,7 @@ async def test_raw_hands_on_the_result_with_its_own_bytes_and_type(tmp_path: Pat
         tmp_path,
         files,
         functions={"first-background": sends_to("next")},
-        destinations={"next": to("second-background", payload=Form.RAW)},
+        destinations={"next": to("second-background", payload=RAW)},
     ) as service:
         child = await child_of(service, await service.start_job("first-background"))
         event = (await said_by(service, child["id"]))["event"]
@@ -95,7 +95,7 @@ async def test_lambda_hands_on_the_record_that_aws_sends(tmp_path: Path, source:
     files = {"first-background.py": source, "second-background.py": ECHO}
     functions = {"first-background": sends_to("next", retry=RetrySpec(waits=(1.0,)))}
     async with serving(
-        tmp_path, files, functions=functions, destinations={"next": to("second-background", payload=Form.LAMBDA)}
+        tmp_path, files, functions=functions, destinations={"next": to("second-background", payload=LAMBDA)}
     ) as service:
         parent_id = await service.start_job("first-background", data=b'{"n":1}', headers={"X-Own": "a"})
         if source is FAILS:

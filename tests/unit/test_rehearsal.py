@@ -1,5 +1,7 @@
 """The rehearsal of templates: what cannot be filled in is told, and what depends on a result is given the benefit."""
 
+from functools import partial
+
 import pytest
 
 from destinations import mail_defaults
@@ -17,7 +19,7 @@ COMPLETED, WITH_FAILURES = BatchState.COMPLETED, BatchState.COMPLETED_WITH_FAILU
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("template", [mail_defaults.SUBJECT, mail_defaults.TEXT, mail_defaults.HTML])
 def test_our_own_templates_can_be_filled_in_for_every_end(template: str, end: End) -> None:
-    assert fault_of(compile_template(template, is_html=template is mail_defaults.HTML), end) is None
+    assert fault_of(partial(render, compile_template(template, is_html=template is mail_defaults.HTML)), end) is None
 
 
 @pytest.mark.parametrize(
@@ -43,8 +45,8 @@ def test_our_own_templates_can_be_filled_in_for_every_end(template: str, end: En
     ],
 )
 def test_what_depends_on_a_result_is_not_held_against_its_template(template: str) -> None:
-    assert fault_of(compile_template(template), SUCCEEDED) is None
-    assert fault_of(compile_template(template, is_html=True), SUCCEEDED) is None
+    for writing in ({}, {"is_html": True}, {"is_json": True}):
+        assert fault_of(partial(render, compile_template(template, **writing)), SUCCEEDED) is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_what_depends_on_a_result_is_not_held_against_its_template(template: str
     ],
 )
 def test_what_cannot_be_filled_in_says_why(template: str, end: End, fault: str | None) -> None:
-    assert fault_of(compile_template(template), end) == fault
+    assert fault_of(partial(render, compile_template(template)), end) == fault
 
 
 @pytest.mark.parametrize("key", ["subject", "text", "html"])

@@ -1,0 +1,27 @@
+"""What templates see of a message, in mails and in webhooks. Pure."""
+
+from typing import Any
+
+import orjson
+
+from destinations.base import Sending
+from destinations.bodies.subjects import result_of, subject_of
+from pipeline.values import value_json
+
+
+def seen_by_templates(sending: Sending) -> dict[str, Any]:
+    """Return what templates see: what the form `message` says, each name always there, with the result always as its
+    value, and links to status and result that the reader can follow.
+    """
+    message = sending.message
+    subject = subject_of(message, sending.base_url)
+    facts = {"type": message.type, "timestamp": subject.ended_at, subject.key: subject.facts, **subject.more}
+    seen: dict[str, Any] = {"job": None, "batch": None, "error": None, "failures": []}
+    # Through JSON, so that templates see lists and texts, and nothing of the model.
+    seen |= orjson.loads(orjson.dumps(facts))
+    seen.pop("results_url", None)  # it stands in the links
+    if seen["job"] is not None:
+        links = seen["job"]["links"]
+        links |= {name: sending.link(links[name]) for name in ("self", "result")}
+    result = result_of(message)
+    return seen | {"result": None if result is None else orjson.loads(value_json(result))}

@@ -1,0 +1,283 @@
+"""The forms of bodies: exact bytes against golden files and schemas, and what each form makes of each message."""
+
+import os
+from dataclasses import replace
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destinations.bodies.base import Body, Form
+from destinations.bodies.cloudevents import CloudEventsForm, Mode
+from destinations.bodies.forms import FORMS, LAMBDA, RAW, THIN, form_of
+from destinations.bodies.message import MESSAGE
+from destinations.bodies.template import TemplateForm
+from pipeline.model import AnyMessage, Message
+from pipeline.values import value_json
+from schemas import load_schema
+from tests.support.messages import (
+    AT,
+    BAD_STATUS,
+    COMPLETED,
+    EVENT,
+    EXPIRED,
+    FAILED,
+    JOB,
+    LARGE,
+    LIMIT,
+    MESSAGES,
+    SUCCEEDED,
+    TEST,
+    TRACED,
+    body_of,
+    signed,
+    with_result,
+)
+from tests.support.shapes import check
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+STRUCTURED, BINARY = FORMS["cloudevents"], CloudEventsForm(mode=Mode.BINARY)
+TEMPLATE = TemplateForm(
+    '{"text": "{{ job.function }}: {{ error.errorMessage if error else result.words }}", "tags": {{ job.tags }}}'
+)
+ALL = {**FORMS, "binary": BINARY, "template": TEMPLATE}
+
+GOLDEN_FILES: dict[str, tuple[AnyMessage, Form, str | None]] = {
+    "message-succeeded.json": (SUCCEEDED, MESSAGE, "message"),
+    "message-failed.json": (FAILED, MESSAGE, "message"),
+    "message-bad-status.json": (BAD_STATUS, MESSAGE, "message"),
+    "message-expired.json": (EXPIRED, MESSAGE, "message"),
+    "message-result-url.json": (LARGE, MESSAGE, "message"),
+    "message-batch.json": (COMPLETED, MESSAGE, "message"),
+    "raw.json": (SUCCEEDED, RAW, None),
+    "thin-succeeded.json": (SUCCEEDED, THIN, "thin-message"),
+    "thin-failed.json": (FAILED, THIN, "thin-message"),
+    "thin-batch.json": (COMPLETED, THIN, "thin-message"),
+    "lambda-succeeded.json": (SUCCEEDED, LAMBDA, "lambda-record"),
+    "lambda-failed.json": (FAILED, LAMBDA, "lambda-record"),
+    "lambda-expired.json": (EXPIRED, LAMBDA, "lambda-record"),
+    "lambda-result-url.json": (LARGE, LAMBDA, "lambda-record"),
+    "cloudevents-structured.json": (TRACED, STRUCTURED, "cloudevent"),
+    "cloudevents-structured-failed.json": (FAILED, STRUCTURED, "cloudevent"),
+    "cloudevents-structured-batch.json": (COMPLETED, STRUCTURED, "cloudevent"),
+    "cloudevents-structured-dataref.json": (LARGE, STRUCTURED, "cloudevent"),
+    "cloudevents-binary.http": (TRACED, BINARY, None),
+    "template.json": (FAILED, TEMPLATE, None),
+}
+
+
+def written(name: str) -> bytes:
+    """Return what a golden file holds: a body, and before it its headers, where it has any of its own."""
+    message, form, _ = GOLDEN_FILES[name]
+    body = body_of(message, form)
+    if not name.endswith(".http"):
+        assert body.headers == ()
+        return body.content
+    lines = [f"{key}: {value}\n" for key, value in (*body.headers, ("content-type", body.content_type))]
+    return "".join([*lines, "\n"]).encode() + body.content
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_each_form_is_its_golden_file_byte_for_byte(name: str) -> None:
+    if os.environ.get("SENDOFF_WRITE_GOLDEN"):
+        (GOLDEN / name).write_bytes(written(name))
+    assert written(name) == (GOLDEN / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name, (*_, schema) in GOLDEN_FILES.items() if schema])
+def test_golden_files_fit_the_published_schemas(name: str) -> None:
+    schema = GOLDEN_FILES[name][2]
+    assert schema is not None
+    check(schema, orjson.loads((GOLDEN / name).read_bytes()))
+
+
+def test_the_schema_names_the_forms_of_the_table() -> None:
+    webhook, function = (load_schema(name)["properties"] for name in ("webhook", "function"))
+    named, options = webhook["body"]["anyOf"]
+    assert named["enum"] == list(FORMS)
+    assert set(function["payload"]["enum"]) <= set(FORMS)
+    assert options["properties"]["content_type"]["default"] == TEMPLATE.content_type
+
+
+def test_every_form_has_a_golden_file() -> None:
+    assert {form for _, form, _ in GOLDEN_FILES.values()} == set(ALL.values())
+
+
+SCHEMAS = {"message": "message", "thin": "thin-message", "lambda": "lambda-record", "cloudevents": "cloudevent"}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("form", SCHEMAS)
+def test_every_message_fits_the_schema_of_its_form(name: str, form: str) -> None:
+    is_other = form == "lambda" and name == "batch"  # AWS has no record of a batch
+    check("message" if is_other else SCHEMAS[form], orjson.loads(body_of(MESSAGES[name], FORMS[form]).content))
+
+
+# message
+
+
+def content_of(message: AnyMessage, form: Form = MESSAGE, inline_limit: int = LIMIT) -> Any:
+    return orjson.loads(body_of(message, form, inline_limit, signed).content)
+
+
+def test_a_value_stands_in_the_message_byte_for_byte() -> None:
+    assert SUCCEEDED.result is not None
+    assert b'"result":' + SUCCEEDED.result.body + b',"error":null}' in body_of(SUCCEEDED, MESSAGE).content
+
+
+def test_a_message_has_a_result_or_its_link_only_where_there_is_one() -> None:
+    assert "result_url" not in content_of(SUCCEEDED)["data"]
+    assert content_of(BAD_STATUS)["data"]["result"] == "try later"
+    assert not {"result", "result_url"} & content_of(FAILED)["data"].keys()
+    large = content_of(LARGE)["data"]
+    assert "result" not in large
+    assert large["job"]["links"]["result"] == f"https://sendoff.example/v1/jobs/{JOB}/result"
+    assert large["result_url"] == f"{large['job']['links']['result']}?sig=v1"
+
+
+LINKED = {
+    MESSAGE: lambda content: content["data"].get("result_url"),
+    LAMBDA: lambda content: isinstance(content["responsePayload"], dict) and content["responsePayload"]["result_url"],
+    STRUCTURED: lambda content: content.get("dataref"),
+}
+
+
+@pytest.mark.parametrize("form", LINKED, ids=lambda form: form.name)
+@pytest.mark.parametrize(("limit", "is_inline"), [(9, False), (10, True), (11, True)])
+def test_the_limit_holds_for_the_bytes_that_would_stand_in_the_body(form: Form, limit: int, is_inline: bool) -> None:
+    link = f"https://sendoff.example/v1/jobs/{JOB}/result?sig=v1"
+    for message in (with_result(b"1234567890"), with_result(b"12345678", "text/plain")):
+        assert LINKED[form](content_of(message, form, limit)) == (None if is_inline else link) or is_inline
+        assert bool(LINKED[form](content_of(message, form, limit))) is not is_inline
+
+
+def test_exactly_those_forms_say_that_they_link_which_do() -> None:
+    for form in (*FORMS.values(), BINARY):
+        is_linked = b"/result?sig=v1" in body_of(LARGE, form, LIMIT, signed).content
+        assert form.links_results is is_linked, form
+    assert not TEMPLATE.links_results  # what it links is its author's affair
+
+
+def test_moments_are_utc_to_the_millisecond_never_rounded_up() -> None:
+    tokyo = replace(
+        SUCCEEDED, created_at=AT.astimezone(timezone(timedelta(hours=9))), ended_at=AT.replace(microsecond=0)
+    )
+    assert content_of(tokyo)["data"]["job"]["created_at"] == "2026-03-01T12:00:00.123Z"
+    assert content_of(tokyo)["timestamp"] == content_of(tokyo)["data"]["job"]["ended_at"] == "2026-03-01T12:00:00.000Z"
+
+
+# raw
+
+
+def test_raw_is_the_result_itself_whatever_its_size() -> None:
+    sent = body_of(with_result(b"\x00\xff" * 300_000, "image/png"), RAW)
+    assert sent == Body(content=b"\x00\xff" * 300_000, content_type="image/png")
+
+
+@pytest.mark.parametrize("message", [FAILED, EXPIRED, COMPLETED])
+def test_raw_without_a_result_is_the_message(message: AnyMessage) -> None:
+    assert body_of(message, RAW) == body_of(message, MESSAGE)
+    assert body_of(message, RAW).content_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain\r\nX-Evil: 1", "text/plané", " text/plain", "a" * 300, "a\x00b"]
+)
+def test_no_form_passes_on_a_type_that_could_not_stand_in_a_header(content_type: str | None) -> None:
+    message = with_result(b"\xff", content_type)
+    assert body_of(message, RAW).content_type == "application/octet-stream"
+    assert body_of(message, BINARY).content_type == "application/octet-stream"
+    assert content_of(message, STRUCTURED)["datacontenttype"] == "application/octet-stream"
+
+
+# thin
+
+
+def test_thin_tells_nothing_of_what_came_of_the_job_but_its_type() -> None:
+    content = content_of(replace(FAILED, result=BAD_STATUS.result), THIN)
+    assert content["type"] == "job.failed"
+    assert content["data"].keys() == {"job", "result_url"}
+    assert content["data"]["job"].keys() == {"id", "function", "batch_id", "parent_id", "links"}
+    assert content["data"]["result_url"].endswith(f"/v1/jobs/{JOB}/result?sig=v1")
+
+
+# lambda
+
+
+def test_a_record_of_a_batch_is_the_message() -> None:
+    assert body_of(COMPLETED, LAMBDA) == body_of(COMPLETED, MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("message", "condition", "payload"),
+    [
+        (SUCCEEDED, "Success", {"words": 12, "exact": 1.0}),
+        (TEST, "Success", {"words": 12, "exact": 1.0}),
+        (BAD_STATUS, "RetriesExhausted", "try later"),
+        (EXPIRED, "EventAgeExceeded", None),
+    ],
+)
+def test_a_record_says_how_it_ended_in_the_words_of_aws(message: Message, condition: str, payload: Any) -> None:
+    record = content_of(message, LAMBDA)
+    assert record["requestContext"]["condition"] == condition
+    assert record["responsePayload"] == payload
+    assert ("functionError" in record["responseContext"]) is (condition != "Success")
+    assert record["requestPayload"] == orjson.loads(EVENT)
+
+
+# All of them
+
+
+@pytest.mark.parametrize("form", ["message", "raw", "thin", "lambda", "cloudevents"])
+def test_a_form_is_named_and_takes_no_options(form: str) -> None:
+    assert form_of(form).name == form
+    assert form_of(form_of(form)) == form_of(form)
+
+
+def test_forms_with_the_same_options_are_equal() -> None:
+    assert form_of({"cloudevents": {"mode": "binary"}}) == BINARY != STRUCTURED
+    assert form_of({"cloudevents": {}}) == STRUCTURED
+    assert form_of({"template": TEMPLATE.source}) == TEMPLATE
+    assert form_of({"template": TEMPLATE.source, "content_type": "text/plain"}) != TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "value"),
+    [
+        ("application/json", b'{"a": 1.0}', b'{"a": 1.0}'),
+        ("application/json", b" [1] \n", b" [1] \n"),
+        ("Application/JSON; charset=utf-8", b"null", b"null"),
+        ("application/problem+json", b'"x"', b'"x"'),
+        ("application/json", b"{broken", b'"{broken"'),
+        ("application/json", b"NaN", b'"NaN"'),
+        ("application/json", b"[1] trailing", b'"[1] trailing"'),
+        ("application/json", b"", b'""'),
+        (None, b"12", b"12"),
+        (None, b"hello", b'"hello"'),
+        (None, b"", b'""'),
+        ("text/plain", b"12", b'"12"'),
+        ("text/plain", 'grün "x"\n'.encode(), '"grün \\"x\\"\\n"'.encode()),
+        ("text/x-json-like", b"[]", b'"[]"'),
+        ("image/png", b"\x89PNG\xff", b'"iVBORw/="'.replace(b"iVBORw/=", b"iVBOR/8=")),
+        (None, b"\xff\xfe", b'"//4="'),
+        ("application/json", b'"\xff"', b'"Iv8i"'),
+        ("application/json", b"\xef\xbb\xbf1", '"\ufeff1"'.encode()),
+    ],
+)
+def test_the_value_of_a_result(content_type: str | None, body: bytes, value: bytes) -> None:
+    result = with_result(body, content_type).result
+    assert result is not None
+    assert value_json(result) == value
+
+
+@given(
+    body=st.binary() | st.text().map(str.encode),
+    content_type=st.sampled_from([None, "application/json", "text/plain", "text/plain; charset=latin-1", "a/b"]),
+    form=st.sampled_from([MESSAGE, THIN, LAMBDA, STRUCTURED]),
+)
+def test_whatever_a_function_returns_the_body_is_valid_json(body: bytes, content_type: str | None, form: Form) -> None:
+    assert JOB in orjson.dumps(content_of(with_result(body, content_type), form)).decode()

@@ -1,0 +1,164 @@
+"""The form `template`: what is written as JSON, what cannot be filled in, and what is told of it beforehand."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destinations.bodies.forms import form_of, warn
+from destinations.bodies.template import TemplateForm
+from destinations.templates import LARGEST, TemplateFaultError
+from pipeline.model import BatchState, JobState
+from tests.support.messages import COMPLETED, EXPIRED, FAILED, JOB, SUCCEEDED, TEST, body_of, signed, with_result
+
+
+def filled(source: str, body: bytes = b'{"words": 12}', content_type: str = "application/json") -> str:
+    message = with_result(body, "application/json")
+    return body_of(message, TemplateForm(source, content_type)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ('{"n": {{ result.words }}}', {"n": 12}),
+        ('{"n": "{{ result.words }} words"}', {"n": "12 words"}),
+        ('{"a": {{ job.parent_id }}, "b": {{ result }}, "c": {{ true }}, "d": {{ none }}}',
+         {"a": None, "b": {"words": 12}, "c": True, "d": None}),
+        ('{"a": {{ job.tags }}, "b": {{ job.id | tojson }}}', {"a": ["invoices", "März"], "b": JOB}),
+        ('{"a": "{{ job.function ~ \'"\' }}", "b": "{{ "<&>\'" }}"}', {"a": 'extract-background"', "b": "<&>'"}),
+        ('{% macro item(x) %}{"x": "{{ x }}"}{% endmacro %}[{{ item(\'a"b\') }}]', [{"x": 'a"b'}]),
+        ('{% set x %}"{{ job.state }}"{% endset %}[{{ x }}]', ["succeeded"]),
+        ('[{% for tag in job.tags %}"{{ tag | upper }}"{{ "," if not loop.last }}{% endfor %}]', ["INVOICES", "MÄRZ"]),
+        ('"{{ "%s: %d" | format(job.state, result.words) }}"', "succeeded: 12"),
+        ('"{{ job.tags | join("\n") }}"', "invoices\nMärz"),
+        ('"{{ job.created_at | until(job.ended_at) }}"', "3.0 s"),
+    ],
+)  # fmt: skip
+def test_in_json_every_value_is_written_as_json(source: str, made: object) -> None:
+    assert orjson.loads(filled(source)) == made
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_no_text_of_a_function_breaks_json(text: str) -> None:
+    made = orjson.loads(filled('{"text": "{{ result }}", "more": {{ result | tojson }}}', orjson.dumps(text)))
+    assert made == {"text": text, "more": text}
+
+
+def test_in_other_types_values_stand_as_they_are_but_for_what_steers_a_terminal() -> None:
+    assert filled('{{ result }} "{{ job.tags[0] }}"', b'"<a> \\u001b\\"b\\""', "text/plain") == '<a> "b" "invoices"'
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/vnd.api+json; charset=utf-8"])
+@pytest.mark.parametrize("source", ['{"a": {{ job.id }}}', "{", '{"a": 1, "a": 2}', "{{ '' }}"])
+def test_what_must_be_json_and_is_not_says_so_with_its_place(content_type: str, source: str) -> None:
+    with pytest.raises(TemplateFaultError, match=rf"^no JSON came of it.* {content_type[:15]}.* at line \d"):
+        filled(source, content_type=content_type)
+    filled(source, content_type="text/plain")  # of another type it may be anything
+
+
+def test_what_templates_see_is_what_a_message_says_with_links_that_can_be_followed() -> None:
+    source = '["{{ type }}", {{ job.links.result if job else batch.links.results }}, {{ failures | length }}]'
+    quoted = source.replace("{{ job.links.result if job else batch.links.results }}",
+                            '"{{ job.links.result if job else batch.links.results }}"')  # fmt: skip
+    form = TemplateForm(quoted)
+    assert [orjson.loads(body_of(each, form, link=signed).content)[:2] for each in (SUCCEEDED, TEST)] == [
+        [kind, f"https://sendoff.example/v1/jobs/{JOB}/result?sig=v1"] for kind in ("job.succeeded", "webhook.test")
+    ]
+    kind, link, failures = orjson.loads(body_of(COMPLETED, form).content)
+    assert (kind, link.endswith("/results"), failures) == ("batch.completed", True, 1)
+
+
+def test_a_result_of_any_size_is_seen_and_what_is_made_is_bounded() -> None:
+    large = orjson.dumps({"words": "x" * LARGEST, "n": 1})
+    assert filled("[{{ result.n }}]", large) == "[1]"
+    with pytest.raises(TemplateFaultError, match=f"makes more than {LARGEST} characters"):
+        filled("{{ result }}", large)
+
+
+def test_what_is_not_there_is_a_fault() -> None:
+    for source in ("[{{ result.nope }}]", '"{{ result.nope }}"'):
+        with pytest.raises(TemplateFaultError, match="UndefinedError: 'dict object' has no attribute 'nope'"):
+            filled(source)
+
+
+# What is told beforehand
+
+
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        ("{% if %}", "expected a Jinja2 template, got an error in its line 1: Expected an expression"),
+        ("[\n{{ job.id }", "expected a Jinja2 template, got an error in its line 2: unexpected '}'"),
+        ("[{{ jobs.id }}]", "knows only batch, error, failures, job, result, timestamp, type, not jobs"),
+        ("[{{ job.nope }}]", "expected a template that can be filled in, got UndefinedError: 'dict object' has no"),
+        (
+            "[{{ job.id }}]",
+            "expected a template that can be filled in, got no JSON came of it, and its type",
+        ),
+        ("text", "expected a template that can be filled in, got no JSON came of it"),
+    ],
+)
+def test_a_template_that_serves_no_message_is_a_fault_with_its_place(tmp_path: Path, template: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=r"^body\.template: ") as raised:
+        form_of({"template": template})
+    assert fault in str(raised.value)
+    file = tmp_path / "body.j2"
+    file.write_text(template)
+    with pytest.raises(ValueError, match=r"^body\.template_file: ") as raised:
+        form_of({"template_file": file})
+    assert fault in str(raised.value)
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"\xff")
+    for file in (tmp_path / "nope", tmp_path / "latin", tmp_path):
+        with pytest.raises(ValueError, match=r"^body\.template_file: expected a readable template in UTF-8, got: "):
+            form_of({"template_file": file})
+
+
+def test_a_file_is_read_when_settings_are_made(tmp_path: Path) -> None:
+    file = tmp_path / "body.j2"
+    file.write_text("[1]")
+    before = form_of({"template_file": file})
+    assert body_of(SUCCEEDED, before).content == b"[1]"
+    file.write_text("[2]")
+    after = form_of({"template_file": file})
+    assert after != before
+    assert [body_of(SUCCEEDED, form).content for form in (before, after)] == [b"[1]", b"[2]"]
+
+
+def test_only_the_ends_that_come_and_cannot_be_told_are_warned_of() -> None:
+    form = form_of({"template": '{"text": "{{ error.errorMessage }}"}'})
+    assert body_of(FAILED, form).content == '{"text": "no text in “page 3”"}'.encode()
+    with pytest.raises(TemplateFaultError):
+        body_of(EXPIRED, form)
+    for ends, expected in (
+        ({JobState.FAILED}, 0),
+        ({JobState.FAILED, JobState.EXPIRED}, 1),
+        ({JobState.SUCCEEDED, BatchState.COMPLETED}, 2),
+        (set(), 0),
+    ):
+        found = list(warn(form, frozenset(ends)))
+        assert len(found) == expected
+        assert all(option == "body.template" and "cannot be filled in for a " in said for option, said in found)
+    assert list(warn(form_of("thin"), frozenset(JobState))) == []
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "[{{ result.title | tojson }}]",
+        '{"text": "{{ result.title }}"}',
+        '{"a": {{ result }}, "b": {{ result.n }}}',
+    ],
+)
+def test_what_depends_on_a_result_is_not_held_against_its_template(template: str) -> None:
+    form = form_of({"template": template})
+    assert list(warn(form, frozenset({JobState.SUCCEEDED}))) == []
+
+
+def test_an_event_has_no_type_of_its_own_choice() -> None:
+    with pytest.raises(ValueError, match=r"^body\.content_type: expected none"):
+        form_of({"cloudevents": {}, "content_type": "text/plain"})
