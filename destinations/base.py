@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from pipeline.config.settings import RetrySpec
-from pipeline.model import AnyMessage, BatchState, JobState, Outcome
+from pipeline.model import AnyMessage, BatchState, JobState, MessageType, Outcome
 from pipeline.records import record
 
 
@@ -79,8 +79,8 @@ class Destination(Protocol):
         ...
 
 
-End = JobState | BatchState
-"""How a job or a batch that a message tells of has ended."""
+End = JobState | BatchState | MessageType
+"""How a job or a batch that a message tells of has ended; or the type of an alert, which stands for all of them."""
 Concern = tuple[str, str]
 """The option that it speaks of, and a sentence."""
 

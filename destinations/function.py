@@ -13,7 +13,7 @@ from destinations.bodies.forms import form_of
 from destinations.bodies.making import made
 from destinations.bodies.message import MESSAGE
 from pipeline.config.settings import RetrySpec
-from pipeline.model import BatchMessage, ChildDraft, Outcome, Verdict
+from pipeline.model import ChildDraft, Message, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,8 @@ class Function:
             body=body.content,
             content_type=body.content_type,
             subject_id=message.subject_id,
-            parent_id=None if isinstance(message, BatchMessage) else message.job_id,
-            depth=1 if isinstance(message, BatchMessage) else message.depth + 1,
+            parent_id=message.job_id if isinstance(message, Message) else None,
+            depth=message.depth + 1 if isinstance(message, Message) else 1,
             traceparent=message.traceparent,
         )
         return Outcome(verdict=Verdict.DELIVERED, child=child)

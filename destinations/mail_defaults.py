@@ -1,14 +1,25 @@
 """The templates of mails where the configuration has none: what a person wants to know first, and links to the rest."""
 
 SUBJECT = """
-{%- if batch %}{{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded
+{%- if alert %}{{ alert.destination }}: {{ type | replace("destination.", "") | replace("_", " ") }}
+{%- elif batch %}{{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded
 {%- if batch.state == "cancelled" %}, cancelled{% endif %}
 {%- elif type == "job.succeeded" %}{{ job.function }} succeeded
 {%- else %}{{ job.function }} {{ job.state }}{% if job.reason %}: {{ job.reason }}{% endif %}
 {%- endif %}"""
 
 TEXT = """\
-{% if batch %}
+{% if alert %}
+{{ alert.because }}
+
+Destination {{ alert.destination }} ({{ alert.kind }})
+Since       {{ timestamp }}
+
+Status      {{ alert.links.destination }}
+{% if alert.delivery_id %}
+Delivery    {{ alert.links.delivery }}
+{% endif %}
+{% elif batch %}
 {% for count, state in ((batch.succeeded, "succeeded"), (batch.failed, "failed"), (batch.expired, "expired"),
    (batch.cancelled, "cancelled")) if count or state == "succeeded" %}
 {{ "%7d %s" | format(count, state) }}
@@ -68,7 +79,16 @@ HTML = """\
 {% endmacro %}
 <!doctype html>
 <html><body style="font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 40em">
-{% if batch %}
+{% if alert %}
+<h1 style="font-size: 1.2em">{{ alert.destination }}: {{ type | replace("destination.", "") | replace("_", " ") }}</h1>
+<p>{{ alert.because }}</p>
+<table style="border-spacing: 0 2px">
+{{ row("Destination", alert.destination ~ " (" ~ alert.kind ~ ")") }}
+{{ row("Since", timestamp) }}
+</table>
+<p><a href="{{ alert.links.destination }}">Status</a>
+{%- if alert.delivery_id %} &middot; <a href="{{ alert.links.delivery }}">Delivery</a>{% endif %}</p>
+{% elif batch %}
 <h1 style="font-size: 1.2em">{{ batch.function }}: {{ batch.succeeded }} of {{ batch.total }} succeeded
 {%- if batch.state == "cancelled" %}, cancelled{% endif %}</h1>
 <table style="border-spacing: 0 2px">

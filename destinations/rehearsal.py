@@ -12,6 +12,8 @@ from destinations.base import End, Sending
 from destinations.bodies.seen import seen_by_templates
 from destinations.templates import TemplateFaultError, uses
 from pipeline.model import (
+    AlertMessage,
+    AnyMessage,
     Batch,
     BatchLine,
     BatchMessage,
@@ -34,6 +36,7 @@ ENDS: Mapping[End, str] = MappingProxyType(
         JobState.EXPIRED: "a job that expired, which has no error",
         BatchState.COMPLETED: "a batch whose jobs all succeeded",
         BatchState.COMPLETED_WITH_FAILURES: "a batch with failures",
+        MessageType.DISABLED: "an alert, which is of no job",
     }
 )
 """The ends that messages tell of, in words."""
@@ -80,11 +83,35 @@ def _seen(end: End) -> dict[str, Any]:
         recipient="a@example.com",
         attempt=1,
         max_attempts=1,
-        message=_of_batch(end) if isinstance(end, BatchState) else _of_job(end),
+        message=_message(end),
         base_url="http://127.0.0.1",
         started_at=_AT,
     )
     return seen_by_templates(sending) | ({"result": _Anything()} if end is JobState.SUCCEEDED else {})
+
+
+def _message(end: End) -> AnyMessage:
+    match end:
+        case BatchState():
+            return _of_batch(end)
+        case JobState():
+            return _of_job(end)
+        case MessageType():
+            return _alert(end)
+
+
+def _alert(type_: MessageType) -> AlertMessage:
+    return AlertMessage(
+        id=f"msg_{_ID}",
+        subject_id=_ID,
+        type=type_,
+        destination="a",
+        kind="webhook",
+        because="it has failed",
+        delivery_id=_ID,
+        at=_AT,
+        ended_at=_AT,
+    )
 
 
 def _of_job(end: JobState) -> Message:

@@ -19,6 +19,7 @@ from destinations.webhook_secrets import signer_of
 from destinations.webhook_settings import Settings
 from pipeline import __version__
 from pipeline.model import (
+    AlertMessage,
     AnyMessage,
     BatchMessage,
     BatchState,
@@ -101,11 +102,14 @@ class Webhook:
             "webhook-timestamp": str(timestamp),
             _SUBJECTS[type(message)]: message.subject_id,
             "x-sendoff-attempt": str(sending.attempt),
-            "X-Call-Id": message.subject_id,
-            "X-Function-Name": message.function,
-            "X-Function-Status": str(_function_status(message)),
-            "X-Duration-Seconds": f"{_duration_s(message):.6f}",
         }
+        if not isinstance(message, AlertMessage):
+            headers |= {
+                "X-Call-Id": message.subject_id,
+                "X-Function-Name": message.function,
+                "X-Function-Status": str(_function_status(message)),
+                "X-Duration-Seconds": f"{_duration_s(message):.6f}",
+            }
         if message.traceparent is not None:
             headers["traceparent"] = message.traceparent
         if not self._has_own_type:
@@ -117,7 +121,7 @@ class Webhook:
 
 
 _SUBJECTS: Mapping[type[AnyMessage], str] = MappingProxyType(
-    {Message: "x-sendoff-job-id", BatchMessage: "x-sendoff-batch-id"}
+    {Message: "x-sendoff-job-id", BatchMessage: "x-sendoff-batch-id", AlertMessage: "x-sendoff-alert-id"}
 )
 _VARYING = (
     *("webhook-id", "webhook-timestamp", *_SUBJECTS.values(), "x-sendoff-attempt", "traceparent"),
@@ -142,7 +146,7 @@ def _fixed_headers(name: str, settings: Settings) -> CIMultiDict[str]:
     return headers
 
 
-def _function_status(message: AnyMessage) -> int:
+def _function_status(message: Message | BatchMessage) -> int:
     """Return what a caller would have got: OpenFaaS's X-Function-Status."""
     if isinstance(message, BatchMessage):
         return 200 if message.batch.state is BatchState.COMPLETED else 500
@@ -151,7 +155,7 @@ def _function_status(message: AnyMessage) -> int:
     return 200 if message.state is JobState.SUCCEEDED else 500
 
 
-def _duration_s(message: AnyMessage) -> float:
+def _duration_s(message: Message | BatchMessage) -> float:
     began = message.batch.created_at if isinstance(message, BatchMessage) else message.started_at
     return (message.ended_at - began).total_seconds() if began else 0.0
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from aiohttp import web
 
 from destinations.base import Kind
 from pipeline.clock import Clock
 from pipeline.config.settings import Config
+from pipeline.crew import Crew
 from pipeline.errors import StoreError
 from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.model import ClaimedDelivery
+from pipeline.services.alerting import Alerting
 from pipeline.services.batches import Batches, Doorbell
 from pipeline.services.caretaker import Caretaker
 from pipeline.services.changes import Changes
@@ -40,6 +42,7 @@ from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
 from pipeline.services.standing import Standing
 from pipeline.services.testing import Tester
+from pipeline.services.wishes import Wishes
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.room import Room
@@ -85,6 +88,7 @@ class App:
         self._promoter = Promoter(self.store, clock)
         next_expiry = NextMoment(clock)
         self._standing = Standing(self.store, current, clock)
+        self._wishes = Wishes(store=self.store, current=current, clock=clock)
         next_end = NextMoment(clock)
         self._deliveries = DestinationLanes(
             leases=leases,
@@ -101,6 +105,7 @@ class App:
             next_end=next_end,
             changes=changes,
             standing=self._standing,
+            wishes=self._wishes,
             clock=clock,
             random=seed,
             telemetry=telemetry,
@@ -203,8 +208,19 @@ class App:
             next_end=next_end,
             store=self.store,
             standing=self._standing,
+            wishes=self._wishes,
             lanes=self._deliveries,
             changes=changes,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self._alerting = Alerting(
+            wishes=self._wishes,
+            store=self.store,
+            fan_out=fan_out,
+            deliverer=self.deliverer,
+            current=current,
+            ids=ids,
             clock=clock,
             telemetry=telemetry,
         )
@@ -236,7 +252,7 @@ class App:
             is_draining=lambda: self.intake.is_draining,
             clock=clock,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.crew = Crew(self._fail, telemetry)
         self._retiring: set[asyncio.Task[None]] = set()
 
     @property
@@ -293,16 +309,17 @@ class App:
         await self.pool.open()
         await open_routes(self.setup.routes.values(), self.config)
         await self._standing.load()
+        await self._wishes.load()
         self._deliveries.follow_setup()
         await self._caretaker.spread_backlog()
         await self.rescuer.take_back()
         self.worker.lanes.recount(await self.store.queued_jobs())
         self._deliveries.recount(await self._deliveries.pending())
-        self.spawn(self._promote)
-        lanes = (self.worker.lanes, self._deliveries, self._caretaker)
+        self.crew.spawn(self._promote)
+        lanes = (self.worker.lanes, self._deliveries, self._caretaker, self._alerting)
         ends = (self.expirer, self.batches, self._replays)
         for service in (*lanes, self._progress, *ends, self.rescuer, self.pruner, self._pulse):
-            self.spawn(service.serve)
+            self.crew.spawn(service.serve)
 
     async def _promote(self) -> None:
         await self._promoter.serve(self.worker.lanes.add, self._deliveries.add)
@@ -333,21 +350,6 @@ class App:
         finally:
             await close_routes(routes)
 
-    def spawn(self, serve: Callable[[], Awaitable[None]]) -> None:
-        """Have a service run until the end of this one; should it end in error, this one does, too."""
-        task = asyncio.ensure_future(serve())
-        self._tasks.add(task)
-        task.add_done_callback(self._on_service_end)
-
-    def _on_service_end(self, task: "asyncio.Future[None]") -> None:
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        # A service that ended in error cannot be trusted to have left no gap: a restart rescues everything.
-        failure = _of_store(error)
-        if failure is None:
-            self._telemetry.failed("task.failed", error)
-        self._fail(failure or StoreError(f"a service ended: {error!r}"))
-
     async def drain(self, grace_s: float, hurry: asyncio.Event) -> None:
         """Take no new work; give what runs up to `grace_s`, or until `hurry` is set, and give back the rest."""
         self._telemetry.emit("service.draining", grace_s=grace_s)
@@ -369,21 +371,13 @@ class App:
 
     async def stop(self) -> None:
         """End all services and close the store; what was not drained is rescued at the next start."""
-        for tasks in (self._tasks, self._retiring):
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await self.crew.stop()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await self.pool.close()
         await close_routes(self.setup.routes.values())
         await self.store.close()
-
-
-def _of_store(error: BaseException) -> StoreError | None:
-    """Return the store's error where there is nothing else behind `error`; it is told by the one line at the end."""
-    if isinstance(error, BaseExceptionGroup):
-        found = [_of_store(each) for each in error.exceptions]
-        return None if None in found else found[0]
-    return error if isinstance(error, StoreError) else None
 
 
 async def _first(*awaitables: Awaitable[None]) -> None:

@@ -105,6 +105,7 @@ def facts_of(setup: Setup) -> Facts:
         "service": config.service,
         **{f"keys.{name}": tuple(key for key in config.keys if key.name == name) for name in _names_of(config)},
         "functions": replace(config.functions, settings={}),
+        "alerts": config.alerts,
         **{f"destinations.{name}": route.made_of for name, route in setup.routes.items()},
         **{f"functions.{function.name}": (function, config.functions.of(function.name)) for function in setup.catalog},
     }

@@ -49,6 +49,12 @@ def batch_links(base_url: str, batch_id: str) -> dict[str, str]:
     }
 
 
+def alert_links(base_url: str, destination: str, delivery_id: str | None) -> dict[str, str]:
+    """Return the absolute links of what an alert is about; `base_url` has no trailing slash."""
+    links = {"destination": f"{base_url}/v1/destinations/{destination}"}
+    return links if delivery_id is None else links | {"delivery": f"{base_url}/v1/deliveries/{delivery_id}"}
+
+
 def error(value: RunError | None) -> dict[str, Any] | None:
     """Return a function's error in AWS's words, or None where there is none."""
     if value is None:

@@ -58,6 +58,7 @@ FACTS: Mapping[str, tuple[int, frozenset[str]]] = MappingProxyType(
             ("destination.breaker_opened", _W, "destination failures reason until"),
             ("destination.breaker_closed", _I, "destination"),
             ("destination.disabled", _E, "destination reason"),
+            ("destination.alerted", _I, "destination alert"),
             ("delivery.stale", _W, "delivery_id job_id destination"),
             ("problem.answered", _D, "status path"),
             ("request.failed", _E, "id path"),

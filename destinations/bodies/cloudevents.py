@@ -84,7 +84,7 @@ class CloudEventsForm(Form):
         attributes = {
             "specversion": "1.0",
             "id": message.id,
-            "source": self.source or f"{sending.base_url}/functions/{message.function}",
+            "source": self.source or sending.base_url + subject.path,
             "type": f"{self.type_prefix}.{message.type}",
             "subject": message.subject_id,
             "time": subject.ended_at,

@@ -25,7 +25,7 @@ _CONDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class LambdaForm(Form):
-    """AWS's record of a job; AWS has none of a batch, which has the form `message`."""
+    """AWS's record of a job; AWS has none of a batch or an alert, which have the form `message`."""
 
     name: ClassVar[str] = "lambda"
     needs_event: ClassVar[bool] = True

@@ -16,7 +16,7 @@ def seen_by_templates(sending: Sending) -> dict[str, Any]:
     message = sending.message
     subject = subject_of(message, sending.base_url)
     facts = {"type": message.type, "timestamp": subject.ended_at, subject.key: subject.facts, **subject.more}
-    seen: dict[str, Any] = {"job": None, "batch": None, "error": None, "failures": []}
+    seen: dict[str, Any] = {"job": None, "batch": None, "alert": None, "error": None, "failures": []}
     # Through JSON, so that templates see lists and texts, and nothing of the model.
     seen |= orjson.loads(orjson.dumps(facts))
     seen.pop("results_url", None)  # it stands in the links

@@ -6,9 +6,9 @@ one in `result_of` and `has_event` if it tells of a job.
 
 from typing import Any, assert_never
 
-from pipeline.model import AnyMessage, BatchMessage, Message, Result
+from pipeline.model import AlertMessage, AnyMessage, BatchMessage, Message, Result
 from pipeline.records import record
-from pipeline.shapes import batch_links, error, job_links, rfc3339
+from pipeline.shapes import alert_links, batch_links, error, job_links, rfc3339
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -18,10 +18,13 @@ class Subject:
     key: str
     """Where its facts stand in the `data` of the form `message`."""
     facts: dict[str, Any]
-    """With `id`, `function` and `links` at the least."""
+    """With `id` and `links` at the least."""
     more: dict[str, Any]
     """What stands beside them."""
     ended_at: str
+    """When it came about: a job's or a batch's end, or what an alert tells of."""
+    path: str
+    """Of the service: what it happened to, a function or a destination."""
 
 
 def subject_of(message: AnyMessage, base_url: str) -> Subject:
@@ -31,6 +34,8 @@ def subject_of(message: AnyMessage, base_url: str) -> Subject:
             return _job(message, base_url)
         case BatchMessage():
             return _batch(message, base_url)
+        case AlertMessage():
+            return _alert(message, base_url)
     assert_never(message)
 
 
@@ -59,7 +64,7 @@ def _job(message: Message, base_url: str) -> Subject:
         "parent_id": message.parent_id,
         "links": job_links(base_url, message.job_id),
     }
-    return Subject(key="job", facts=facts, more={"error": error(message.error)}, ended_at=ended_at)
+    return Subject(key="job", facts=facts, more={"error": error(message.error)}, ended_at=ended_at, path=_path(message))
 
 
 def _batch(message: BatchMessage, base_url: str) -> Subject:
@@ -89,4 +94,21 @@ def _batch(message: BatchMessage, base_url: str) -> Subject:
         for line in message.failures
     ]
     more = {"failures": failures, "results_url": links["results"]}
-    return Subject(key="batch", facts=facts, more=more, ended_at=ended_at)
+    return Subject(key="batch", facts=facts, more=more, ended_at=ended_at, path=_path(message))
+
+
+def _alert(message: AlertMessage, base_url: str) -> Subject:
+    facts = {
+        "id": message.subject_id,
+        "destination": message.destination,
+        "kind": message.kind,
+        "because": message.because,
+        "delivery_id": message.delivery_id,
+        "links": alert_links(base_url, message.destination, message.delivery_id),
+    }
+    path = f"/v1/destinations/{message.destination}"
+    return Subject(key="alert", facts=facts, more={}, ended_at=rfc3339(message.at), path=path)
+
+
+def _path(message: Message | BatchMessage) -> str:
+    return f"/functions/{message.function}"

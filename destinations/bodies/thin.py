@@ -9,7 +9,7 @@ from destinations.base import Sending
 from destinations.bodies.base import JSON_TYPE, Body, Form
 from destinations.bodies.subjects import result_of, subject_of
 
-_KEPT = ("id", "function", "batch_id", "parent_id", "links")
+_KEPT = ("id", "function", "destination", "batch_id", "parent_id", "links")
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,7 @@ def configuration() -> str:
         "### Where messages go\n" + TARGETS + "\n" + page.table(config["$defs"]["target"]["properties"], ("to",)),
         "## `destinations`\n\n" + top["destinations"]["description"],
         *(page.kind(name) for name in builtin_kinds()),
+        "## Alerts\n\n" + page.table({"alerts": top["alerts"]}),
         "## Retry policies\n" + RETRIES + "\n" + page.table(retry["properties"]),
         "### Waits that grow\n\n" + page.table(config["$defs"]["exponential"]["properties"], ("base",)),
         "### Policies with a name\n\n" + _policies(),

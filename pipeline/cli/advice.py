@@ -14,7 +14,7 @@ from destinations.webhook_secrets import end_of
 from pipeline.config.settings import Config, FunctionSettings, Target
 from pipeline.errors import Fault
 from pipeline.functions.catalog import Catalog
-from pipeline.model import BatchState, JobState
+from pipeline.model import BatchState, JobState, MessageType
 from pipeline.shapes import rfc3339
 
 
@@ -129,8 +129,8 @@ def _of_secrets(config: Config, now: datetime) -> Iterator[Fault]:
 
 
 def _ends(config: Config, destination: str) -> frozenset[End]:
-    """Return the ends of jobs and batches that the messages to a destination tell of."""
-    ends: set[End] = set()
+    """Return the ends of jobs and batches that the messages to a destination tell of, and whether it gets alerts."""
+    ends: set[End] = {MessageType.DISABLED} if destination in config.alerts else set()
     for settings in config.functions.settings.values():
         if any(target.to == destination for target in settings.on_success):
             ends.add(JobState.SUCCEEDED)

@@ -99,7 +99,7 @@ async def _serve(
         await runner.setup()
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
         _started(app, listener, telemetry)
-        app.spawn(reloader.serve)
+        app.crew.spawn(reloader.serve)
         await _either(signals.stop, app.failure)
         if not app.failure.done():
             await app.drain(app.config.service.drain_grace, signals.hurry)

@@ -67,6 +67,7 @@ def load_config(
         functions=functions_settings({**defaults["functions"], **tree.get("functions", {})}),
         keys=key_settings(tree.get("keys", ())),
         destinations=destinations,
+        alerts=tuple(dict.fromkeys(tree.get("alerts", ()))),
         secrets=frozenset(conversion.secrets),
         places=Places.of(source, command_line),
     )

@@ -215,6 +215,8 @@ class Config:
     keys: tuple[KeySettings, ...] = ()
     """Without any, nobody is asked for one."""
     destinations: Mapping[str, DestinationSettings] = field(default_factory=lambda: MappingProxyType({}))
+    alerts: tuple[str, ...] = ()
+    """The destinations that are told how the others fare."""
     secrets: frozenset[str] = frozenset()
     """Every text under a key marked secret, and what of it came from the environment: to be masked wherever shown."""
     places: Places = field(default_factory=Places, repr=False, compare=False)

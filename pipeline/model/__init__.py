@@ -4,6 +4,7 @@ Plain frozen values. How states follow each other stands in `lifecycle`, how the
 Moments (`_at`) are aware datetimes in UTC; spans (`_s`) are seconds as float.
 """
 
+from pipeline.model.alerts import AlertDue, AlertMessage, Wanted
 from pipeline.model.batches import Batch, BatchDraft, BatchLine, BatchMessage
 from pipeline.model.deliveries import (
     AnyMessage,
@@ -36,6 +37,7 @@ from pipeline.model.jobs import (
 )
 from pipeline.model.replays import HELD_STATES, Addition, Reopening, Replay, ReplayOf, ReplayState
 from pipeline.model.states import (
+    ALERTS,
     FINAL_JOB_STATES,
     OPEN_DELIVERY_STATES,
     BatchState,
@@ -50,12 +52,15 @@ from pipeline.model.states import (
 from pipeline.model.usage import Usage
 
 __all__ = [
+    "ALERTS",
     "FINAL_JOB_STATES",
     "HEALTHY",
     "HELD_STATES",
     "LEVELS",
     "OPEN_DELIVERY_STATES",
     "Addition",
+    "AlertDue",
+    "AlertMessage",
     "AnyMessage",
     "Attempt",
     "Batch",
@@ -98,5 +103,6 @@ __all__ = [
     "RunState",
     "Usage",
     "Verdict",
+    "Wanted",
     "sending_of",
 ]

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pipeline.model.alerts import AlertMessage
 from pipeline.model.batches import BatchMessage
 from pipeline.model.jobs import Result, RunError
 from pipeline.model.states import DeliveryReason, DeliveryState, JobReason, JobState, MessageType, Verdict
@@ -36,8 +37,11 @@ class Message:
         return self.job_id
 
 
-AnyMessage = Message | BatchMessage
-"""What a job or a batch owes to the outside."""
+AnyMessage = Message | BatchMessage | AlertMessage
+"""What a job or a batch owes to the outside, or what there is to tell of a destination."""
+
+
+_OF_JOBS = frozenset({MessageType.JOB_SUCCEEDED, MessageType.JOB_FAILED})
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ class Delivery:
     message_id: str
     type: MessageType
     subject_id: str
-    """The job's id, or the batch's."""
+    """The job's id, the batch's, or the alert's own."""
     destination: str
     kind: str
     recipient: str
@@ -97,12 +101,12 @@ class Delivery:
 
     @property
     def job_id(self) -> str | None:
-        """Return the id of the job that owes it; None where a batch does."""
-        return None if self.type is MessageType.BATCH_COMPLETED else self.subject_id
+        """Return the id of the job that owes it; None where no job does."""
+        return self.subject_id if self.type in _OF_JOBS else None
 
     @property
     def batch_id(self) -> str | None:
-        """Return the id of the batch that owes it; None where a job does."""
+        """Return the id of the batch that owes it; None where no batch does."""
         return self.subject_id if self.type is MessageType.BATCH_COMPLETED else None
 
 
@@ -145,9 +149,9 @@ class ChildDraft:
     body: bytes
     content_type: str
     subject_id: str
-    """What the message is about: the job, or the batch."""
+    """What the message is about: the job, the batch, or the alert."""
     parent_id: str | None
-    """The job; None where the message is a batch's."""
+    """The job; None where the message is not a job's."""
     depth: int
     """The child's own: one more than its parent's."""
     traceparent: str | None = None

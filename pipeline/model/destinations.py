@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pipeline.model.alerts import Wanted
 from pipeline.model.states import DeliveryReason
 from pipeline.records import record
 
@@ -54,3 +55,5 @@ class DestinationNote:
     succeeded_at: datetime | None = None
     not_before: datetime | None = None
     health: Health | None = None
+    wanted: tuple[Wanted, ...] = ()
+    """What an operator is to be told of it."""

@@ -116,6 +116,19 @@ class MessageType(StrEnum):
     BATCH_COMPLETED = "batch.completed"
     WEBHOOK_TEST = "webhook.test"
     """Made up, when a destination is tested; never stored, so that no delivery has it."""
+    DEAD_DELIVERY = "destination.dead_delivery"
+    BREAKER_OPENED = "destination.breaker_opened"
+    DISABLED = "destination.disabled"
+    RECOVERED = "destination.recovered"
+    """It takes deliveries again, after its breaker was open, or it was disabled."""
+
+    @property
+    def is_alert(self) -> bool:
+        """Tell whether it tells an operator of a destination."""
+        return self in ALERTS
+
+
+ALERTS = frozenset({MessageType.DEAD_DELIVERY, MessageType.BREAKER_OPENED, MessageType.DISABLED, MessageType.RECOVERED})
 
 
 class Verdict(StrEnum):

@@ -12,6 +12,7 @@ from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.standing import Standing
+from pipeline.services.wishes import Wishes
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 
@@ -29,6 +30,7 @@ class Caretaker:
         next_end: NextMoment,
         store: Store,
         standing: Standing,
+        wishes: Wishes,
         lanes: DestinationLanes,
         changes: Changes,
         clock: Clock,
@@ -38,6 +40,7 @@ class Caretaker:
         self._next_end = next_end
         self._store = store
         self._standing = standing
+        self._wishes = wishes
         self._lanes = lanes
         self._changes = changes
         self._clock = clock
@@ -83,4 +86,6 @@ class Caretaker:
                     reason=each.reason,
                     duration_s=None,
                 )
+            # One of them stands for all: the others died of the same.
+            await self._wishes.dead(ended[0], ended[0].attempt, ended[0].last_error)
             await self._lanes.recount_those([name], self._lanes.pending)

@@ -1,4 +1,6 @@
-"""Fanning out: which message the end of a job or a batch owes, and to which destinations. Pure but for ids."""
+"""Fanning out: which message the end of a job or a batch, or an alert, owes, and to which destinations. Pure but for
+ids.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,6 +11,7 @@ import orjson
 from pipeline.ids import IdSource
 from pipeline.lifecycle import JobStep
 from pipeline.model import (
+    AlertMessage,
     Batch,
     BatchLine,
     BatchMessage,
@@ -61,6 +64,13 @@ class FanOut:
         message = BatchMessage(
             id=self._ids.message_id(), batch=batch, ended_at=batch.ended_at, failures=tuple(failures)
         )
+        return Ending(message=message, deliveries=drafts, leases=_leases(drafts, offer))
+
+    def ending_of_alert(
+        self, goals: Sequence[Goal], message: AlertMessage, offer: Callable[[str], Lease | None]
+    ) -> Ending:
+        """Return what an alert owes: its deliveries to all goals."""
+        drafts = self._drafts(tuple(goals), None)
         return Ending(message=message, deliveries=drafts, leases=_leases(drafts, offer))
 
     def _drafts(self, goals: tuple[Goal, ...], value_of: Callable[[], bytes] | None) -> tuple[DeliveryDraft, ...]:

@@ -49,6 +49,7 @@ class Pruner:
         await self._prune_all(partial(self._store.prune_invocations, first_id_at(cutoffs.succeeded), _MOST))
         await self._prune_all(partial(self._store.prune_idempotency, _MOST, now=now))
         await self._prune_all(partial(self._store.replays.prune, _MOST, ended_before=cutoffs.failed))
+        await self._prune_all(partial(self._store.alerts.prune, first_id_at(cutoffs.failed), _MOST))
         # After their jobs; a batch without jobs stays no longer than the longest-kept job would.
         ended_before = min(cutoffs.succeeded, cutoffs.failed)
         await self._prune_all(partial(self._store.batches.prune, first_id_at(now), _MOST, ended_before=ended_before))

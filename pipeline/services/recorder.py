@@ -13,6 +13,7 @@ from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.promoter import Promoter
 from pipeline.services.standing import Standing
+from pipeline.services.wishes import Wishes
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 
@@ -32,6 +33,7 @@ class Recorder:
         next_end: NextMoment,
         changes: Changes,
         standing: Standing,
+        wishes: Wishes,
         clock: Clock,
         random: Random,
         telemetry: Telemetry,
@@ -42,6 +44,7 @@ class Recorder:
         self._next_end = next_end
         self._changes = changes
         self._standing = standing
+        self._wishes = wishes
         self._clock = clock
         self._random = random
         self._telemetry = telemetry
@@ -74,7 +77,7 @@ class Recorder:
             why=step.why,
         )
         before = self._standing.health(delivery.destination)
-        noted = self._noted(delivery, outcome, now)
+        noted = self._noted(delivery, outcome, step, before, now)
         if not await self._write(delivery, token, step, attempt, now, noted=noted, child=child):
             return False
         if noted is not None:
@@ -92,22 +95,28 @@ class Recorder:
         )
         return True
 
-    def _noted(self, delivery: Delivery, outcome: Outcome, now: datetime) -> DestinationNote | None:
+    def _noted(
+        self, delivery: Delivery, outcome: Outcome, step: DeliveryStep, before: Health, now: datetime
+    ) -> DestinationNote | None:
         """Take in what an attempt tells of its destination; return what of it is to be stored, None for nothing."""
         name = delivery.destination
         health = self._standing.note(name, delivery.id, outcome, now)
         is_delivered = outcome.verdict is Verdict.DELIVERED
-        if health is None and outcome.pause_s is None and not (is_delivered and self._is_note_due(name, now)):
+        wanted = self._wishes.after(delivery, step, outcome, before, health or before)
+        is_due = is_delivered and self._is_note_due(name, now)
+        if health is None and outcome.pause_s is None and not wanted and not is_due:
             return None
         return DestinationNote(
             succeeded_at=now if is_delivered else None,
             not_before=None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s),
             health=health,
+            wanted=wanted,
         )
 
     def _follow(self, destination: str, before: Health, noted: DestinationNote) -> None:
         """Send as what was noted has it, and tell what changed."""
         after = before if noted.health is None else noted.health
+        self._wishes.note(destination, noted.wanted)
         if noted.not_before is not None:
             self._standing.defer(destination, noted.not_before)
             self._telemetry.emit("destination.deferred", destination=destination, until=noted.not_before.isoformat())
@@ -190,3 +199,4 @@ class Recorder:
                 reason=step.reason,
                 duration_s=None,
             )
+            await self._wishes.dead(delivery, step.attempt, step.last_error)

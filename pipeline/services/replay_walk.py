@@ -17,6 +17,7 @@ from pipeline.ids import IdSource, first_id_at
 from pipeline.model import (
     HELD_STATES,
     Addition,
+    AlertMessage,
     AnyMessage,
     BatchMessage,
     DeliveryState,
@@ -109,7 +110,9 @@ class ReplayWalk:
                     yield [self._addition(replay, goal, message)]
 
     def _goal(self, message: AnyMessage, destination: str) -> Goal | None:
-        function = message.batch.function if isinstance(message, BatchMessage) else message.function
+        if isinstance(message, AlertMessage):
+            return None  # nobody but its destinations was to hear of it
+        function = message.function
         goals = self._current.setup.goals.get((function, message.type), ())
         return next((goal for goal in goals if goal.route.name == destination), None)
 

@@ -1,7 +1,7 @@
 """Routes and goals: the configured destinations, ready to be sent to, and where the messages of each function go."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -158,10 +158,11 @@ def goals_of(functions: FunctionsSettings, routes: Mapping[str, Route]) -> Goals
 
 def _goals(targets: tuple[Target, ...], routes: Mapping[str, Route]) -> tuple[Goal, ...]:
     names = dict.fromkeys(target.to for target in targets)
-    return tuple(_goal(routes[name], [target for target in targets if target.to == name]) for name in names)
+    return tuple(goal_of(routes[name], [target for target in targets if target.to == name]) for name in names)
 
 
-def _goal(route: Route, targets: list[Target]) -> Goal:
+def goal_of(route: Route, targets: Sequence[Target] = ()) -> Goal:
+    """Return what sends to a route what one of `targets` lets through; without any, everything."""
     filters = () if any(target.when is None for target in targets) else tuple(map(_validator, targets))
     return Goal(route=route, recipients=route.destination.recipients(), filters=filters)
 

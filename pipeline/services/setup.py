@@ -15,7 +15,7 @@ from pipeline.errors import ConfigurationError
 from pipeline.functions import interpreter
 from pipeline.functions.catalog import Catalog
 from pipeline.retry import Policy, policy
-from pipeline.services.routes import Goals, Route, goals_of, routes_of
+from pipeline.services.routes import Goal, Goals, Route, goal_of, goals_of, routes_of
 
 _DEFAULTS = FunctionSettings()
 _DEFAULT_POLICY = policy(_DEFAULTS.retry)
@@ -31,6 +31,8 @@ class Setup:
     destinations: frozenset[str]
     """The names of the routes."""
     goals: Goals
+    alerts: tuple[Goal, ...]
+    """Where alerts go."""
     policies: Mapping[str, Policy]
     """The retry policies of the functions that have settings."""
     base_url: str
@@ -52,6 +54,7 @@ class Setup:
             routes=routes,
             destinations=frozenset(routes),
             goals=goals_of(config.functions, routes),
+            alerts=tuple(map(goal_of, map(routes.__getitem__, config.alerts))),
             policies=MappingProxyType({name: policy(settings.retry) for name, settings in functions.items()}),
             base_url=_base_url(config),
         )

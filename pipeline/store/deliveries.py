@@ -201,7 +201,7 @@ def record_attempts(db: sqlite3.Connection, items: Sequence[Tried]) -> list[bool
         insert_jobs(db, children)
     for item in valid:
         if item.noted is not None:
-            note(db, item.delivery.destination, item.delivery.kind, item.noted)
+            note(db, item.delivery.destination, item.delivery.kind, item.noted, now=item.now)
     return [item.delivery.id in written for item in items]
 
 

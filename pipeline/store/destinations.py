@@ -6,7 +6,7 @@ from datetime import datetime
 import orjson
 
 from pipeline.model import HEALTHY, DeliveryReason, DestinationNote, DestinationStatus, Health
-from pipeline.store import rows
+from pipeline.store import alerts, rows
 from pipeline.store.rows import micros, micros_or_none
 
 _MOMENTS = ("failing_since", "opened_at", "probe_at", "disabled_at")
@@ -62,10 +62,11 @@ def pause(db: sqlite3.Connection, name: str, kind: str, *, now: datetime) -> Non
     db.execute(_PAUSE, (name, kind, micros(now)))
 
 
-def note(db: sqlite3.Connection, name: str, kind: str, noted: DestinationNote) -> None:
+def note(db: sqlite3.Connection, name: str, kind: str, noted: DestinationNote, *, now: datetime) -> None:
     """Write what an attempt told of a destination."""
     health = None if noted.health is None else orjson.dumps(noted.health).decode()
     db.execute(_NOTE, (name, kind, micros_or_none(noted.succeeded_at), micros_or_none(noted.not_before), health))
+    alerts.want(db, name, kind, noted.wanted, now=now)
 
 
 def _health(text: str | None) -> Health:
@@ -78,5 +79,8 @@ def _health(text: str | None) -> Health:
 
 
 def resume(db: sqlite3.Connection, name: str) -> None:
-    """Forget all that keeps anything from a destination: a pause, what it asked for, how it fared."""
+    """Forget all that keeps anything from a destination: a pause, what it asked for, how it fared. Nobody needs to be
+    told of that any more.
+    """
     db.execute(_RESUME, (name,))
+    alerts.forget_failing(db, name)

@@ -280,6 +280,23 @@ ALTER TABLE destination ADD COLUMN health TEXT;
 """
 
 
+ALERTS = """
+-- What is to be told of a destination, since when (NULL: nothing), and when the same was last told of it.
+CREATE TABLE alert (
+    destination TEXT NOT NULL,
+    type TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    wanted_at INTEGER,
+    because TEXT NOT NULL,
+    delivery_id TEXT,
+    told_at INTEGER,
+    PRIMARY KEY (destination, type)
+) STRICT, WITHOUT ROWID;
+-- The alerts that were told: what their messages and deliveries are of.
+CREATE TABLE alert_told (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+
+
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
     steps = Migrations("sendoff")
@@ -296,6 +313,7 @@ def migrations() -> Migrations:
         ("replays", REPLAYS),
         ("health", HEALTH),
         ("destination replays", DESTINATION_REPLAYS),
+        ("alerts", ALERTS),
     ):
         steps(name=name)(_running(script))
     return steps

@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.store import rows
+from pipeline.store import alerts, rows
 from pipeline.store.rows import micros
 
 _NEXT = """
@@ -17,7 +17,8 @@ _PAYLOADS = """
 DELETE FROM payload WHERE id IN (SELECT result_id FROM run WHERE job_id = :job UNION ALL
                                  SELECT event_id FROM job WHERE id = :job)
 """
-# In this order: the attempts are found through their deliveries. A batch's messages have its id for a job's.
+# In this order: the attempts are found through their deliveries. Messages of batches and alerts have the ids of these
+# for a job's.
 _OF_MESSAGES = (
     "DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE job_id = ?)",
     "DELETE FROM delivery WHERE job_id = ?",
@@ -82,6 +83,15 @@ def prune_batches(db: sqlite3.Connection, before: str, most: int, *, ended_befor
     for (batch_id,) in found:
         for statement in (*_OF_MESSAGES, "DELETE FROM batch WHERE id = ?"):
             db.execute(statement, (batch_id,))
+    return len(found)
+
+
+def prune_alerts(db: sqlite3.Connection, before: str, most: int) -> int:
+    """Delete up to `most` alerts with ids below `before` without open deliveries; return how many."""
+    found = alerts.old(db, before, most)
+    for alert_id in found:
+        for statement in (*_OF_MESSAGES, "DELETE FROM alert_told WHERE id = ?"):
+            db.execute(statement, (alert_id,))
     return len(found)
 
 

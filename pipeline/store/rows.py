@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import orjson
 
 from pipeline.model import (
+    ALERTS,
+    AlertMessage,
     AnyMessage,
     Batch,
     BatchLine,
@@ -171,6 +173,8 @@ def message_facts(value: AnyMessage) -> str:
         return orjson.dumps(
             {"type": value.type, "ended_at": micros(value.ended_at), "batch": value.batch, "failures": value.failures}
         ).decode()
+    if isinstance(value, AlertMessage):
+        return orjson.dumps(_alert_facts(value)).decode()
     return orjson.dumps(
         {
             "type": value.type,
@@ -196,6 +200,8 @@ def message(message_id: str, subject_id: str, facts: str, value: Result | None) 
     held = orjson.loads(facts)
     if held["type"] == MessageType.BATCH_COMPLETED:
         return _batch_message(message_id, held)
+    if held["type"] in ALERTS:
+        return _alert_message(message_id, subject_id, held)
     error = held["error"]
     return Message(
         id=message_id,
@@ -216,6 +222,23 @@ def message(message_id: str, subject_id: str, facts: str, value: Result | None) 
         result=value,
         traceparent=held.get("traceparent"),
     )
+
+
+def _alert_facts(value: AlertMessage) -> dict[str, Any]:
+    return {
+        "type": value.type,
+        "destination": value.destination,
+        "kind": value.kind,
+        "because": value.because,
+        "delivery_id": value.delivery_id,
+        "at": micros(value.at),
+        "ended_at": micros(value.ended_at),
+    }
+
+
+def _alert_message(message_id: str, subject_id: str, held: dict[str, Any]) -> AlertMessage:
+    typed = {"type": MessageType(held["type"]), "at": moment(held["at"]), "ended_at": moment(held["ended_at"])}
+    return AlertMessage(**{**held, **typed}, id=message_id, subject_id=subject_id)
 
 
 def _batch_message(message_id: str, held: dict[str, Any]) -> BatchMessage:

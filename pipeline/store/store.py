@@ -48,6 +48,7 @@ from pipeline.store import (
     reading,
     usage,
 )
+from pipeline.store.alert_verbs import AlertVerbs
 from pipeline.store.batch_verbs import BatchVerbs
 from pipeline.store.database import FileLock, check_version
 from pipeline.store.deliveries import Ending, Tried
@@ -101,6 +102,7 @@ class Store:
             self._reader = Reader(path, loop, on_fatal)
             self._surveyor = Reader(path, loop, on_fatal)
             self._recent = Recent(self._writer, self._reader)
+            self.alerts = AlertVerbs(self._alone, self._reader)
             self.batches = BatchVerbs(self._alone, self._reader)
             self.deliveries = DeliveryVerbs(self._alone, self._reader)
             self.destinations = DestinationVerbs(self._alone, self._reader)
@@ -242,15 +244,7 @@ class Store:
         What is `noted` of the destination, and `child`, the job that takes the message over, are written in the same
         transaction.
         """
-        tried = Tried(
-            delivery=delivery,
-            token=token,
-            step=step,
-            attempt=attempt,
-            now=now,
-            noted=noted,
-            child=child,
-        )
+        tried = Tried(delivery=delivery, token=token, step=step, attempt=attempt, now=now, noted=noted, child=child)
         return self._writer.write(deliveries.record_attempts, tried)
 
     async def leased_deliveries(self, owner: str) -> list[tuple[Delivery, int]]:

@@ -160,7 +160,7 @@ def delivery(value: Delivery, base: str, takers: Takers) -> View:
 def _subject_link(value: Delivery, base: str) -> View:
     if value.batch_id is not None:
         return {"batch": f"{base}/v1/batches/{value.batch_id}"}
-    return {"job": f"{base}/v1/jobs/{value.job_id}"}
+    return {} if value.job_id is None else {"job": f"{base}/v1/jobs/{value.job_id}"}
 
 
 def attempt(value: Attempt) -> View:

@@ -164,7 +164,7 @@ async def test_the_result_is_attached_where_that_is_asked_for() -> None:
     [
         ({"username": "me"}, "password: expected a value"),
         ({"smtp": "smtps://mail.example.com", "starttls": "required"}, "starttls: expected nothing"),
-        ({"subject": "{{ jbo.id }}"}, "subject: knows only batch, error"),
+        ({"subject": "{{ jbo.id }}"}, "subject: knows only alert, batch, error"),
         ({"text": "{% if %}"}, "text: expected a Jinja2 template"),
         ({"html": "<p>", "html_file": Path("a")}, "html_file: expected only one"),
         ({"text_file": Path("/nowhere/mail.txt")}, "text_file: expected a readable template"),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from destinations.base import Sending
 from destinations.bodies.base import Body, Form
 from pipeline.model import (
+    AlertMessage,
     AnyMessage,
     Batch,
     BatchLine,
@@ -95,6 +96,17 @@ COMPLETED = BatchMessage(
         ),
     ),
 )
+ALERT = AlertMessage(
+    id="msg_01960000-0000-7000-8000-00000000002e",
+    subject_id="01960000-0000-7000-8000-000000000002",
+    type=MessageType.BREAKER_OPENED,
+    destination="archive",
+    kind="webhook",
+    because="10 attempts in a row have failed since 2026-01-05T12:00:00+00:00, the last one: timeout",
+    delivery_id="01960000-0000-7000-8000-000000000003",
+    at=AT,
+    ended_at=AT + timedelta(seconds=3),
+)
 
 MESSAGES: dict[str, AnyMessage] = {
     "succeeded": SUCCEEDED,
@@ -105,6 +117,7 @@ MESSAGES: dict[str, AnyMessage] = {
     "large": LARGE,
     "test": TEST,
     "batch": COMPLETED,
+    "alert": ALERT,
 }
 
 

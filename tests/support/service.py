@@ -170,12 +170,15 @@ class Service:
         functions: Mapping[str, FunctionSettings] | None = None,
         destinations: Mapping[str, DestinationSettings] | None = None,
         keys: Sequence[KeySettings] = (),
+        alerts: Sequence[str] = (),
         **service: Any,
     ) -> bool:
         """Have all this, and the functions that are in the folder, in the place of the configuration; tell whether it
         was taken.
         """
-        config = configured(self._folder, files, functions=functions, destinations=destinations, keys=keys, **service)
+        config = configured(
+            self._folder, files, functions=functions, destinations=destinations, keys=keys, alerts=alerts, **service
+        )
         reloader = Reloader(
             self.app,
             lambda _: config,
@@ -253,6 +256,7 @@ def configured(
     functions: Mapping[str, FunctionSettings] | None = None,
     destinations: Mapping[str, DestinationSettings] | None = None,
     keys: Sequence[KeySettings] = (),
+    alerts: Sequence[str] = (),
     **service: Any,
 ) -> Config:
     """Write `files` among the functions of `folder`, and return the configuration of a service there."""
@@ -267,6 +271,7 @@ def configured(
         destinations=MappingProxyType(
             {name: replace(settings, name=name) for name, settings in (destinations or {}).items()}
         ),
+        alerts=tuple(alerts),
     )
 
 
@@ -279,6 +284,7 @@ async def serving(
     functions: Mapping[str, FunctionSettings] | None = None,
     destinations: Mapping[str, DestinationSettings] | None = None,
     keys: Sequence[KeySettings] = (),
+    alerts: Sequence[str] = (),
     is_started: bool = True,
     grace_s: float = 5.0,
     **service: Any,
@@ -289,7 +295,9 @@ async def serving(
     jobs are taken in and stay queued.
     """
     clock = clock or FakeClock()
-    config = configured(folder, files, functions=functions, destinations=destinations, keys=keys, **service)
+    config = configured(
+        folder, files, functions=functions, destinations=destinations, keys=keys, alerts=alerts, **service
+    )
     config, listener = bind(config, is_insecure=False)
     with listener:
         telemetry = Telemetry(logging.getLogger("sendoff.test"))

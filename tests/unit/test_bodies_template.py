@@ -91,7 +91,7 @@ def test_what_is_not_there_is_a_fault() -> None:
     [
         ("{% if %}", "expected a Jinja2 template, got an error in its line 1: Expected an expression"),
         ("[\n{{ job.id }", "expected a Jinja2 template, got an error in its line 2: unexpected '}'"),
-        ("[{{ jobs.id }}]", "knows only batch, error, failures, job, result, timestamp, type, not jobs"),
+        ("[{{ jobs.id }}]", "knows only alert, batch, error, failures, job, result, timestamp, type, not jobs"),
         ("[{{ job.nope }}]", "expected a template that can be filled in, got UndefinedError: 'dict object' has no"),
         (
             "[{{ job.id }}]",

@@ -55,7 +55,7 @@ SERVICE = [
     ("servise: {}", ['1:1: servise: expected a known key (nearest: service), got "servise"']),
     (
         "q: 1",
-        ['1:1: q: expected a known key (service, keys, store, functions, destinations), got "q"'],
+        ['1:1: q: expected a known key (service, keys, store, functions, destinations, alerts), got "q"'],
     ),
     ("service: {port: 70000}", ["1:17: service.port: expected an integer from 0 to 65535, got 70000"]),
     ("service: {port: true}", ["1:17: service.port: expected an integer from 0 to 65535, got true"]),
