@@ -52,11 +52,11 @@ def examine(patient: Patient, clock: Clock) -> Iterator[Finding]:
 def _of_service(config: Config, catalog: Catalog, patient: Patient, clock: Clock) -> Iterator[Finding]:
     from pipeline.doctor import disk, workers  # noqa: PLC0415 - so that what cannot be imported is a finding
     from pipeline.doctor.port import port  # noqa: PLC0415 - likewise
-    from pipeline.services.deliverer import IN_FLIGHT  # noqa: PLC0415 - likewise
+    from pipeline.services.slots import in_flight_at_most  # noqa: PLC0415 - likewise
     from pipeline.store.database import owner_of  # noqa: PLC0415 - likewise
 
     processes = sum(config.functions.of(function.name).concurrency or os.cpu_count() or 1 for function in catalog)
-    deliveries = min(IN_FLIGHT, sum(each.options.concurrency for each in config.destinations.values()))
+    deliveries = in_flight_at_most({name: each.options.concurrency for name, each in config.destinations.items()})
 
     def address() -> Iterator[Finding]:
         yield from port(config, owner_of(config.store), is_insecure=patient.is_insecure)

@@ -33,11 +33,6 @@ from pipeline.store import Store
 from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry
 
-IN_FLIGHT = 200
-"""Attempts in flight at once, over all destinations. How many to one destination, its gate says: what a lane holds
-ready beyond its slots waits there.
-"""
-
 
 class Children(Protocol):
     """Who turns what a function destination says into a job."""
@@ -78,7 +73,6 @@ class Deliverer:
         self._standing = standing
         self._clock = clock
         self._telemetry = telemetry
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._writing: set[tuple[str, int]] = set()
         self._ending: set[asyncio.Task[None]] = set()
@@ -144,7 +138,7 @@ class Deliverer:
         key = (delivery.id, claimed.token)
         started_at, began = self._clock.now(), self._clock.monotonic()
         try:
-            async with self.lanes.gates[delivery.destination], self._slots:
+            async with self.lanes.gates[delivery.destination], self.lanes.slots.of(delivery.destination):
                 started_at, began = self._clock.now(), self._clock.monotonic()
                 outcome, child = await self._try(claimed, started_at)
             outcome = self._telemetry.mask.outcome(outcome)

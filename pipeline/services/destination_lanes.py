@@ -14,6 +14,7 @@ from pipeline.services.leases import Leases
 from pipeline.services.pacing import Pacer
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
+from pipeline.services.slots import Slots
 from pipeline.services.standing import Standing
 from pipeline.store import Store
 
@@ -42,6 +43,7 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         self.policies: dict[str, Policy] = {}
         self.gates: dict[str, asyncio.Semaphore] = {}
         """How many attempts to a destination are in flight, these say: what its lane holds ready waits there."""
+        self.slots = Slots()
         self._rates: dict[str, float | None] = {}
         self.follow_setup()
 
@@ -64,6 +66,7 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         for name, size in sizes.items():
             if (lane := self.get(name)) is None or lane.size != size:
                 self.gates[name] = asyncio.Semaphore(size)
+        self.slots.share_out({name: route.concurrency for name, route in routes.items()})
         new = self.follow({name: size for name, size in sizes.items() if self._standing.may_send(name)})
         for name, route in routes.items():
             self._follow_rate(name, route.rate)
