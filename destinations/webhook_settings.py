@@ -61,7 +61,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     for name, value in settings.headers.items():
         if settings.secrets and name.lower() == layout.header:
             raise ValueError(f"headers.{name}: expected another header, as signature: {layout} sets this one")
-        if name.lower() in settings.body.sets:
+        if settings.body.owns(name.lower()):
             raise ValueError(f"headers.{name}: expected another header, as body: {settings.body.name} sets this one")
         if _FORBIDDEN.search(value.reveal()):
             raise ValueError(f"headers.{name}: a header holds no line breaks or other control characters")

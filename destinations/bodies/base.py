@@ -36,10 +36,9 @@ class Form(ABC):
         """Tell whether a result above the limit is linked, so that its receiver must be able to follow the link."""
         return True
 
-    @property
-    def sets(self) -> frozenset[str]:
-        """Return the names, in lower case, of headers without which it is another form."""
-        return frozenset()
+    def owns(self, header: str) -> bool:
+        """Tell whether only the form itself may set this header (its name in lower case), or it is another form."""
+        return False
 
     def is_heavy(self, sending: Sending, inline_limit: int, event: bytes) -> bool:
         """Tell whether `make` takes long, and is no work for the loop."""

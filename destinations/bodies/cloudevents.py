@@ -51,12 +51,11 @@ class CloudEventsForm(Form):
         """Tell whether large results are linked: as the body itself they may have any size."""
         return self.mode is Mode.STRUCTURED
 
-    @property
-    def sets(self) -> frozenset[str]:
-        """Return the headers that make a request an event."""
+    def owns(self, header: str) -> bool:
+        """Tell whether a header makes a request an event; in the mode `binary` others may add extensions to it."""
         if self.mode is Mode.STRUCTURED:
-            return frozenset({"content-type"})
-        return frozenset(f"ce-{name}" for name in _ATTRIBUTES)
+            return header == "content-type" or header.startswith("ce-")  # readers know the mode `binary` by these
+        return header.removeprefix("ce-") in _ATTRIBUTES and header.startswith("ce-")
 
     def is_heavy(self, sending: Sending, inline_limit: int, event: bytes) -> bool:
         """Tell whether a large result is read: as the body itself only one that has no type."""

@@ -3,7 +3,6 @@
 import email
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tests.support.documents import document
 from tests.support.hooks import SECRET, Hook, receiving
 from tests.support.processes import eventually
+from tests.support.programs import found
 from tests.support.serving import Service, free_port
 
 pytestmark = pytest.mark.acceptance
@@ -31,14 +31,6 @@ FUNCTION = "def handler(event, context):\n    return {'text': 'Grüße, \\u2028'
 def shown(name: str, language: str) -> list[str]:
     """Return what a document shows in a language."""
     return [block.text for block in document(name).blocks(language)]
-
-
-def found(program: str) -> str:
-    """Return where a program is that not every machine has; without it a test is skipped, but in CI it fails."""
-    path = shutil.which(program)
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {program} to run the documentation with")
-    return path
 
 
 def defined(*sources: str) -> dict[str, Any]:

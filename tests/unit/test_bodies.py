@@ -1,6 +1,7 @@
 """The forms of bodies: exact bytes against golden files and schemas, and what each form makes of each message."""
 
 import os
+import re
 from dataclasses import replace
 from datetime import timedelta, timezone
 from pathlib import Path
@@ -10,6 +11,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import ValidationError
 
 from destinations.bodies.base import Body, Form
 from destinations.bodies.cloudevents import CloudEventsForm, Mode
@@ -231,6 +233,52 @@ def test_a_record_says_how_it_ended_in_the_words_of_aws(message: Message, condit
     assert record["responsePayload"] == payload
     assert ("functionError" in record["responseContext"]) is (condition != "Success")
     assert record["requestPayload"] == orjson.loads(EVENT)
+
+
+AWS: list[dict[str, Any]] = [
+    # Facts of the Lambda Developer Guide: names, kinds of values and constants; the ids are made up.
+    {
+        "version": "1.0",
+        "timestamp": "2026-03-01T12:00:03.568Z",
+        "requestContext": {
+            "requestId": "0d8a7f0e-7c1b-4f3e-9a52-4e6a1f6f2b11",
+            "functionArn": "arn:aws:lambda:us-east-2:123456789012:function:my-function:$LATEST",
+            "condition": condition,
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": {"ids": [1, 2]},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"} | failed,
+        "responsePayload": payload,
+    }
+    for condition, failed, payload in (
+        ("Success", {}, {"any": "JSON"}),
+        ("RetriesExhausted", {"functionError": "Unhandled"}, {"errorMessage": "it ended before it was done"}),
+    )
+]
+
+
+def kinds_of(value: Any) -> Any:
+    """Return the kinds of values in a record, without what is the function's own."""
+    if not isinstance(value, dict):
+        return type(value)
+    return {key: kinds_of(each) for key, each in value.items() if not key.endswith("Payload")}
+
+
+@pytest.mark.parametrize(("aws", "message"), [(AWS[0], SUCCEEDED), (AWS[1], FAILED)], ids=["succeeded", "failed"])
+def test_a_record_is_what_aws_documents(aws: dict[str, Any], message: Message) -> None:
+    check("lambda-record", aws)
+    record = content_of(message, LAMBDA)
+    assert list(record) == list(aws)
+    assert kinds_of(record) == kinds_of(aws)
+    assert record["version"] == aws["version"]
+    assert record["responseContext"] == aws["responseContext"]
+    assert record["requestContext"]["condition"] == aws["requestContext"]["condition"]
+    pattern = r"arn:[a-z-]+:(.+:)?function:[\w-]+:\$LATEST"
+    assert all(re.fullmatch(pattern, each["requestContext"]["functionArn"]) for each in (record, aws))
+    for each in (record, aws):
+        broken = {**each, "responseContext": {}}
+        with pytest.raises(ValidationError):
+            check("lambda-record", broken)
 
 
 # All of them
