@@ -188,6 +188,19 @@ def test_every_piece_of_json_is_json(block: Block) -> None:
     json.loads(block.text)
 
 
+def test_the_bodies_that_are_shown_are_those_that_are_sent() -> None:
+    shown = [json.loads(block.text) for block in document("docs/how-to/choose-a-body.md").blocks("json")]
+    golden = ("thin-succeeded", "lambda-failed", "cloudevents-structured")
+    assert shown == [json.loads((ROOT / f"tests/golden/{name}.json").read_bytes()) for name in golden]
+
+
+def test_the_page_on_bodies_names_every_form_and_option() -> None:
+    page = set(document("docs/how-to/choose-a-body.md").spans())
+    named, options = builtin_kinds()["webhook"].schema["properties"]["body"]["anyOf"]
+    assert page >= {*named["enum"], *(set(options["properties"]) - {"cloudevents"})}
+    assert page >= set(options["properties"]["cloudevents"]["properties"])
+
+
 async def test_the_functions_of_the_how_to_work(tmp_path: Path) -> None:
     blocks = document("docs/how-to/write-a-function.md").blocks("python")
     files = {re.match(r"# functions/(\S+)\n", block.text)[1]: block.text for block in blocks}  # type: ignore[index]

@@ -215,6 +215,46 @@ def test_a_function_is_synchronous_as_its_file_says(tmp_path: Path) -> None:
     assert "is synchronous" not in sendoff(tmp_path, "check", SECRET=SENT).stdout
 
 
+BODIES = """\
+functions:
+  settings:
+    a-background: {on_success: [text, file, fits], on_failure: [fits], on_batch: [fits]}
+destinations:
+  text: {type: webhook, url: "https://h", body: {template: '{"text": "{{ error.errorMessage }}"}'}}
+  file: {type: webhook, url: "https://h", body: {template_file: body.j2}}
+  fits: {type: webhook, url: "https://h", body: {template: '{"of": "{{ (job or batch).id }}"}'}}
+"""
+
+
+def test_a_template_of_a_body_that_cannot_serve_an_end_that_it_tells_of_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "sendoff.yaml").write_text(BODIES)
+    (tmp_path / "body.j2").write_text("{{ 1 if result else error.errorType }}{{ job.reason.upper() }}")
+    said = "cannot be filled in for a job that succeeded: UndefinedError: 'None' has no attribute"
+    assert warnings_of(sendoff(tmp_path, "check")) == [
+        f"sendoff.yaml:5:60: destinations.text.body.template: {said} 'errorMessage'",
+        f"sendoff.yaml:6:65: destinations.file.body.template_file: {said} 'upper'",
+    ]
+
+
+KEYS = f"keys: [{{name: ci, sha256: {'a' * 64}, scopes: [read]}}]\n"
+
+
+@pytest.mark.parametrize("body", ["message", "thin", "lambda", "cloudevents"])
+def test_a_form_that_links_results_is_warned_of_where_links_cannot_be_signed(tmp_path: Path, body: str) -> None:
+    hook = f"destinations: {{hook: {{type: webhook, url: 'https://h', body: {body}}}}}\n"
+    (tmp_path / "sendoff.yaml").write_text(KEYS + hook)
+    (warned,) = warnings_of(sendoff(tmp_path, "check"))
+    assert "which hook cannot follow without service.link_keys" in warned
+
+
+@pytest.mark.parametrize("body", ["raw", "{cloudevents: {mode: binary}}", "{template: '[1]'}"])
+def test_a_form_that_links_nothing_is_not(tmp_path: Path, body: str) -> None:
+    hook = f"destinations: {{hook: {{type: webhook, url: 'https://h', body: {body}}}}}\n"
+    (tmp_path / "sendoff.yaml").write_text(KEYS + hook)
+    done = sendoff(tmp_path, "check")
+    assert (done.returncode, warnings_of(done)) == (0, [])
+
+
 ADDRESS = (
     "expected a loopback address such as 127.0.0.1, as there are no keys, got 0.0.0.0; sendoff key new makes one, "
     "serve --insecure lets anyone in"
