@@ -42,15 +42,13 @@ from tests.support.webhooks import opened
 
 SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
 BINARY = form_of({"cloudevents": {"mode": "binary", "source": "/a b/ü%", "type_prefix": "com.example"}})
-TEMPLATE = form_of({"template": '{"text": "{{ type }}", "of": "{{ (job or batch).id }}"}'})
-TEXT = form_of({"template": "{{ type }}: <{{ (job or batch).function }}>", "content_type": "text/plain"})
+TEMPLATE = form_of({"template": '{"text": "{{ type }}", "of": "{{ (job or batch or alert).id }}"}'})
+TEXT = form_of({"template": "{{ type }}: <{{ (job or batch or alert).id }}>", "content_type": "text/plain"})
 ALL = {**FORMS, "binary": BINARY, "template": TEMPLATE, "text": TEXT}
 
 
-USUAL = {
-    *("x-sendoff-destination", "x-sendoff-attempt", "user-agent"),
-    *("x-call-id", "x-function-name", "x-function-status", "x-duration-seconds"),
-}
+USUAL = {"x-sendoff-destination", "x-sendoff-attempt", "user-agent"}
+OF_FUNCTIONS = {"x-call-id", "x-function-name", "x-function-status", "x-duration-seconds"}
 
 
 async def _event() -> bytes:
@@ -76,16 +74,17 @@ async def test_every_form_carries_every_message_signed_and_with_the_usual_header
         for secret in SECRETS:
             IndependentVerifier(secret).verify(request.body, request.headers, json_parse=False)
         headers = request.headers
-        subject = "x-sendoff-batch-id" if message is COMPLETED else "x-sendoff-job-id"
+        subject = {"batch": "x-sendoff-batch-id", "alert": "x-sendoff-alert-id"}.get(name, "x-sendoff-job-id")
         assert (headers["webhook-id"], headers[subject]) == (message.id, message.subject_id)
         assert set(headers) >= USUAL
+        assert set(headers).isdisjoint(OF_FUNCTIONS) if name == "alert" else set(headers) >= OF_FUNCTIONS
         assert headers.get("traceparent") == (TRACE if message is TRACED else None)
         assert any(each.startswith("ce-") for each in headers) is (form == "binary")
         assert len(request.header_names) == len(headers)
         if form not in ("raw", "text") and headers["content-type"].partition(";")[0].endswith("json"):
             json.loads(request.body)
     if form == "text":
-        assert request.body == f"{message.type}: <extract-background>".encode()
+        assert request.body == f"{message.type}: <{message.subject_id}>".encode()
         assert headers["content-type"] == "text/plain"
 
 
