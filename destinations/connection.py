@@ -58,12 +58,19 @@ class KeptConnection(asyncio.Protocol):
     """A connection for one request at a time."""
 
     def __init__(
-        self, transport: asyncio.Transport, on_lost: Callable[["KeptConnection", Exception | None], None]
+        self,
+        transport: asyncio.Transport,
+        on_lost: Callable[["KeptConnection", Exception | None], None],
+        proxy: str | None = None,
     ) -> None:
-        """Be ready to become the protocol of an open `transport`; `on_lost` is called once, when it has closed."""
+        """Be ready to become the protocol of an open `transport`; `on_lost` is called once, when it has closed.
+
+        `proxy` is what errors call who is at the other end, where that is not the receiver itself.
+        """
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._on_lost = on_lost
+        self._proxy = proxy
         peer = transport.get_extra_info("peername")
         self._remote_address = str(peer[0]) if isinstance(peer, tuple) else None
         self._parser = HttpResponseParser(self)
@@ -140,7 +147,8 @@ class KeptConnection(asyncio.Protocol):
             self._transport.write(view[start : start + _PIECE])
 
     def _expire(self, timeout_s: float) -> None:
-        self._end(TimeoutError(f"no answer within {timeout_s:g} s"))
+        whose = f" from {self._proxy}" if self._proxy else ""
+        self._end(TimeoutError(f"no answer{whose} within {timeout_s:g} s"))
 
     def _end(self, error: Exception) -> None:
         """End the waiting: for the rest of the body with what has come, for the head with `error`."""
@@ -182,7 +190,8 @@ class KeptConnection(asyncio.Protocol):
         if isinstance(error, OSError):
             self._end(error)
         else:
-            self._end(ConnectionResetError(errno.ECONNRESET, "the receiver closed the connection before its answer"))
+            who = self._proxy or "the receiver"
+            self._end(ConnectionResetError(errno.ECONNRESET, f"{who} closed the connection before its answer"))
         self.resume_writing()
         self._on_lost(self, error)
 

@@ -1,4 +1,5 @@
-"""The one place where outbound connections come from: guarded when they are dialled, few at a time, without proxies.
+"""The one place where outbound connections come from: guarded when they are dialled, few at a time, and through a proxy
+only where a destination names one.
 
 What the errors mean stands in `failures`.
 """
@@ -6,6 +7,7 @@ What the errors mean stands in `failures`.
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
@@ -14,9 +16,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-from destinations.egress import Trust, fault_of_host, refusal
+from destinations.detour import Detour
+from destinations.egress import OPERATOR, Trust, fault_of_host, refusal, refusal_of_url
 from destinations.exchange import Exchange
 from destinations.failures import BlockedAddressError, UnknownHostError
+from destinations.webhook_access import Proxy
 
 IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which common servers close theirs."""
@@ -32,24 +36,38 @@ def make_exchange(
     connect_timeout_s: float,
     connections: int,
     resolver: AbstractResolver | None = None,
+    tls: ssl.SSLContext | None = None,
+    proxy: Proxy | None = None,
 ) -> Exchange:
     """Return an exchange with a pool of its own; needs a running loop, and whoever asked closes it.
 
     The timeouts cover everything: `connect_timeout_s` the look-up, connection and handshake, `timeout_s` all up to the
-    last byte of the answer. Without `resolver` names are looked up by aiodns, which aiohttp takes if it is installed.
+    last byte of the answer. Without `resolver` names are looked up by aiodns, which aiohttp takes if it is installed;
+    without `tls` it is spoken as aiohttp does, but not through a `proxy`. That is the operator's: `trust` judges what
+    the URL says of the receiver, whose name only the proxy looks up.
     """
     target = URL(url)
-    host = target.host or ""
+    detour = None
+    if proxy is not None:
+        detour = Detour(target, proxy, refused=refusal_of_url(url, trust), tls=tls)
+        trust = OPERATOR
+    dialled, whose = (detour.url, "the proxy ") if detour else (target, "")
+    host = dialled.host or ""
     names = _Names(resolver or DefaultResolver())
 
     def late(wait_s: float) -> OSError:
         if names.sought:
-            return UnknownHostError(None, f"{host} was not looked up within {wait_s:g} s")
-        what = "connection with TLS" if target.scheme == "https" else "connection"
-        return ConnectionTimeoutError(f"no {what} within {wait_s:g} s to {host}:{target.port}")
+            return UnknownHostError(None, f"{whose}{host} was not looked up within {wait_s:g} s")
+        what = "connection with TLS" if dialled.scheme == "https" else "connection"
+        return ConnectionTimeoutError(f"no {what} within {wait_s:g} s to {whose}{host}:{dialled.port}")
 
     return Exchange(
-        _Connector(limit=connections, resolver=names, socket_factory=guarded(trust.of_host(host))),
+        _Connector(
+            limit=connections,
+            resolver=names,
+            socket_factory=guarded(trust.of_host(host)),
+            ssl=True if tls is None else tls,
+        ),
         method=method,
         url=target,
         headers=headers,
@@ -58,6 +76,7 @@ def make_exchange(
         connections=connections,
         idle_s=IDLE_S,
         late=late,
+        detour=detour,
     )
 
 

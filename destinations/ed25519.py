@@ -1,6 +1,6 @@
 """Asymmetric keys of webhooks: `whsk_` signs, `whpk_` verifies (Ed25519, version `v1a`).
 
-The only module that knows `cryptography`; imported only where there is such a key, since it makes every start slower.
+Imported only where there is such a key, since `cryptography` makes every start slower.
 """
 
 import base64

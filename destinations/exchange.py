@@ -12,11 +12,19 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from aiohttp import ClientConnectionResetError, ClientRequest, ClientTimeout, ConnectionTimeoutError, TCPConnector
+from aiohttp import (
+    ClientConnectionResetError,
+    ClientError,
+    ClientRequest,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    TCPConnector,
+)
 from aiohttp.connector import Connection
 from yarl import URL
 
 from destinations.connection import KeptConnection, Reply
+from destinations.detour import Detour
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNLIMITED = ClientTimeout()
@@ -39,10 +47,11 @@ class Exchange:
         connections: int,
         idle_s: float,
         late: Callable[[float], OSError],
+        detour: Detour | None = None,
     ) -> None:
         """Prepare for requests that all carry `headers`, over at most so many `connections`, each kept while it is idle
         for up to `idle_s`; raises ValueError for a header that breaks lines. `late` makes the error of a connection
-        that was not made within so many seconds.
+        that was not made within so many seconds. A `detour` leads through a proxy, which is dialled instead.
         """
         self._loop = asyncio.get_running_loop()
         self._connector = connector
@@ -50,12 +59,13 @@ class Exchange:
         self._connect_timeout_s = min(connect_timeout_s, timeout_s)
         self._idle_s = idle_s
         self._late = late
+        self._detour = detour
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[KeptConnection] = []  # the one used last is the last, and the next to be used
         self._cleaning: asyncio.TimerHandle | None = None
         # Never sent: it tells the connector where to go.
-        self._target = ClientRequest(method, url, loop=self._loop)
-        self._head = _fixed_head(method, url, headers)
+        self._target = ClientRequest(method, detour.url if detour else url, loop=self._loop)
+        self._head = _fixed_head(method, url, headers, detour)
 
     async def close(self) -> None:
         """Close all connections; requests under way may fail."""
@@ -78,7 +88,7 @@ class Exchange:
         try:
             connection = await self._kept()
             if connection is None:
-                connection = await self._in_time(self._dialled(), began, self._late)
+                connection = await self._dialled(began)
             try:
                 return await connection.ask(head, body, began, self._timeout_s)
             finally:
@@ -116,27 +126,51 @@ class Exchange:
             connection.close()
         return None
 
-    async def _dialled(self) -> KeptConnection:
+    async def _dialled(self, began: float) -> KeptConnection:
         """Return a new connection. One that was closed at once is replaced once: nothing has left on it."""
-        connection = await self._dial() or await self._dial()
+        connection = await self._dial(began) or await self._dial(began)
         if connection is None:
             raise ClientConnectionResetError("the connection was closed before anything was sent")
         return connection
 
-    async def _dial(self) -> KeptConnection | None:
-        dialled = await self._connector.connect(self._target, traces=[], timeout=_UNLIMITED)
+    async def _dial(self, began: float) -> KeptConnection | None:
+        dialled = await self._in_time(self._connected(), began, self._late)
         handler, transport = dialled.protocol, dialled.transport
         assert handler is not None
         if transport is None or transport.is_closing() or handler.should_close:  # or it holds what nobody asked for
             dialled.close()
             return None
-        connection = KeptConnection(transport, partial(self._lost, dialled))
+        if self._detour is not None:
+            try:
+                transport = await self._detour.through(transport, began, self._connect_timeout_s)
+            except BaseException:
+                transport.abort()
+                self._give_back(dialled, None)
+                raise
+            if transport.is_closing():
+                self._give_back(dialled, None)
+                return None
+        who = self._detour.speaker if self._detour else None
+        connection = KeptConnection(transport, partial(self._lost, dialled), who)
         transport.set_protocol(connection)
         return connection
+
+    async def _connected(self) -> Connection:
+        if self._detour is None:
+            return await self._connector.connect(self._target, traces=[], timeout=_UNLIMITED)
+        self._detour.begin()
+        try:
+            return await self._connector.connect(self._target, traces=[], timeout=_UNLIMITED)
+        except (ClientError, OSError) as error:
+            raise self._detour.failed(error) from error
 
     def _lost(self, dialled: Connection, connection: KeptConnection, error: Exception | None) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
+        self._give_back(dialled, error)
+
+    @staticmethod
+    def _give_back(dialled: Connection, error: Exception | None) -> None:
         # aiohttp counts it as in use, and would wait for its end: the protocol that it made is not asked any more.
         if dialled.protocol is not None:
             dialled.protocol.connection_lost(error)
@@ -164,9 +198,10 @@ def _busy(wait_s: float) -> OSError:
     return ConnectionTimeoutError(f"no connection was free within {wait_s:g} s")
 
 
-def _fixed_head(method: str, url: URL, headers: Iterable[tuple[str, str]]) -> bytes:
-    pairs = [("host", url.host_port_subcomponent), *headers]
-    lines = [f"{method} {url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
+def _fixed_head(method: str, url: URL, headers: Iterable[tuple[str, str]], detour: Detour | None) -> bytes:
+    prefix, for_proxy = (detour.prefix, detour.headers) if detour else ("", [])
+    pairs = [("host", url.host_port_subcomponent), *for_proxy, *headers]
+    lines = [f"{method} {prefix}{url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
     if any(map(_FORBIDDEN.search, lines)):
         raise ValueError("a header holds no line breaks or other control characters")
     # A value from the environment may hold bytes that are no UTF-8: left out, as aiohttp does.

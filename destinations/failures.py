@@ -16,6 +16,14 @@ BLOCKED = 10_000
 """The errno of a refused address, above every kernel's: only the number is left when several addresses fail."""
 
 
+class AttemptError(Exception):
+    """What went wrong, where it is known best: the sentence, and the class."""
+
+    def __init__(self, sentence: str, reason: DeliveryReason) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
 class UnknownHostError(OSError):
     """A name has no address, or nobody tells it in time."""
 
@@ -30,7 +38,7 @@ class BlockedAddressError(OSError):
         return str(self.strerror)
 
 
-ERRORS = (ClientError, AnswerError, OSError, ValueError)
+ERRORS = (AttemptError, ClientError, AnswerError, OSError, ValueError)
 """What an exchange raises where no answer came."""
 
 _BY_ERRNO = {
@@ -45,6 +53,10 @@ _BY_ERRNO = {
 
 def reason_of(error: Exception) -> DeliveryReason:
     """Return the class of a request that failed before the status of an answer was there."""
+    return error.reason if isinstance(error, AttemptError) else _found_out(error)
+
+
+def _found_out(error: Exception) -> DeliveryReason:
     match error:
         case TimeoutError():
             return DeliveryReason.TIMEOUT
@@ -116,6 +128,10 @@ def _of_tls(error: Exception) -> str:
             return f"the certificate is not accepted: {error.verify_message.rstrip('.')}"
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
             return "what answers there speaks no TLS"
+        case ssl.SSLError(reason="TLSV13_ALERT_CERTIFICATE_REQUIRED"):
+            return "no TLS without a certificate, which tls.certificate names: certificate required"
+        case ssl.SSLError(reason=str(reason)) if "_ALERT_" in reason:
+            return f"what answers there ends TLS: {reason.partition('_ALERT_')[2].lower().replace('_', ' ')}"
         case ssl.SSLError(reason=str(reason)):
             return f"no TLS: {reason.lower().replace('_', ' ')}"
         case _:

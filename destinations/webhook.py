@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from types import MappingProxyType
 
 from multidict import CIMultiDict
@@ -10,11 +12,14 @@ from destinations import answers, egress
 from destinations.base import Sending
 from destinations.bodies.base import LARGE, Body
 from destinations.bodies.making import made
+from destinations.detour import refused_by
 from destinations.dial import make_exchange
 from destinations.exchange import Exchange
 from destinations.failures import ERRORS, reason_of, sentence_of
 from destinations.signing import SigningError
 from destinations.templates import TemplateFaultError
+from destinations.tls import context_of
+from destinations.webhook_access import authorization_of
 from destinations.webhook_secrets import signer_of
 from destinations.webhook_settings import Settings
 from pipeline import __version__
@@ -40,11 +45,14 @@ class Webhook:
         self._signer = signer_of(settings.secrets, settings.signature)
         self._headers = _fixed_headers(name, settings)
         self._has_own_type = "content-type" in self._headers
+        self._is_https = settings.url.lower().startswith("https:")
         self._exchange: Exchange | None = None
 
     async def open(self) -> None:
-        """Make the pool of connections; none is made yet."""
+        """Make the pool of connections; none is made yet. Reads the files of certificates."""
         settings = self._settings
+        needs_tls = settings.tls is not None or (settings.proxy is not None and self._is_https)
+        tls = await asyncio.to_thread(context_of, settings.tls) if needs_tls else None
         self._exchange = make_exchange(
             trust=self._trust,
             method=settings.method,
@@ -53,6 +61,8 @@ class Webhook:
             timeout_s=settings.timeout,
             connect_timeout_s=settings.connect_timeout,
             connections=settings.concurrency,
+            tls=tls,
+            proxy=settings.proxy,
         )
 
     async def close(self) -> None:
@@ -83,7 +93,7 @@ class Webhook:
             return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.TEMPLATE_ERROR, message=message)
         except SigningError as error:
             return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.AUTH_ERROR, message=str(error))
-        return answers.judge(
+        outcome = answers.judge(
             reply.status,
             reply.headers,
             bytes(reply.body),
@@ -92,6 +102,14 @@ class Webhook:
             gone_disables=settings.on_410 == "disable",
             remote_address=reply.remote_address,
         )
+        return self._of_proxy(outcome) if reply.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED else outcome
+
+    def _of_proxy(self, outcome: Outcome) -> Outcome:
+        """Return what 407 means, which is a proxy's to say, where it is one that sees requests."""
+        proxy = self._settings.proxy
+        if proxy is None or self._is_https or outcome.verdict is not Verdict.TEMPORARY:
+            return outcome
+        return replace(outcome, reason=DeliveryReason.AUTH_ERROR, message=refused_by(proxy.name))
 
     def _headers_of(self, sending: Sending, body: Body) -> dict[str, str]:
         """Return the headers of this one request; their names are `_VARYING`."""
@@ -139,6 +157,8 @@ def _fixed_headers(name: str, settings: Settings) -> CIMultiDict[str]:
             "x-sendoff-destination": name,
         }
     )
+    if said := authorization_of(settings.basic, settings.bearer):
+        headers["authorization"] = said
     for own, value in settings.headers.items():
         headers[own] = value.reveal()
     for varying in _VARYING:

@@ -12,6 +12,8 @@ from destinations.bodies import forms
 from destinations.bodies.base import Form
 from destinations.bodies.message import MESSAGE
 from destinations.signing_keys import Layout
+from destinations.tls import Tls
+from destinations.webhook_access import Basic, Proxy, access_of, check_access, refusal_of_proxy
 from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
@@ -29,6 +31,10 @@ class Settings:
     secrets: tuple[AnySecret, ...] = ()
     signature: Layout = Layout.STANDARD
     headers: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
+    basic: Basic | None = None
+    bearer: Secret | None = None
+    tls: Tls | None = None
+    proxy: Proxy | None = None
     body: Form = MESSAGE
     inline_limit: int = 256 * 1024
     timeout: float = 30.0
@@ -48,6 +54,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     settings = Settings(
         **{
             **options,
+            **access_of(options),
             "secrets": secrets_of(options, layout),
             "signature": layout,
             "headers": MappingProxyType(dict(options.get("headers", {}))),
@@ -65,6 +72,14 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
             raise ValueError(f"headers.{name}: expected another header, as body: {settings.body.name} sets this one")
         if _FORBIDDEN.search(value.reveal()):
             raise ValueError(f"headers.{name}: a header holds no line breaks or other control characters")
+    check_access(
+        settings.url,
+        settings.headers,
+        basic=settings.basic,
+        bearer=settings.bearer,
+        tls=settings.tls,
+        proxy=settings.proxy,
+    )
     return settings
 
 
@@ -72,6 +87,8 @@ def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work: an address that no connection is made to, a body that some message does not fill."""
     if refusal := egress.refusal_of_url(settings.url, egress.OPERATOR):
         yield "url", f"every attempt will be refused, as {refusal}"
+    if settings.proxy and (refusal := refusal_of_proxy(settings.proxy)):
+        yield "proxy", f"every attempt will be refused, as {refusal}"
     if settings.signature is not Layout.STANDARD and not settings.secrets:
         yield "signature", "serves only with secrets: without any, requests are not signed"
     yield from forms.warn(settings.body, ends)

@@ -80,8 +80,8 @@ def test_only_metrics_imports_prometheus() -> None:
     assert users_of("prometheus_client") == {"pipeline/metrics/counts.py", "pipeline/metrics/meters.py"}
 
 
-def test_only_one_module_imports_cryptography() -> None:
-    assert users_of("cryptography") == {"destinations/ed25519.py"}
+def test_only_two_modules_import_cryptography() -> None:
+    assert users_of("cryptography") == {"destinations/ed25519.py", "destinations/certificates.py"}
 
 
 def test_who_has_no_asymmetric_key_does_not_load_cryptography() -> None:

@@ -11,6 +11,8 @@ from referencing import Registry
 
 from destinations.bodies.cloudevents import CloudEventsForm
 from destinations.registry import builtin_kinds
+from destinations.tls import Tls
+from destinations.webhook_access import Basic, Proxy
 from pipeline import model
 from pipeline.config.convert import Conversion
 from pipeline.config.settings import (
@@ -31,7 +33,8 @@ from schemas import load_schema, schema_names
 
 CONFIG = load_schema("config")
 SERVICE = CONFIG["properties"]["service"]
-BODY = load_schema("webhook")["properties"]["body"]["anyOf"][1]["properties"]
+WEBHOOK = load_schema("webhook")["properties"]
+BODY = WEBHOOK["body"]["anyOf"][1]["properties"]
 # Inlined into the configuration's schema when it is loaded: no document of its own.
 JOINED = set(builtin_kinds())
 ALONE = sorted(set(schema_names()) - JOINED)
@@ -47,6 +50,9 @@ MIRRORED = [
     (Exponential, CONFIG["$defs"]["exponential"]),
     (CloudEventsForm, BODY["cloudevents"]),
     (BreakerSpec, CONFIG["$defs"]["breaker"]),
+    (Basic, WEBHOOK["basic"]),
+    (Tls, WEBHOOK["tls"]),
+    (Proxy, WEBHOOK["proxy"]["anyOf"][1]),
 ]
 
 

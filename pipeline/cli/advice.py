@@ -10,6 +10,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from destinations.base import End, Kind
+from destinations.tls import over
 from destinations.webhook_secrets import end_of
 from pipeline.config.settings import Config, FunctionSettings, Target
 from pipeline.errors import Fault
@@ -38,6 +39,7 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind], n
         yield from _of_functions(config, catalog)
     yield from _of_keys(config, catalog)
     yield from _of_secrets(config, now)
+    yield from _of_certificates(config, now)
     for name, destination in config.destinations.items():
         for option, sentence in kinds[destination.kind].warn(destination.options, _ends(config, name)):
             yield config.fault(f"destinations.{name}.{option}", sentence)
@@ -126,6 +128,14 @@ def _of_secrets(config: Config, now: datetime) -> Iterator[Fault]:
                 f"all are over, the last since {rfc3339(end)}: every attempt will fail, as nothing is sent unsigned"
             )
             yield config.fault(f"destinations.{name}.secrets", message)
+
+
+def _of_certificates(config: Config, now: datetime) -> Iterator[Fault]:
+    for name, destination in config.destinations.items():
+        if destination.kind == "webhook" and destination.options.tls is not None:
+            for option, end in over(destination.options.tls, now):
+                message = f"is over since {rfc3339(end)}: attempts will fail until another one is there"
+                yield config.fault(f"destinations.{name}.{option}", message)
 
 
 def _ends(config: Config, destination: str) -> frozenset[End]:

@@ -66,6 +66,10 @@ def _located(message: str, place: Place, source: Source, schema: Mapping[str, An
     within = {path_text(other[len(place) :]): other for other in known}
     if option in within:
         return source.fault(within[option], rest)
+    if (outer := option.rpartition(".")[0]) in within:  # one that is missing there, or stands for all of it
+        fault = source.fault(within[outer], rest)
+        is_mapping = any(name.startswith(f"{outer}.") for name in within)
+        return replace(fault, path=f"{path_text(place)}.{option}") if is_mapping else fault
     if option in schema["properties"]:  # one that is missing
         return replace(source.fault(place, rest), path=path_text((*place, option)))
     return source.fault(place, message)

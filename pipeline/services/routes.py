@@ -109,11 +109,14 @@ def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Rou
 def _files_of(options: Any) -> Iterable[bytes | None]:
     """Yield what the files hold that are named in `options`, such as templates and certificates."""
     for field in fields(options) if is_dataclass(options) else ():
-        if isinstance(path := getattr(options, field.name), Path):
+        option = getattr(options, field.name)
+        if isinstance(option, Path):
             try:
-                yield path.read_bytes()
+                yield option.read_bytes()
             except OSError:  # whoever makes the destination says what is wrong
                 yield None
+        else:
+            yield from _files_of(option)
 
 
 async def open_routes(routes: Iterable[Route], config: Config) -> None:
