@@ -46,7 +46,7 @@ class Receiver:
         self.open.add(task)
         task.add_done_callback(self.open.discard)
         while True:
-            self.requests.append(await _read_request(reader))
+            self.requests.append(await read_request(reader))
             await self._reply(writer)
 
     async def abandoned(self) -> None:
@@ -103,7 +103,8 @@ async def receiving(*replies: bytes | Reply, tls: ssl.SSLContext | None = None) 
         yield receiver
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Received:
+async def read_request(reader: asyncio.StreamReader) -> Received:
+    """Read one request; IncompleteReadError at the end of the connection."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     method, path, _ = first.split(" ")
