@@ -12,15 +12,18 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import pytest
+import trustme
 
 from destinations.ed25519 import new_pair
 from pipeline.web.routes import ROUTES
+from tests.support.certificates import written
 from tests.support.echoing import echoing, refusing_mail
 from tests.support.serving import SENDOFF, Service, free_port
 
 pytestmark = pytest.mark.acceptance
 
 PLACES = ("ENV", "LITERAL", "HEADER", "BASIC", "SIGNING", "ASYMMETRIC", "PATH", "QUERY", "MAIL", "SERVICE")
+PLACES += ("PASSWORD", "BEARER", "PROXY", "KEY")
 CANARIES = {place: f"canary-{place.lower()}-7f3a/9+c" for place in PLACES}
 """One that can be told from the others, with characters that URLs and base64 write otherwise."""
 CANARIES |= {place: f"canary-{place.lower()}-7f3a9c" for place in ("PATH", "QUERY")}
@@ -64,6 +67,7 @@ LEAKY = """
 BROKEN = 'import os\nraise RuntimeError("at import: " + os.environ["ENV"])\n'
 FAILURES = ("raise", "cut", "type", "reject", "exit", "bad")
 DESTINATIONS = ("ok", "error", "gone", "redirect", "refused", "tls", "mail", "template")
+DESTINATIONS += ("basic", "bearer", "proxied", "tunnel")
 
 
 def config(echo: int, mail: int, form: str) -> str:
@@ -75,6 +79,9 @@ def config(echo: int, mail: int, form: str) -> str:
         '{secret: "${C_ASYMMETRIC}", until: 2999-01-01T00:00:00Z}], '
         f'headers: {{authorization: "Bearer ${{C_HEADER}}", x-basic: "Basic {basic}"}}, '
     )
+    bare = "type: webhook, retry: [], breaker: null, "
+    proxy = f'proxy: {{url: "http://127.0.0.1:{echo}", username: ada, password: "${{C_PROXY}}"}}'
+    tls = 'tls: {certificate: client.pem, key: client.encrypted.pem, password: "${C_KEY}"}'
     to = "retry: [], breaker: null, from: a@example.com, to: [b@example.com]"
     smtp = f'smtp: "smtp://127.0.0.1:{mail}", starttls: never'
     path = "${C_PATH}/x?key=${C_QUERY}"
@@ -92,6 +99,10 @@ def config(echo: int, mail: int, form: str) -> str:
           redirect: {hook} url: "http://127.0.0.1:{echo}/307/{path}"}}
           refused: {hook} url: "http://127.0.0.1:{free_port()}/200/{path}"}}
           tls: {hook} url: "https://127.0.0.1:{echo}/200/{path}"}}
+          basic: {{{bare} basic: {{username: ada, password: "${{C_PASSWORD}}"}}, url: "http://127.0.0.1:{echo}/500/"}}
+          bearer: {{{bare} bearer: "${{C_BEARER}}", url: "http://127.0.0.1:{echo}/500/"}}
+          proxied: {{{bare} {proxy}, url: "http://receiver.example/500/"}}
+          tunnel: {{{bare} {proxy}, {tls}, url: "https://receiver.example/500/"}}
           mail: {{type: email, {smtp}, username: ada, password: "${{C_MAIL}}", {to}}}
           template: {{type: email, {smtp}, text: "{{{{ 1 // (job.function != 'leaky-background') }}}}", {to}}}
         """
@@ -122,6 +133,7 @@ def service(
     for place in PLACES:
         if place != "LITERAL":
             monkeypatch.setenv(f"C_{place}", CANARIES[place])
+    written(trustme.CA().issue_cert("sendoff@example.com"), tmp_path).encrypted(CANARIES["KEY"])
     functions = {"leaky.py": LEAKY, "leaky-background.py": LEAKY, "broken-background.py": BROKEN}
     with (
         echoing() as echo,
@@ -145,7 +157,7 @@ def test_a_canary_is_nowhere_but_where_it_belongs(service: tuple[Service, Any, l
 
     # It was there to be leaked: what it was for has it, and by what the tests looks for it.
     received = b"".join(echo.received)
-    assert found_in(received) >= {"HEADER", "BASIC", "PATH", "QUERY"}
+    assert found_in(received) >= {"HEADER", "BASIC", "PATH", "QUERY", "PASSWORD", "BEARER", "PROXY"}
     assert found_in("\n".join(commands).encode()) == {"MAIL"}
     result = serving.get(f"/v1/jobs/{returned}/result")
     assert (result.body, result.headers["x-own"]) == (b"mine: " + CANARIES["ENV"].encode(), CANARIES["ENV"])
@@ -154,7 +166,7 @@ def test_a_canary_is_nowhere_but_where_it_belongs(service: tuple[Service, Any, l
     # What a failed job's webhooks say, and every answer of the service.
     assert told
     assert found_in(told) == set()
-    assert not {"SIGNING", "ASYMMETRIC", "SERVICE", "MAIL"} & found_in(received)
+    assert not {"SIGNING", "ASYMMETRIC", "SERVICE", "MAIL", "KEY"} & found_in(received)
     classes = set[str]()
     for path, answer in [*answers, *everything(serving, [*failed, returned])]:
         if path != f"/v1/jobs/{returned}/result":

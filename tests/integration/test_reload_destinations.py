@@ -4,11 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from destinations.email import Settings
+from destinations.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec
+from tests.support.certificates import HOST, authority_in, showing, written
 from tests.support.fake_clock import FakeClock
 from tests.support.mail_server import mail_server
 from tests.support.receiver import OK, Received, Reply, answer, receiving
@@ -227,6 +230,47 @@ async def test_a_template_is_read_anew(tmp_path: Path) -> None:
             assert await service.reload(functions=TO_HOOK, destinations=destinations)
             await service.until_delivered(await service.start_job("quick-background"), "delivered")
         assert [str(mail.get_payload()).strip() for _, _, mail in server.envelopes] == ["before", "after"]
+
+
+async def test_certificates_are_read_anew_though_the_yaml_stays_as_it_is(tmp_path: Path) -> None:
+    authority, next_one, clients = trustme.CA(), trustme.CA(), trustme.CA()
+    names: list[object] = []
+
+    async def reply(writer: asyncio.StreamWriter) -> None:
+        names.append(writer.get_extra_info("peercert")["subjectAltName"][0][1])
+        writer.write(OK)
+
+    files = written(clients.issue_cert("old@example.com"), tmp_path)
+    tls = Tls(ca=authority_in(tmp_path, authority), certificate=files.certificate, key=files.key)
+    context = showing(authority.issue_cert(HOST), asks_by=clients)
+    async with receiving(reply, tls=context) as receiver:
+        destinations = {"hook": webhook(receiver.url, waits=(60.0,), tls=tls)}
+        async with serving(tmp_path, FILES, functions=TO_HOOK, destinations=destinations) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "delivered")
+            route = service.app.setup.routes["hook"]
+            assert await service.reload(functions=TO_HOOK, destinations=destinations)
+            assert service.app.setup.routes["hook"] is route, "nothing has changed, and its connections are kept"
+            written(clients.issue_cert("new@example.com"), tmp_path)
+            assert await service.reload(functions=TO_HOOK, destinations=destinations)
+            await service.until_delivered(await service.start_job("quick-background"), "delivered")
+            assert names == ["old@example.com", "new@example.com"]
+            files.key.write_bytes(b"none any more")
+            before = service.app.setup
+            assert not await service.reload(functions=TO_HOOK, destinations=destinations)
+            assert service.app.setup is before
+            written(clients.issue_cert("new@example.com"), tmp_path)
+            authority_in(tmp_path, next_one)
+            assert await service.reload(functions=TO_HOOK, destinations=destinations)
+            untrusted = await service.start_job("quick-background")
+            await service.until_delivered(untrusted, "retrying")
+            assert (await error_of(service, untrusted))["class"] == "tls_error"
+
+
+async def error_of(service: Service, job_id: str) -> dict[str, object]:
+    """Return the last error of the only delivery of a job."""
+    error = (await shown(service, job_id))["last_error"]
+    assert isinstance(error, dict)
+    return error
 
 
 async def test_a_destination_that_cannot_be_opened_is_a_fault_and_nothing_changes(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 from tests.support.mail_server import mail_server
 
 
 class Echo(ThreadingHTTPServer):
-    """Answers `/STATUS/...` with that status, and with the request's path, headers and body in its own."""
+    """Answers `/STATUS/...` with it, and with the request's path, headers and body in its own; as a proxy, too."""
 
     daemon_threads = True
 
@@ -40,7 +41,8 @@ class _Answers(BaseHTTPRequestHandler):
         server = self.server
         assert isinstance(server, Echo)
         server.received.append(told + body)
-        status = int(self.path.split("/")[1])
+        # A proxy is told the whole URL; one that is asked for a tunnel has no such path, and refuses.
+        status = 502 if self.command == "CONNECT" else int(urlsplit(self.path).path.split("/")[1])
         answer = told + base64.b64encode(told) + body
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
@@ -49,6 +51,9 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_header(f"X-Echo-{name}", value)
         self.end_headers()
         self.wfile.write(answer)
+
+    def do_CONNECT(self) -> None:
+        self.do_POST()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
