@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from ruamel.yaml import YAML
 
 from destinations.registry import builtin_kinds
@@ -141,6 +142,12 @@ def test_every_configuration_passes_check(
 ) -> None:
     for variable in re.findall(r"\$\{(\w+)\}", block.text):
         monkeypatch.setenv(variable, WHSEC)
+    authority = trustme.CA()
+    client = authority.issue_cert("sendoff@example.com")
+    pems = {"ca": authority.cert_pem, "certificate": client.cert_chain_pems[0], "key": client.private_key_pem}
+    for kind, file in re.findall(r"\b(ca|certificate|key): ([\w./-]+)", block.text):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        pems[kind].write_to_path(str(tmp_path / file))
     config = tmp_path / "sendoff.yaml"
     config.write_text(block.text)
     code = command_line.main(["check", "--config", str(config)])
