@@ -274,3 +274,17 @@ async def test_a_callers_private_address_is_not_asked_of_the_operators_private_p
         assert_failed(refused, DeliveryReason.BLOCKED_ADDRESS)
         assert proxy.connections == 0
         assert (await sent(receiver.url, **settings)).verdict is Verdict.DELIVERED
+
+
+@SCHEMES
+async def test_the_operators_private_proxy_serves_callers_urls_that_are_public(scheme: str) -> None:
+    async with forward_proxy(says=answer(403)) as proxy:
+        outcome = await sent(f"{scheme}://93.184.215.14/", trust=egress.CALLER, proxy=proxied(proxy))
+    assert (outcome.reason, len(proxy.requests)) == (DeliveryReason.HTTP_ERROR, 1)
+
+
+async def test_a_dot_behind_the_name_is_none_of_the_certificates(authority: trustme.CA, ca: Path) -> None:
+    async with receiving(tls=showing(authority.issue_cert("localhost"))) as receiver, forward_proxy() as proxy:
+        url = receiver.url.replace(HOST, "localhost.")
+        assert (await sent(url, proxy=proxied(proxy), tls=Tls(ca=ca))).verdict is Verdict.DELIVERED
+    assert proxy.requests[0].path == f"localhost.:{receiver.port}"
