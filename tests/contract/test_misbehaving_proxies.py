@@ -30,6 +30,8 @@ from tests.support.receiver import (
 from tests.support.webhooks import SHORT_S, exchange_of, opened, sending, sent
 
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+IN_TIME_S = 15.0
+"""Far more than any of them takes, and less than a timeout that does not count."""
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +106,13 @@ def test_a_proxy_that_does_not_open_a_tunnel_ends_in_time_with_a_class(
     loop: Callable[[], asyncio.AbstractEventLoop], manner: str
 ) -> None:
     says, reason, message = TUNNELS[manner]
-    within = SHORT_S if reason == "timeout" else 10.0
+    within = SHORT_S if reason == "timeout" else IN_TIME_S
 
     async def call() -> None:
         async with forward_proxy(says=says) as proxy:
             async with opened(TARGET, proxy=proxied(proxy), connect_timeout=within) as destination:
-                outcome = await destination.send(sending())
+                async with asyncio.timeout(IN_TIME_S):
+                    outcome = await destination.send(sending())
                 assert not exchange_of(destination)._idle
                 assert not exchange_of(destination)._connector._acquired, "nothing is left of it"
             words = {"proxy": proxy.name, "target": "receiver.example:4443", "short": f"{SHORT_S:g}"}
@@ -155,8 +158,9 @@ PLAIN = {
 async def test_a_proxy_that_does_not_hand_on_ends_in_time_with_a_class(manner: str) -> None:
     says, reason, status, message = PLAIN[manner]
     async with forward_proxy(says=says) as proxy:
-        timeout = SHORT_S if reason == "timeout" else 10.0
-        outcome = await sent("http://receiver.example:8080/hook", proxy=proxied(proxy), timeout=timeout)
+        timeout = SHORT_S if reason == "timeout" else IN_TIME_S
+        async with asyncio.timeout(IN_TIME_S):
+            outcome = await sent("http://receiver.example:8080/hook", proxy=proxied(proxy), timeout=timeout)
     assert (outcome.verdict, outcome.reason, outcome.status) == (Verdict.TEMPORARY, DeliveryReason(reason), status)
     assert outcome.retry_after_s == (60 if reason == "timeout" else None)
     words = {"proxy": proxy.name, "short": f"{SHORT_S:g}"}
@@ -231,12 +235,21 @@ async def test_a_proxy_that_does_not_take_the_connection_is_a_timeout() -> None:
 
 
 async def test_cancelling_closes_what_was_begun() -> None:
-    async with forward_proxy(says=silence) as proxy, opened(TARGET, proxy=proxied(proxy)) as destination:
+    closed = asyncio.Event()
+
+    async def wait(writer: asyncio.StreamWriter) -> None:
+        while not writer.transport.is_closing():
+            await asyncio.sleep(0.01)
+        closed.set()
+
+    async with forward_proxy(says=wait) as proxy, opened(TARGET, proxy=proxied(proxy)) as destination:
         task = asyncio.create_task(destination.send(sending()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(IN_TIME_S):
             while not proxy.requests:
                 await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not exchange_of(destination)._connector._acquired
+        async with asyncio.timeout(IN_TIME_S):
+            await closed.wait()
