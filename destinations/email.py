@@ -124,7 +124,7 @@ def _template(settings: Settings, key: str, *, is_html: bool = False) -> Templat
         return None if inline is None else _compiled(key, inline, is_html=is_html)
     try:
         return _compiled(f"{key}_file", file.read_text("utf-8"), is_html=is_html)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path that there could be
         raise ValueError(f"{key}_file: expected a readable template in UTF-8, got: {error}") from None
 
 

@@ -1,0 +1,65 @@
+"""Who receives in a trial: the one thing that a kind's author writes, so that each check has it behave as it needs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from pipeline.model import Outcome
+
+
+class Manner(StrEnum):
+    """How a receiver behaves."""
+
+    WELL = "well"
+    """It takes what comes; so it begins."""
+    TEMPORARY = "temporary"
+    """It refuses, and may take the same later."""
+    PERMANENT = "permanent"
+    """It refuses this message for good."""
+    HANG = "hang"
+    """What comes waits until `release`, and is taken then."""
+    ABSENT = "absent"
+    """It is not there: nobody listens, or the place is gone. It stays so to the end of the trial."""
+
+
+class Receiver(ABC):
+    """One receiver on this machine, for one trial.
+
+    The destination lives on an event loop of its own in another thread: each method may be called from any thread, and
+    returns at once. What serves here does so in threads that are daemons, or end with what they serve.
+    """
+
+    cannot: ClassVar[Mapping[Manner, str]] = MappingProxyType({})
+    """The manners that such a receiver does not have, each with the reason; the checks that need them ask nothing."""
+
+    @property
+    @abstractmethod
+    def options(self) -> Mapping[str, Any]:
+        """Return options, as they stand in the YAML, of a destination that leads here; each secret setting among them,
+        so that it can be seen whether it is shown.
+        """
+
+    @abstractmethod
+    def answer(self, manner: Manner) -> None:
+        """Behave so from now on."""
+
+    @abstractmethod
+    def ids(self) -> Sequence[str]:
+        """Return, for each message that was taken, that by which a receiver tells that it has it already."""
+
+    def note(self, outcome: Outcome) -> None:  # noqa: B027 - most kinds have a receiver that sees by itself what comes
+        """Note an outcome; for kinds that hand over in it."""
+
+    def hanging(self) -> int:
+        """Return how many sendings wait here now."""
+        raise NotImplementedError("a receiver that can HANG says how many sendings wait")
+
+    def release(self) -> None:
+        """Let go what waits, and behave WELL from now on. Called at the end of every trial, whatever its manner."""
+        raise NotImplementedError("a receiver that can HANG lets go what waits")
+
+    def half_done(self) -> Sequence[str]:
+        """Return what can be seen here of messages that were begun and not brought to their end, such as files."""
+        return ()

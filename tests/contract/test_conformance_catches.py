@@ -1,0 +1,506 @@
+"""The conformance suite finds what is wrong: for each of its checks there are kinds that fail that check."""
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from destinations.base import Sending
+from destinations.conformance import DestinationConformance, Manner, Receiver
+from destinations.conformance.vocabulary import OWN
+from pipeline.config.secret import Secret
+from pipeline.model import BatchMessage, DeliveryReason, Outcome, Verdict
+from tests.support.boxes import KIND, SCHEMA, Box, Settings, Shelf, box, changed, setting, suite_of
+
+CHECKS = sorted(name for name in dir(DestinationConformance) if name.startswith("test_"))
+ROOT = Path(__file__).parents[2]
+DELIVERED = Outcome(verdict=Verdict.DELIVERED)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_kind_without_fault_passes(check: str) -> None:
+    getattr(suite_of(KIND, bad_options={"place": 5}), check)()
+
+
+# What each broken kind does. `self` is its destination.
+
+
+async def blocks(self: Box, sending: Sending) -> Outcome:
+    self.shelf.waiting += 1
+    if self.shelf.manner is Manner.HANG:
+        self.shelf.free.wait()
+    return DELIVERED
+
+
+async def raises(self: Box, sending: Sending) -> Outcome:
+    if self.shelf.manner is not Manner.WELL:
+        raise ConnectionRefusedError(111, "nobody there")
+    return await Box.send(self, sending)
+
+
+async def is_deaf(self: Box) -> None:
+    self.shelf.waiting += 1
+    while self.shelf.manner is Manner.HANG:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.001)
+    self.shelf.waiting -= 1
+
+
+async def swallows(self: Box, sending: Sending) -> Outcome:
+    try:
+        return await Box.send(self, sending)
+    except asyncio.CancelledError:
+        return self.failed(Verdict.TEMPORARY, DeliveryReason.ABORTED)
+
+
+async def never_times_out(self: Box, sending: Sending) -> Outcome:
+    await self.wait()
+    return await Box.send(self, sending)
+
+
+async def leaves_a_half(self: Box, sending: Sending) -> Outcome:
+    self.shelf.halves.append("a file")
+    outcome = await Box.send(self, sending)
+    self.shelf.halves.remove("a file")
+    return outcome
+
+
+async def leaves_a_task(self: Box, sending: Sending) -> Outcome:
+    self.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[attr-defined]
+    return await Box.send(self, sending)
+
+
+async def leaves_a_connection(self: Box, sending: Sending) -> Outcome:
+    self.sock = socket.socket()  # type: ignore[attr-defined]
+    return await Box.send(self, sending)
+
+
+async def leaves_a_file(self: Box, sending: Sending) -> Outcome:
+    os.open(__file__, os.O_RDONLY)
+    return await Box.send(self, sending)
+
+
+async def leaves_a_thread(self: Box, sending: Sending) -> Outcome:
+    threading.Thread(target=time.sleep, args=(1.5,), name="left alone").start()
+    return await Box.send(self, sending)
+
+
+async def loses_an_error(self: Box, sending: Sending) -> Outcome:
+    asyncio.get_running_loop().call_soon(int, "x")
+    return await Box.send(self, sending)
+
+
+async def forgets_to_await(self: Box, sending: Sending) -> Outcome:
+    Box.wait(self)  # type: ignore[unused-coroutine]
+    return await Box.send(self, sending)
+
+
+async def reads_a_file(self: Box, sending: Sending) -> Outcome:
+    await asyncio.to_thread(Path(__file__).read_bytes)  # not on the loop: that is right
+    Path(__file__).read_bytes()
+    return await Box.send(self, sending)
+
+
+async def looks_a_name_up(self: Box, sending: Sending) -> Outcome:
+    socket.getaddrinfo("127.0.0.1", 80)
+    return await Box.send(self, sending)
+
+
+async def connects(self: Box, sending: Sending) -> Outcome:
+    with suppress(OSError), socket.socket() as sock:
+        sock.connect(("127.0.0.1", 1))
+    return await Box.send(self, sending)
+
+
+async def takes_no_batches(self: Box, sending: Sending) -> Outcome:
+    if isinstance(sending.message, BatchMessage):
+        return self.failed(Verdict.PERMANENT, DeliveryReason.REJECTED)
+    return await Box.send(self, sending)
+
+
+async def wants_a_result(self: Box, sending: Sending) -> Outcome:
+    assert sending.message.result.status  # type: ignore[union-attr]
+    return await Box.send(self, sending)
+
+
+async def answers_wrongly(self: Box, sending: Sending) -> Any:
+    await Box.send(self, sending)
+    return True
+
+
+async def shows_its_token(self: Box, sending: Sending) -> Outcome:
+    outcome = await Box.send(self, sending)
+    assert self.settings.token
+    return replace(outcome, message=f"{outcome.message} with {self.settings.token.reveal()}")
+
+
+async def sends_one_after_the_other(self: Box, sending: Sending) -> Outcome:
+    async with self.lock:  # type: ignore[attr-defined]
+        return await Box.send(self, sending)
+
+
+async def opens_a_lock(self: Box) -> None:
+    self.lock = asyncio.Lock()  # type: ignore[attr-defined]
+
+
+async def needs_its_receiver(self: Box) -> None:
+    if self.shelf.manner is Manner.ABSENT:
+        raise ConnectionRefusedError(111, "nobody there")
+
+
+async def opens_once(self: Box) -> None:
+    assert not hasattr(self, "was_open"), "it was open before"
+    self.was_open = True  # type: ignore[attr-defined]
+
+
+async def closes_once(self: Box) -> None:
+    assert not hasattr(self, "was_closed"), "it was closed before"
+    self.was_closed = True  # type: ignore[attr-defined]
+
+
+async def never_closes(self: Box) -> None:
+    await asyncio.Event().wait()
+
+
+async def closes_all(self: Box) -> None:
+    Closing.closed = True
+
+
+class Closing(Box):
+    closed = False
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(name, settings)
+        Closing.closed = False
+
+    close = closes_all  # type: ignore[assignment]
+
+    async def send(self, sending: Sending) -> Outcome:
+        assert not Closing.closed, "it is closed"
+        return await super().send(sending)
+
+
+async def waits_for_ever_once_closed(self: Box) -> None:
+    self.wait = asyncio.Event().wait  # type: ignore[method-assign, assignment]
+
+
+async def is_stuck_when_closed(self: Box) -> None:
+    self.shelf.waiting += 1
+    try:
+        while self.shelf.manner is Manner.HANG and not hasattr(self, "closed"):
+            await asyncio.sleep(0.001)
+        if hasattr(self, "closed"):
+            raise RuntimeError("the session is closed")
+    finally:
+        self.shelf.waiting -= 1
+
+
+async def says_closed(self: Box) -> None:
+    self.closed = True  # type: ignore[attr-defined]
+
+
+def makes_a_file(self: Box, name: str, settings: Settings) -> None:
+    Box.__init__(self, name, settings)
+    Path(__file__).read_bytes()
+
+
+def starts_a_thread(self: Box, name: str, settings: Settings) -> None:
+    Box.__init__(self, name, settings)
+    threading.Thread(target=time.sleep, args=(0.2,), name="made early").start()
+
+
+def refuses_spaces(self: Box, name: str, settings: Settings) -> None:
+    Box.__init__(self, name, settings)
+    assert settings.place.strip() or not settings.place
+
+
+@dataclass(kw_only=True)
+class Changeable(Settings.__mro__[1]):  # type: ignore[misc]
+    place: str
+    token: Secret | None = None
+    timeout: float = 5.0
+    concurrency: int = 4
+    retry: Any = Settings(place="").retry
+
+
+class Unequal(Settings):
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impatient(Settings):
+    timeout: float = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(Settings):
+    token: Any = None
+
+
+@contextmanager
+def without_a_token() -> Iterator[Receiver]:
+    class Anonymous(Shelf):
+        @property
+        def options(self) -> Mapping[str, Any]:
+            return {"place": self.name}
+
+    receiver = Anonymous()
+    Shelf.ALL[receiver.name] = receiver
+    yield receiver
+    del Shelf.ALL[receiver.name]
+
+
+def settings(make: Callable[..., Any]) -> Any:
+    return replace(KIND, settings=make)
+
+
+def refuse(sentence: str) -> Callable[..., Any]:
+    def settings_of(options: Mapping[str, Any]) -> Settings:
+        if not options["place"].startswith("shelf"):
+            raise ValueError(sentence)
+        return Settings(**options)
+
+    return settings_of
+
+
+def by_name(options: Mapping[str, Any]) -> Settings:
+    """Break on what the schema lets pass."""
+    assert Shelf.ALL[options["place"]]
+    return Settings(**options)
+
+
+def plain(options: Mapping[str, Any]) -> Settings:
+    token = options.get("token")
+    return Plain(**{**options, "token": token and token.reveal()})
+
+
+OPEN_ENDED = {
+    "description": "A mapping.",
+    "type": "object",
+    "properties": {"x": {"description": "An x."}},
+    "default": {},
+}
+FAULTS: Mapping[str, list[tuple[Any, str]]] = {
+    "test_the_kind_can_stand_beside_the_built_in_ones": [
+        (replace(KIND, schema={**SCHEMA, "type": "objekt"}), "its schema is no JSON Schema"),
+        (replace(KIND, make=None), "its make is not callable"),
+        (changed("place", **{"$ref": "#/$defs/nothing"}), "which is neither its own nor the configuration's"),
+    ],
+    "test_the_schema_has_only_keywords_that_are_known": [
+        (changed("place", minLenght=1), "got minLenght at place"),
+        (changed("token", **{"x-secrt": True}), "got x-secrt at token"),
+    ],
+    "test_the_schema_takes_no_setting_that_it_does_not_name": [
+        (replace(KIND, schema={**SCHEMA, "additionalProperties": True}), "additionalProperties: false at the top"),
+        (setting(more=OPEN_ENDED), "additionalProperties: false at more"),
+    ],
+    "test_every_setting_is_described": [
+        (changed("place", description=None), "expected a description of place"),
+        (changed("place", description=" "), "expected a description of place"),
+    ],
+    "test_concurrency_and_retry_are_settings": [
+        (setting(retry=None), "expected the settings concurrency and retry in the schema"),
+        (settings(lambda options: Settings(**{**options, "concurrency": 0})), "concurrency of 1 or more, got 0"),
+        (settings(lambda options: Settings(**{**options, "retry": [1.0]})), r"got \[1.0\]"),
+    ],
+    "test_what_is_left_out_has_the_default_of_the_schema": [
+        (
+            settings(lambda options: Impatient(**options)),
+            'timeout left out to be the same as its default "5s"',
+        ),
+        (changed("timeout", default="soon"), "expected the default of timeout to be one"),
+        (setting(due={"description": "When.", "type": "string"}), "expected a default of due in the schema"),
+    ],
+    "test_the_same_options_give_equal_settings": [(settings(lambda options: Unequal(**options)), "expected equal")],
+    "test_the_settings_cannot_be_changed": [
+        (settings(lambda options: Changeable(**options)), "expected frozen settings, got some whose concurrency can be")
+    ],
+    "test_what_cannot_be_used_is_refused_by_the_name_of_its_setting": [
+        (suite_of(KIND, bad_options={"place": "nowhere"}), "expected place: 'nowhere' to be refused, got settings"),
+        (
+            suite_of(settings(refuse("no such shelf")), bad_options={"place": "nowhere"}),
+            'expected "place: expected ...", got "no such shelf" at destinations.trial',
+        ),
+        (
+            suite_of(settings(refuse("token: expected another")), bad_options={"place": "nowhere"}),
+            "at destinations.trial.token",
+        ),
+    ],
+    "test_whatever_the_schema_lets_pass_is_taken_or_refused": [
+        (settings(by_name), r"settings\(\) raised KeyError: '', expected ValueError"),
+        (settings(refuse("no such shelf")), 'expected "SETTING: what is wrong", got "no such shelf"'),
+        (box(__init__=refuses_spaces), r"settings\(\) took it, and make\(\) raised AssertionError"),
+    ],
+    "test_making_one_touches_nothing": [
+        (box(__init__=makes_a_file), r"expected make\(\) to do no I/O, got open '.*test_conformance_catches.py'"),
+        (box(__init__=starts_a_thread), r"expected make\(\) to do no I/O, got the thread made early"),
+    ],
+    "test_secrets_are_not_shown_in_a_repr": [
+        (settings(plain), "expected the repr of the settings to show no secret"),
+        (box(__repr__=lambda self: str(self.settings.token.reveal())), "the repr of the destination to show no secret"),
+        (suite_of(KIND, receiver=staticmethod(without_a_token)), "expected a value of the secret token"),
+    ],
+    "test_each_form_of_message_is_delivered": [
+        (box(send=wants_a_result), "raised AttributeError"),
+        (box(send=takes_no_batches), "a batch: expected it to be delivered, got permanent, rejected"),
+        (box(send=answers_wrongly), r"send\(\) answered wrongly: expected an Outcome, got bool"),
+        (box(send=leaves_a_task), "left behind, got .*the task Event.wait"),
+        (box(send=leaves_a_connection), "left behind, got ResourceWarning: unclosed <socket"),
+        (box(send=leaves_a_file), "left behind, got the open file .*/test_conformance_catches.py"),
+        (box(send=leaves_a_thread), "left behind, got the thread left alone"),
+        (box(send=loses_an_error), "left behind, got .*ValueError: invalid literal"),
+        (box(send=forgets_to_await), "left behind, got RuntimeWarning: coroutine .* was never awaited"),
+        (box(send=lambda *_: DELIVERED), r"send\(\) raised TypeError"),
+    ],
+    "test_it_opens_and_closes_again_and_again": [
+        (box(open=opens_once), r"open\(\) raised AssertionError: it was open before"),
+    ],
+    "test_closing_twice_does_no_harm": [
+        (box(close=closes_once), r"close\(\) raised AssertionError: it was closed before"),
+        (box(close=never_closes), r"close\(\) has not ended after 1 s"),
+    ],
+    "test_two_of_a_kind_do_not_know_each_other": [
+        (replace(KIND, make=Closing), r"send\(\) raised AssertionError: it is closed"),
+    ],
+    "test_the_recipients_stay_the_same": [
+        (box(recipients=lambda _: ["a"]), "expected a tuple of different texts as recipients"),
+        (box(recipients=lambda _: ("a", "a")), "expected a tuple of different texts as recipients"),
+        (box(recipients=lambda self: (str(hasattr(self, "lock")),), open=opens_a_lock), "once it is open, got"),
+    ],
+    "test_a_delivery_that_is_sent_again_is_known_by_its_id": [
+        (box(id_of=lambda _, sending: f"{sending.message.id} {sending.attempt}"), "expected one id of a delivery that"),
+        (box(id_of=lambda *_: "always"), "expected another id of another message"),
+    ],
+    "test_as_many_are_sent_at_once_as_its_concurrency_says": [
+        (
+            box(open=opens_a_lock, send=sends_one_after_the_other),
+            "expected 4 to wait at the receiver at once, got 1",
+        ),
+        (box(id_of=lambda *_: "always"), "expected 4 messages"),
+    ],
+    "test_it_waits_for_no_file_and_no_name_on_the_event_loop": [
+        (box(send=reads_a_file), "it waits on the event loop for open '.*test_conformance_catches.py'$"),
+        (box(send=looks_a_name_up), "it waits on the event loop for socket.getaddrinfo '127.0.0.1'"),
+        (box(send=connects), "it waits on the event loop for socket.connect"),
+    ],
+    "test_without_a_receiver_it_opens_and_fails_for_now": [
+        (box(open=needs_its_receiver), r"open\(\) raised ConnectionRefusedError"),
+        (box(send=raises), r"send\(\) raised ConnectionRefusedError"),
+        (
+            box(failed=lambda _, __, reason: Outcome(verdict=Verdict.PERMANENT, reason=reason, message="no")),
+            "a receiver that is not there: expected a failure that is temporary, got permanent",
+        ),
+    ],
+    "test_a_receiver_that_refuses_for_now_is_tried_again": [
+        (box(failed=lambda *_: DELIVERED), "expected a failure that is temporary, got delivered"),
+        (
+            box(failed=lambda _, verdict, reason: Outcome(verdict=verdict, reason=reason)),
+            "an outcome that is temporary says why in a sentence, got none",
+        ),
+        (box(failed=lambda _, verdict, __: Outcome(verdict=verdict, message="no")), "whose reason says why it failed"),
+    ],
+    "test_a_receiver_that_refuses_for_good_is_not_tried_again": [
+        (
+            box(failed=lambda _, __, reason: Outcome(verdict=Verdict.TEMPORARY, reason=reason, message="no")),
+            "refuses for good: expected a failure that is permanent, got temporary",
+        ),
+    ],
+    "test_a_receiver_that_hangs_is_left_at_the_timeout": [
+        (box(send=never_times_out), r"send\(\) has not ended after 1 s"),
+        (setting(timeout=None), "expected the setting timeout, as the receiver can hang"),
+        (
+            box(failed=lambda *_: Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message="no")),
+            "expected the reason timeout, got aborted",
+        ),
+    ],
+    "test_cancelled_in_the_middle_it_leaves_nothing_behind": [
+        (box(wait=is_deaf), r"expected send\(\) to end within 2 s when it is cancelled; it goes on"),
+        (box(send=swallows), r"expected cancellation to pass through send\(\)"),
+        (box(send=leaves_a_half), "left behind, got half done: a file"),
+        (box(send=blocks), r"it blocks the event loop, at .*threading.py:\d+ wait"),
+    ],
+    "test_closed_in_the_middle_it_ends": [
+        (box(wait=is_stuck_when_closed, close=says_closed), r"send\(\) raised RuntimeError: the session is closed"),
+    ],
+    "test_secrets_are_not_shown_in_outcomes": [
+        (box(send=shows_its_token), "expected no secret in the outcome of a receiver that is well"),
+    ],
+}
+
+
+def test_each_check_can_fail() -> None:
+    assert sorted(FAULTS) == CHECKS
+
+
+@pytest.mark.parametrize(
+    ("check", "broken", "said"),
+    [
+        pytest.param(check, broken, said, id=f"{check}-{number}")
+        for check, faults in FAULTS.items()
+        for number, (broken, said) in enumerate(faults, 1)
+    ],
+)
+def test_what_is_broken_fails_its_check(check: str, broken: Any, said: str) -> None:
+    suite = broken if isinstance(broken, DestinationConformance) else suite_of(broken)
+    with pytest.raises(AssertionError) as caught:
+        getattr(suite, check)()
+    assert re.search(said, str(caught.value), re.DOTALL), caught.value
+
+
+def test_what_a_receiver_cannot_do_is_not_asked_for() -> None:
+    class Calm(Shelf):
+        cannot = MappingProxyType({Manner.HANG: "a shelf stands still"})
+
+        def hanging(self) -> int:
+            raise AssertionError("it was asked for")
+
+    @contextmanager
+    def calm() -> Iterator[Receiver]:
+        receiver = Calm()
+        Shelf.ALL[receiver.name] = receiver
+        yield receiver
+        del Shelf.ALL[receiver.name]
+
+    suite = suite_of(setting(timeout=None), receiver=staticmethod(calm))
+    suite.test_a_receiver_that_hangs_is_left_at_the_timeout()
+    suite.test_cancelled_in_the_middle_it_leaves_nothing_behind()
+    suite.test_as_many_are_sent_at_once_as_its_concurrency_says()
+
+
+def test_a_kind_may_say_what_it_refuses() -> None:
+    suite = suite_of(box(send=takes_no_batches), may_refuse=lambda _, form: form.startswith("a batch"))
+    suite.test_each_form_of_message_is_delivered()
+
+
+def test_the_keywords_of_our_own_are_those_that_the_configuration_reads() -> None:
+    sources = [path.read_text("utf-8") for path in (ROOT / "pipeline" / "config").glob("*.py")]
+    assert {found for source in sources for found in re.findall(r"\"(x-[a-z-]+)\"", source)} == OWN
+
+
+def test_the_suite_needs_no_pytest() -> None:
+    program = """
+        import sys, unittest
+        from tests.support.boxes import KIND, suite_of
+        cases = [unittest.FunctionTestCase(getattr(suite_of(KIND), name)) for name in sys.argv[1:]]
+        ended = unittest.TextTestRunner().run(unittest.TestSuite(cases))
+        print(ended.wasSuccessful(), ended.testsRun, "pytest" in sys.modules)
+        """
+    said = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *CHECKS],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert said.stdout == f"True {len(CHECKS)} False\n", said.stderr
