@@ -4,10 +4,13 @@ import ast
 import asyncio
 import base64
 import configparser
+import importlib
 import json
 import logging
 import re
+import textwrap
 import time
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,10 @@ import pytest
 import trustme
 from ruamel.yaml import YAML
 
+from destinations.base import Destination
+from destinations.conformance import DestinationConformance, Manner, Receiver
+from destinations.plugins.checking import fault_of
+from destinations.plugins.finding import GROUP
 from destinations.registry import builtin_kinds
 from destinations.signing import sign
 from pipeline import __version__
@@ -26,6 +33,7 @@ from pipeline.model import DeliveryReason, DeliveryState, JobReason, JobState, R
 from pipeline.service_log import Fields
 from pipeline.telemetry import FACTS
 from pipeline.web.routes import ROUTES
+from tests.contract import test_conformance
 from tests.support.documents import Block, Document, document, documents, project_files
 from tests.support.pools import call, lines, pool_of
 from tests.support.walkthrough import ROOT, Walkthrough
@@ -78,6 +86,10 @@ ALONE = {
         "hook  1 delivery to send: 0 dead, 1 delivered",
         "hook  completed  1 of 1 opened",
         "came 2 times",
+    ),
+    "examples/folder-destination/README.md": (
+        "plug-ins      folder (sendoff-folder 0.1.0)",
+        "# November\n\nAll is well.\n",
     ),
     "docs/how-to/configure-a-webhook.md": (
         "job.succeeded  /hook  attempt 1  answered 503",
@@ -372,3 +384,50 @@ def test_every_kind_of_destination_meets_the_checklist(kind: str) -> None:
     assert {field.name.rstrip("_") for field in fields(found.settings(least))} == settings.keys()  # type: ignore[arg-type]
     assert settings.keys() <= set(document(page).spans())
     assert kind in document("CHANGELOG.md").text
+    held = [suite.kind.kind for suite in vars(test_conformance).values() if _is_suite(suite)]
+    assert held.count(kind) == 1
+
+
+def _is_suite(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, DestinationConformance) and value is not DestinationConformance
+
+
+# The checklist of packages in docs/how-to/write-a-destination.md
+
+PLUG_INS = sorted(path.parent for path in (ROOT / "examples").glob("*/pyproject.toml"))
+
+
+def test_there_is_a_plug_in_to_look_at() -> None:
+    assert [path.name for path in PLUG_INS] == ["folder-destination"]
+
+
+@pytest.mark.parametrize("folder", PLUG_INS, ids=lambda path: path.name)
+def test_every_plug_in_meets_the_checklist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    monkeypatch.syspath_prepend(folder)
+    for name, target in project["entry-points"][GROUP].items():
+        module, _, attribute = target.partition(":")
+        kind = getattr(importlib.import_module(module), attribute)
+        assert fault_of(kind, name, builtin_kinds()) is None
+        readme = document(f"{folder.relative_to(ROOT).as_posix()}/README.md")
+        assert kind.schema["properties"].keys() <= set(readme.spans())
+        suites = [value for value in vars(importlib.import_module(f"test_{module}")).values() if _is_suite(value)]
+        assert [suite.kind for suite in suites] == [kind]
+        assert name in document("CHANGELOG.md").text
+
+
+def test_the_guide_for_destinations_shows_the_example_s_own_code() -> None:
+    guide, folder = document("docs/how-to/write-a-destination.md"), ROOT / "examples" / "folder-destination"
+    sources = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
+    for block in guide.blocks("python"):
+        assert any(textwrap.indent(block.text, " " * depth) in sources for depth in (0, 4, 8)), block.text
+    (shown,) = guide.blocks("toml")
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert tomllib.loads(shown.text)["project"].items() <= project.items()
+
+
+def test_the_guide_for_destinations_tells_of_every_manner_and_method_of_receivers() -> None:
+    spans = " ".join(document("docs/how-to/write-a-destination.md").spans())
+    names = [*Manner.__members__, *(name for name in vars(Receiver) if not name.startswith("_") and name != "note")]
+    for name in (*names, *(each for each in vars(Destination) if not each.startswith("_"))):
+        assert re.search(rf"\b{name}\b", spans), name

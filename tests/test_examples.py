@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from pipeline.cli import main as command_line
+from tests.support.plugins import pip_installed
 from tests.support.walkthrough import ROOT, Walkthrough, end_session, run, start
 
 CONFIGURATIONS = sorted((ROOT / "examples").glob("*/*.yaml"))
@@ -33,8 +34,10 @@ PATIENCE_S = 20.0
 
 @pytest.mark.parametrize("config", CONFIGURATIONS, ids=lambda path: path.parent.name)
 def test_the_configuration_passes_check(
-    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if (config.parent / "pyproject.toml").exists():
+        monkeypatch.syspath_prepend(pip_installed(config.parent, tmp_path / "site"))
     for variable in re.findall(r"\$\{(\w+)\}", config.read_text()):
         value = {"DEMO_MAIL_URL": "smtp://127.0.0.1:25"}.get(variable, "http://127.0.0.1:9000/hook")
         monkeypatch.setenv(variable, value if variable.endswith("_URL") else "raw:a secret")

@@ -85,6 +85,8 @@ class DeliveryReason(StrEnum):
     ABORTED = "aborted"
     HTTP_ERROR = "http_error"
     SMTP_ERROR = "smtp_error"
+    RECEIVER_ERROR = "receiver_error"
+    """Of kinds that have no class of their own, such as those of plug-ins."""
     TEMPLATE_ERROR = "template_error"
     AUTH_ERROR = "auth_error"
     FILTERED = "filtered"

@@ -1,12 +1,11 @@
 """Packages that offer destinations, as an installer leaves them: modules, and a `.dist-info` with entry points."""
 
+import shutil
+import subprocess
+import sys
 import textwrap
-import zipfile
 from collections.abc import Mapping
-from contextlib import chdir
 from pathlib import Path
-
-from setuptools import build_meta
 
 GROUP = "sendoff.destinations"
 
@@ -71,15 +70,14 @@ def installed(
     return folder
 
 
-def built(project: Path, folder: Path) -> Path:
-    """Build the wheel of a project, without a network, and unpack it into `folder` as an installer does; return that.
-
-    The project's own folder is left as it is.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with chdir(project):
-        wheel = build_meta.build_wheel(str(folder))
-    with zipfile.ZipFile(folder / wheel) as content:
-        content.extractall(folder)
-    (folder / wheel).unlink()
+def pip_installed(project: Path, folder: Path) -> Path:
+    """Have pip install a project into `folder`, without a network; return `folder`. The project is left as it is."""
+    copy = folder.with_name(f"{folder.name}-built")
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("data", "build", "*.egg-info", "__pycache__"))
+    command = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index")
+    ended = subprocess.run(
+        [*command, "--no-deps", "--no-build-isolation", "--target", folder, copy],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder
