@@ -8,7 +8,7 @@ from typing import Any
 from destinations.conformance.loading import AT, NAME
 from destinations.conformance.samples import HOSTILE
 from destinations.conformance.trial import Trials, expect
-from destinations.conformance.vocabulary import has_secret, subschemas, unknown_keywords
+from destinations.conformance.vocabulary import has_secret, objects, unknown_keywords
 from destinations.conformance.watching import watched
 from destinations.plugins.checking import fault_of
 from destinations.registry import builtin_kinds
@@ -48,15 +48,13 @@ class OfSettings(Trials):
         expect(not unknown, f"expected keywords that somebody reads, got {', '.join(unknown)}")
 
     def test_the_schema_takes_no_setting_that_it_does_not_name(self) -> None:
-        for path, part in subschemas(self.kind.schema):
-            if "properties" in part:
-                is_closed = part.get("additionalProperties", path != "") is False or path == ""
-                is_closed = is_closed and part.get("additionalProperties", False) is False
-                expect(is_closed, f"expected additionalProperties: false at {path or 'the top'} of the schema")
+        for path, part in objects(self.kind.schema):
+            is_closed = part.get("additionalProperties", bool(path)) is False  # the loader closes the top by itself
+            expect(is_closed, f"expected additionalProperties: false at {path or 'the top'} of the schema")
 
     def test_every_setting_is_described(self) -> None:
-        for path, part in subschemas(self.kind.schema):
-            for name, schema in part.get("properties", {}).items():
+        for path, part in objects(self.kind.schema):
+            for name, schema in part["properties"].items():
                 described = isinstance(schema, Mapping) and str(schema.get("description", "")).strip()
                 expect(described, f"expected a description of {path}{'.' if path else ''}{name}, got none")
 

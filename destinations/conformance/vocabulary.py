@@ -37,6 +37,13 @@ def subschemas(schema: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, 
             yield from subschemas(schema[keyword], f"{before}{keyword}")
 
 
+def objects(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the objects that hold settings, the outermost first; what only tells one case from another is none."""
+    for path, part in subschemas(schema):
+        if "properties" in part and (not path or part.get("type") == "object"):
+            yield path, part
+
+
 def unknown_keywords(schema: Any) -> list[str]:
     """Return the keywords that nobody reads, each with its place."""
     return [

@@ -144,6 +144,23 @@ def test_what_goes_wrong_is_told_and_leaves_nothing(number: int, tmp_path: Path)
         assert names(tmp_path) == set()
 
 
+def test_what_was_given_up_writes_no_file_later(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.answer(Manner.HANG)
+
+    async def give_up() -> None:
+        task = asyncio.ensure_future(Folder("here", settings_of({"folder": tmp_path})).send(SAMPLES.sending(MESSAGE)))
+        while not disk.hanging():  # noqa: ASYNC110 - a disk tells nobody
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task})
+        disk.release()
+
+    with mock.patch("os.fsync", disk.fsync):
+        asyncio.run(give_up())
+    assert names(tmp_path) == set()
+
+
 def test_the_content_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
     done: list[str] = []
 

@@ -486,6 +486,14 @@ def test_a_kind_may_say_what_it_refuses() -> None:
     suite.test_each_form_of_message_is_delivered()
 
 
+def test_what_tells_cases_apart_is_no_object_of_settings() -> None:
+    cases = [{"if": {"properties": {"place": {"const": "attic"}}}, "then": {"required": ["token"]}}]
+    suite = suite_of(replace(KIND, schema={**SCHEMA, "allOf": cases}))
+    suite.test_the_schema_takes_no_setting_that_it_does_not_name()
+    suite.test_every_setting_is_described()
+    suite.test_the_schema_has_only_keywords_that_are_known()
+
+
 def test_the_keywords_of_our_own_are_those_that_the_configuration_reads() -> None:
     sources = [path.read_text("utf-8") for path in (ROOT / "pipeline" / "config").glob("*.py")]
     assert {found for source in sources for found in re.findall(r"\"(x-[a-z-]+)\"", source)} == OWN
