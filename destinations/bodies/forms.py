@@ -52,7 +52,7 @@ def _template_of(written: Mapping[str, Any]) -> TemplateForm:
 def _read(file: Path) -> str:
     try:
         return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path that there could be
         raise ValueError(f"body.template_file: expected a readable template in UTF-8, got: {error}") from None
 
 

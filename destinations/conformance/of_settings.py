@@ -152,3 +152,6 @@ class OfSettings(Trials):
         for name, schema in self.kind.schema["properties"].items():
             for value in (*_ANYTHING, *schema.get("enum", ()), *schema.get("examples", ())):
                 yield name, value
+            for path, part in objects(schema):
+                if "items" not in path:
+                    yield from ((name, {key: value}) for key in part["properties"] for value in _ANYTHING)

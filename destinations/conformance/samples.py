@@ -9,6 +9,8 @@ from destinations.base import Sending
 from pipeline.clock import SystemClock
 from pipeline.ids import IdSource
 from pipeline.model import (
+    ALERTS,
+    AlertMessage,
     AnyMessage,
     Batch,
     BatchLine,
@@ -111,7 +113,23 @@ class Samples:
             "a test": self.message(type=MessageType.WEBHOOK_TEST),
             "a batch": self.batch(),
             "a batch with failures": self.batch(error, hostile, None),
+            **{f"the alert {of}": self.alert(of) for of in sorted(ALERTS)},
+            "a hostile alert": self.alert(MessageType.DEAD_DELIVERY, HOSTILE),
         }
+
+    def alert(self, of: MessageType, because: str = "the last five attempts failed") -> AlertMessage:
+        """Return what an operator is told of another destination."""
+        return AlertMessage(
+            id=self._ids.message_id(),
+            subject_id=self._ids.new(),
+            type=of,
+            destination="archive",
+            kind="webhook",
+            because=because,
+            delivery_id=self._ids.new() if of is MessageType.DEAD_DELIVERY else None,
+            at=self._now,
+            ended_at=self._now,
+        )
 
     def batch(self, *errors: RunError | None) -> BatchMessage:
         """Return the message of a batch in which these jobs failed."""

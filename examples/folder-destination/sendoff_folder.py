@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from destinations.base import Concern, End, Kind, Sending
-from destinations.body import Body, Form, make_body
+from destinations.bodies.base import Body, Form
+from destinations.bodies.forms import form_of
+from destinations.bodies.making import made
+from destinations.bodies.message import MESSAGE
 from pipeline.config.settings import RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
@@ -39,8 +42,8 @@ SCHEMA = {
             "x-expected": "a folder",
         },
         "name": {
-            "description": "What a file is called after: its `message`, or its `job` (of a batch: the batch), where a "
-            "later message of the same job replaces an earlier one.",
+            "description": "What a file is called after: its `message`, or its `job` (or batch), where a later "
+            "message of the same job replaces an earlier one.",
             "enum": ["message", "job"],
             "default": "message",
         },
@@ -84,7 +87,7 @@ class Settings:
     folder: Path
     name: str = "message"
     suffix: str | None = None
-    body: str = "message"
+    body: Form = MESSAGE
     timeout: float = 30.0
     concurrency: int = 4
     retry: RetrySpec = field(default_factory=lambda: RetrySpec(name="default"))
@@ -92,7 +95,7 @@ class Settings:
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Return the settings in options that the schema lets pass; ValueError for what it cannot tell."""
-    settings = Settings(**options)
+    settings = Settings(**{**options, "body": form_of(options.get("body", MESSAGE))})
     if not settings.folder.is_dir():
         raise ValueError(f"folder: expected a folder that is there, got {settings.folder}")
     return settings
@@ -127,8 +130,10 @@ class Folder:
         settings, is_over = self._settings, threading.Event()
         try:
             async with asyncio.timeout(settings.timeout):
+                # The whole result, however large: a link to it would be all that is left when the job is pruned.
+                body = await made(settings.body, sending, sys.maxsize)
                 # The event loop waits for no disk.
-                return await asyncio.to_thread(self._write, sending, is_over)
+                return await asyncio.to_thread(self._write, sending, body, is_over)
         except TimeoutError:
             return _failed(DeliveryReason.TIMEOUT, f"{settings.folder} took more than {settings.timeout:g} s")
         finally:
@@ -136,14 +141,7 @@ class Folder:
             # what it has: the message is sent again, perhaps at this moment.
             is_over.set()
 
-    def _write(self, sending: Sending, is_over: threading.Event) -> Outcome:
-        body = make_body(
-            Form(self._settings.body),
-            sending.message,
-            base_url=sending.base_url,
-            inline_limit=sys.maxsize,
-            link=sending.link,
-        )
+    def _write(self, sending: Sending, body: Body, is_over: threading.Event) -> Outcome:
         file = self._settings.folder / self._name_of(sending, body)
         try:
             write_whole(file, body.content, is_over)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -33,6 +32,19 @@ DELIVERED = Outcome(verdict=Verdict.DELIVERED)
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_kind_without_fault_passes(check: str) -> None:
     getattr(suite_of(KIND, bad_options={"place": 5}), check)()
+
+
+class Test:
+    __test__ = False
+    is_over = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def over() -> Iterator[None]:
+    """Tell threads that a test leaves behind when it is over."""
+    Test.is_over = threading.Event()
+    yield
+    Test.is_over.set()
 
 
 # What each broken kind does. `self` is its destination.
@@ -94,7 +106,9 @@ async def leaves_a_file(self: Box, sending: Sending) -> Outcome:
 
 
 async def leaves_a_thread(self: Box, sending: Sending) -> Outcome:
-    threading.Thread(target=time.sleep, args=(1.5,), name="left alone").start()
+    if not hasattr(self, "thread"):
+        self.thread = threading.Thread(target=Test.is_over.wait, name="left alone")  # type: ignore[attr-defined]
+        self.thread.start()  # type: ignore[attr-defined]
     return await Box.send(self, sending)
 
 
@@ -219,7 +233,7 @@ def makes_a_file(self: Box, name: str, settings: Settings) -> None:
 
 def starts_a_thread(self: Box, name: str, settings: Settings) -> None:
     Box.__init__(self, name, settings)
-    threading.Thread(target=time.sleep, args=(0.2,), name="made early").start()
+    threading.Thread(target=Test.is_over.wait, name="made early").start()
 
 
 def refuses_spaces(self: Box, name: str, settings: Settings) -> None:
