@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -226,6 +227,18 @@ def test_a_full_disk_is_told_and_tried_again(tmp_path: Path) -> None:
         assert os.listdir(out) == [file]
     finally:
         service.__exit__()
+
+
+def test_a_reload_sends_what_comes_to_the_new_folder(tmp_path: Path) -> None:
+    with service_of(tmp_path) as service:
+        service.settled(service.submit("f-background"))
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "sendoff.yaml").write_text(textwrap.dedent(CONFIG).replace("folder: out", "folder: elsewhere"))
+        os.kill(service.pid, signal.SIGHUP)
+        eventually(lambda: "config.reloaded" in service.log, what="it is reloaded")
+        service.settled(service.submit("f-background"))
+        assert (len(whole_files(tmp_path / "out")), len(whole_files(tmp_path / "elsewhere"))) == (1, 1)
+        assert service.stop() == 0
 
 
 def test_a_folder_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
