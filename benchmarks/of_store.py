@@ -118,7 +118,7 @@ class Life:
     async def _finish(self, job: Job, lease: Lease) -> tuple[str, int]:
         now = CLOCK.now()
         step = after_run(job, SUCCEEDED, self._rule, now)
-        ending = self._fan_out.ending(self._goals, job, step, SUCCEEDED, now, _lease)
+        ending = self._fan_out.ending(self._goals, job, step, SUCCEEDED, now, _lease, callback=None)
         assert ending is not None
         if await self._store.finish_run(job, lease.token, step, SUCCEEDED, now=now, ending=ending) is None:
             raise RuntimeError("the job was not claimed as it was inserted")

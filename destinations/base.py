@@ -118,5 +118,10 @@ class Kind:
     """Tells what of settings is allowed, and cannot work, given the ends that messages tell of there."""
     has_receiver: bool = True
     """Whether somebody receives who can fail as a whole: only then do failures open a breaker, and disable it."""
+    refusal_by: Callable[[Any], Callable[[str], str | None]] | None = None
+    """Given settings, what says why a URL may not be called that a caller of a function names; None: callers name none.
+
+    Each delivery then has the URL as its recipient. One such destination at the most is configured.
+    """
     public_keys: Callable[[Any], Iterable[PublicKey]] = _no_public_keys
     """Tells the public keys that belong to settings, for all the world to see."""

@@ -69,6 +69,11 @@ def refusal(address: Address | str, trust: Trust) -> str | None:
     return f"{parsed} is not a public address, and neither allow_hosts nor allow_cidrs names it"
 
 
+def is_within(address: Address | str, networks: Iterable[Network]) -> bool:
+    """Tell whether an address, in whatever form, leads into one of these networks."""
+    return _is_in(_forms(_parse(address)), networks)
+
+
 def _parse(address: Address | str) -> Address:
     # A zone ("fe80::1%eth0") changes the way to an address, not what the address is.
     return ip_address(address.partition("%")[0]) if isinstance(address, str) else address

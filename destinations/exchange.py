@@ -1,4 +1,4 @@
-"""Requests to one URL over kept connections: the path that every webhook takes, kept short.
+"""Requests to one URL, or to several of one host, over kept connections: the path that every webhook takes, kept short.
 
 aiohttp dials: it looks names up, tries addresses, and does TLS. From then on a connection is our own (`connection`):
 aiohttp's client serves redirects, cookies, decompression, traces and middleware, of which webhooks use nothing, and
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """Sends requests to one URL, for many tasks at a time. Made within a running loop; whoever made it closes it."""
+    """Sends requests to one host, for many tasks at a time. Made within a running loop; whoever made it closes it."""
 
     def __init__(
         self,
@@ -65,7 +65,9 @@ class Exchange:
         self._cleaning: asyncio.TimerHandle | None = None
         # Never sent: it tells the connector where to go.
         self._target = ClientRequest(method, detour.url if detour else url, loop=self._loop)
-        self._head = _fixed_head(method, url, headers, detour)
+        self._line_start = f"{method} {detour.prefix if detour else ''}"
+        self._after_line = _fixed_head(url, headers, detour)
+        self._head = self._line(url.raw_path_qs) + self._after_line
 
     async def close(self) -> None:
         """Close all connections; requests under way may fail."""
@@ -73,14 +75,16 @@ class Exchange:
             self._cleaning.cancel()
         await self._connector.close()
 
-    async def send(self, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def send(self, headers: Mapping[str, str], body: bytes, *, target: str | None = None) -> Reply:
         """Send one request and return its answer; once its head is there, whatever ends its body ends it well.
+
+        `target` is another path and query than those of the URL, in the form in which they are sent.
 
         Raises the errors that `failures` knows if no head came, and ValueError for a header that is not printable.
         Cancellation closes the connection and passes through.
         """
         began = self._loop.time()
-        head = self._head_of(headers, len(body))
+        head = self._head_of(headers, len(body), target)
         if self._slots.locked():
             await self._in_time(self._slots.acquire(), began, _busy)
         else:
@@ -96,11 +100,15 @@ class Exchange:
         finally:
             self._slots.release()
 
-    def _head_of(self, headers: Mapping[str, str], length: int) -> bytes:
+    def _head_of(self, headers: Mapping[str, str], length: int, target: str | None) -> bytes:
         if not "".join(headers.values()).isprintable():
             raise ValueError("a header holds no line breaks or other control characters")
         lines = "\r\n".join(map(": ".join, headers.items()))
-        return b"%b%b\r\ncontent-length: %d\r\n\r\n" % (self._head, lines.encode(), length)
+        fixed = self._head if target is None else self._line(target) + self._after_line
+        return b"%b%b\r\ncontent-length: %d\r\n\r\n" % (fixed, lines.encode(), length)
+
+    def _line(self, target: str) -> bytes:
+        return _joined([f"{self._line_start}{target} HTTP/1.1"])
 
     # Connections
 
@@ -198,10 +206,12 @@ def _busy(wait_s: float) -> OSError:
     return ConnectionTimeoutError(f"no connection was free within {wait_s:g} s")
 
 
-def _fixed_head(method: str, url: URL, headers: Iterable[tuple[str, str]], detour: Detour | None) -> bytes:
-    prefix, for_proxy = (detour.prefix, detour.headers) if detour else ("", [])
-    pairs = [("host", url.host_port_subcomponent), *for_proxy, *headers]
-    lines = [f"{method} {prefix}{url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
+def _fixed_head(url: URL, headers: Iterable[tuple[str, str]], detour: Detour | None) -> bytes:
+    pairs = [("host", url.host_port_subcomponent), *(detour.headers if detour else ()), *headers]
+    return _joined([f"{name}: {value}" for name, value in pairs])
+
+
+def _joined(lines: list[str]) -> bytes:
     if any(map(_FORBIDDEN.search, lines)):
         raise ValueError("a header holds no line breaks or other control characters")
     # A value from the environment may hold bytes that are no UTF-8: left out, as aiohttp does.

@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from destinations import email, function, webhook, webhook_settings
+from destinations import callback, callback_settings, email, function, webhook, webhook_settings
 from destinations.base import Kind
 from destinations.plugins.finding import Kinds, with_plugins
 
@@ -12,6 +12,16 @@ from destinations.plugins.finding import Kinds, with_plugins
 def builtin_kinds() -> dict[str, Kind]:
     """Return the kinds that come with Sendoff, by the `type` that names them; reads their schemas."""
     kinds = (
+        Kind(
+            kind="callback",
+            schema=callback_settings.schema_of(_schema("callback"), _schema("webhook")),
+            settings=callback_settings.settings_of,
+            make=callback.Callback,
+            warn=callback_settings.warn,
+            has_receiver=False,
+            refusal_by=callback_settings.refusal_by,
+            public_keys=webhook_settings.public_keys,
+        ),
         Kind(kind="email", schema=_schema("email"), settings=email.settings_of, make=email.Email, warn=email.warn),
         Kind(
             kind="function",

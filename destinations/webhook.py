@@ -1,7 +1,8 @@
 """The kind `webhook`: one signed HTTP request for each message, once. What an answer means stands in `answers`."""
 
 import asyncio
-from collections.abc import Mapping
+import ssl
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from destinations import answers, egress
 from destinations.base import Sending
 from destinations.bodies.base import LARGE, Body
 from destinations.bodies.making import made
+from destinations.connection import Reply
 from destinations.detour import refused_by
 from destinations.dial import make_exchange
 from destinations.exchange import Exchange
@@ -53,10 +55,14 @@ class Webhook:
         settings = self._settings
         needs_tls = settings.tls is not None or (settings.proxy is not None and self._is_https)
         tls = await asyncio.to_thread(context_of, settings.tls) if needs_tls else None
-        self._exchange = make_exchange(
-            trust=self._trust,
+        self._exchange = self._exchange_to(settings.url, self._trust, tls)
+
+    def _exchange_to(self, url: str, trust: egress.Trust, tls: ssl.SSLContext | None = None) -> Exchange:
+        settings = self._settings
+        return make_exchange(
+            trust=trust,
             method=settings.method,
-            url=settings.url,
+            url=url,
             headers=self._headers.items(),
             timeout_s=settings.timeout,
             connect_timeout_s=settings.connect_timeout,
@@ -78,14 +84,13 @@ class Webhook:
     async def send(self, sending: Sending) -> Outcome:
         """Send one request and say what happened. Cancellation closes its connection and passes through."""
         settings = self._settings
-        assert self._exchange is not None, "send() before open()"
         try:
             body = await made(settings.body, sending, settings.inline_limit)
             if self._signer and len(body.content) > LARGE:  # to sign 64 MiB takes a tenth of a second
                 headers = await asyncio.to_thread(self._headers_of, sending, body)
             else:
                 headers = self._headers_of(sending, body)
-            reply = await self._exchange.send(headers, body.content)
+            reply = await self._ask(sending.recipient, headers, body.content)
         except ERRORS as error:
             return _failure(error)
         except TemplateFaultError as fault:
@@ -110,6 +115,10 @@ class Webhook:
         if proxy is None or self._is_https or outcome.verdict is not Verdict.TEMPORARY:
             return outcome
         return replace(outcome, reason=DeliveryReason.AUTH_ERROR, message=refused_by(proxy.name))
+
+    def _ask(self, _: str, headers: dict[str, str], content: bytes) -> Awaitable[Reply]:
+        assert self._exchange is not None, "send() before open()"
+        return self._exchange.send(headers, content)
 
     def _headers_of(self, sending: Sending, body: Body) -> dict[str, str]:
         """Return the headers of this one request; their names are `_VARYING`."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from destinations import egress
 from destinations.base import Concern, End, PublicKey
@@ -48,10 +48,21 @@ class Settings:
     on_410: str = "disable"
 
 
+S = TypeVar("S", bound=Settings)
+
+
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Return the settings in validated options; raises ValueError for a URL, secret or header that cannot be used."""
+    settings = made(Settings, options)
+    if (fault := egress.fault_of_url(settings.url)) is not None:
+        raise ValueError(f"url: {fault}")
+    return settings
+
+
+def made(kind: type[S], options: Mapping[str, Any]) -> S:
+    """Return settings of a webhook, or of what is one but for its URL; raises ValueError as `settings_of` does."""
     layout = Layout(options.get("signature", Layout.STANDARD))
-    settings = Settings(
+    settings = kind(
         **{
             **options,
             **access_of(options),
@@ -62,9 +73,6 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
             "dead_on": tuple(options.get("dead_on", _DEAD_ON)),
         }
     )
-    fault = egress.fault_of_url(settings.url)
-    if fault is not None:
-        raise ValueError(f"url: {fault}")
     for name, value in settings.headers.items():
         if settings.secrets and name.lower() == layout.header:
             raise ValueError(f"headers.{name}: expected another header, as signature: {layout} sets this one")
@@ -89,6 +97,11 @@ def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
         yield "url", f"every attempt will be refused, as {refusal}"
     if settings.proxy and (refusal := refusal_of_proxy(settings.proxy)):
         yield "proxy", f"every attempt will be refused, as {refusal}"
+    yield from warn_of_all(settings, ends)
+
+
+def warn_of_all(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
+    """Yield what cannot work, whatever the URL."""
     if settings.signature is not Layout.STANDARD and not settings.secrets:
         yield "signature", "serves only with secrets: without any, requests are not signed"
     yield from forms.warn(settings.body, ends)

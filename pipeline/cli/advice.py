@@ -18,6 +18,8 @@ from pipeline.functions.catalog import Catalog
 from pipeline.model import BatchState, JobState, MessageType
 from pipeline.shapes import rfc3339
 
+_WEBHOOKS = ("webhook", "callback")
+
 
 def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind], now: datetime) -> Iterator[Fault]:
     """Yield what there is to say, with its place; None where the functions are not there to be looked at."""
@@ -116,14 +118,14 @@ def _of_keys(config: Config, catalog: Catalog | None) -> Iterator[Fault]:
                 hint = f" (nearest: {near[0]})" if near else ""
                 yield config.fault(f"keys[{at}].functions[{index}]", f"there is no such function in the folder{hint}")
     for name, destination in config.destinations.items() if config.keys and not config.service.link_keys else ():
-        if destination.kind == "webhook" and destination.options.body.links_results:
+        if destination.kind in _WEBHOOKS and destination.options.body.links_results:
             message = f"results too large for a message are links, which {name} cannot follow without service.link_keys"
             yield config.fault(f"destinations.{name}", message)
 
 
 def _of_secrets(config: Config, now: datetime) -> Iterator[Fault]:
     for name, destination in config.destinations.items():
-        if destination.kind == "webhook" and (end := end_of(destination.options.secrets)) and end <= now:
+        if destination.kind in _WEBHOOKS and (end := end_of(destination.options.secrets)) and end <= now:
             message = (
                 f"all are over, the last since {rfc3339(end)}: every attempt will fail, as nothing is sent unsigned"
             )

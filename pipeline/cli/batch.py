@@ -53,6 +53,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--key", metavar="KEY", help="the batch's key, instead of the one that is made of the files")
     parser.add_argument("--new", action="store_true", help="make a new batch, also where this one was submitted before")
     parser.add_argument("--tag", action="append", default=[], help="a word to find the jobs by; repeatable")
+    parser.add_argument("--callback", metavar="URL", help="a URL that hears how the batch ended, if it is allowed")
     parser.add_argument("--results", type=Path, metavar="FILE", help="write the results, a line of JSON for each job")
     parser.add_argument("--no-wait", action="store_true", help="submit, print the batch's id, and do not follow it")
     parser.add_argument("--settled", action="store_true", help="also wait until the batch's own message has arrived")
@@ -128,6 +129,7 @@ def _key(args: argparse.Namespace) -> str | None:
 async def _batch(args: argparse.Namespace, work: Work, client: Client) -> int:
     err = console.err()
     headers: list[Header] = [wish("Idempotency-Key", work.key), *(wish("X-Job-Tag", tag) for tag in args.tag)]
+    headers += [] if args.callback is None else [wish("X-Callback-Url", args.callback)]
     await check_function(client, args.function)
     err.print(f"{words.count(work.upload.total, 'item')} for {args.function}; key {work.key}", soft_wrap=True)
     with BatchLive(err, args.function) as live:

@@ -49,6 +49,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--tag", action="append", default=[], help="a word to find the job by; repeatable")
     parser.add_argument("--key", metavar="KEY", help="the job's Idempotency-Key: the same call twice is one job")
     parser.add_argument("--delay", metavar="SPAN", help="let the job begin after so long, such as 10m")
+    parser.add_argument("--callback", metavar="URL", help="a URL that hears how the job ended, if it is allowed")
     parser.add_argument(
         "--async", action="store_true", dest="is_async", help="make a job of it, whatever the function is"
     )
@@ -73,6 +74,8 @@ def _wishes(args: argparse.Namespace) -> Iterator[Header]:
         yield wish("Idempotency-Key", args.key)
     if args.delay is not None:
         yield wish("X-Job-Delay", args.delay)
+    if args.callback is not None:
+        yield wish("X-Callback-Url", args.callback)
     if args.is_async:
         yield "Prefer", "respond-async"
 

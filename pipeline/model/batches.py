@@ -28,6 +28,10 @@ class Batch:
     ended_at: datetime | None
     traceparent: str | None = None
     """The W3C trace that its caller belongs to."""
+    callback: str | None = None
+    """The URL that its caller wants to hear at of how it ended."""
+    callback_to: str | None = None
+    """The destination that was there for such URLs when the batch was accepted."""
 
     @property
     def ended(self) -> int:
@@ -47,6 +51,8 @@ class BatchDraft:
     closes_at: datetime
     """An upload that was cut off is closed then, with what has come."""
     traceparent: str | None = None
+    callback: str | None = None
+    callback_to: str | None = None
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,10 @@ class Origin:
     """Of the batch's item that it was made of: the same item, sent again, has the same."""
     traceparent: str | None = None
     """The W3C trace that its caller belongs to, passed on to the function and to webhooks."""
+    callback: str | None = None
+    """The URL that its caller wants to hear at of how it ended."""
+    callback_to: str | None = None
+    """The destination that was there for such URLs when the job was accepted."""
 
 
 @record(frozen=True, slots=True, kw_only=True)

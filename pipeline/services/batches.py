@@ -117,6 +117,8 @@ class Batches:
         priority: int,
         key: IdempotencyKey | None,
         traceparent: str | None = None,
+        callback: str | None = None,
+        callback_to: str | None = None,
     ) -> Earlier | None:
         """Store a batch that has no items yet; with a key that has made one already, return which.
 
@@ -133,6 +135,8 @@ class Batches:
             created_at=now,
             closes_at=closes_at,
             traceparent=traceparent,
+            callback=callback,
+            callback_to=callback_to,
         )
         earlier = await asyncio.shield(self._store.batches.insert(draft, key=key))
         if earlier is None:
@@ -227,8 +231,8 @@ class Batches:
         now = self._clock.now()
         failures = await self._store.batches.list_failures(batch.id, FAILURES)
         ended = replace(batch, state=state, ended_at=now)
-        goals = self._current.setup.goals
-        ending = self._fan_out.ending_of_batch(goals, ended, failures, self._deliverer.offer)
+        setup, offer = self._current.setup, self._deliverer.offer
+        ending = self._fan_out.ending_of_batch(setup.goals, ended, failures, offer, callback=setup.callback)
         try:
             verb = partial(self._store.batches.end, batch, state, ending, now=now)
             claimed = await when_there_is_room(verb, self._clock)

@@ -70,8 +70,9 @@ class Expirer:
                 return
 
     async def _expire(self, job: Job) -> None:
-        now, step = self._clock.now(), after_expiry(job)
-        ending = self._fan_out.ending(self._current.setup.goals, job, step, None, now, self._deliverer.offer)
+        now, step, setup = self._clock.now(), after_expiry(job), self._current.setup
+        offer = self._deliverer.offer
+        ending = self._fan_out.ending(setup.goals, job, step, None, now, offer, callback=setup.callback)
         assert ending is not None, "an expired job owes a message"
         try:
             verb = partial(self._store.expire_job, job, step, now=now, ending=ending)

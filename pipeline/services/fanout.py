@@ -3,11 +3,13 @@ ids.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 import orjson
 
+from pipeline.config.settings import RetrySpec
 from pipeline.ids import IdSource
 from pipeline.lifecycle import JobStep
 from pipeline.model import (
@@ -20,11 +22,16 @@ from pipeline.model import (
     Lease,
     Message,
     MessageType,
+    Origin,
     RunOutcome,
 )
-from pipeline.services.routes import Goal, Goals
+from pipeline.retry import policy
+from pipeline.services.routes import Goal, Goals, Route
 from pipeline.store.deliveries import Ending
 from pipeline.values import value_json
+
+_CALLBACK = "callback"
+_POLICY = policy(RetrySpec(name="default"))
 
 
 class FanOut:
@@ -41,26 +48,40 @@ class FanOut:
         outcome: RunOutcome | None,
         now: datetime,
         offer: Callable[[str], Lease | None],
+        *,
+        callback: Route | None,
     ) -> Ending | None:
         """Return what the job's end owes, or None where the step ends nothing; `outcome` is None where no run ended it.
 
-        `offer` returns a lease for a delivery that could be sent to a destination at once, or None.
+        `callback` is the destination for URLs that callers named, None where there is none any more. `offer` returns a
+        lease for a delivery that could be sent to a destination at once, or None.
         """
         if step.message is None:
             return None
         result = outcome.result if outcome else None
         value_of = None if result is None else partial(value_json, result)
         drafts = self._drafts(goals.get((job.function, step.message), ()), value_of)
+        if job.origin.callback is not None:
+            drafts += (self._called_back(job.origin, job.origin.callback, callback),)
         return Ending(message=self._message(job, step, outcome, now), deliveries=drafts, leases=_leases(drafts, offer))
 
     def ending_of_batch(
-        self, goals: Goals, batch: Batch, failures: Sequence[BatchLine], offer: Callable[[str], Lease | None]
+        self,
+        goals: Goals,
+        batch: Batch,
+        failures: Sequence[BatchLine],
+        offer: Callable[[str], Lease | None],
+        *,
+        callback: Route | None,
     ) -> Ending:
         """Return what the end of a batch owes; `batch` is as it ended, and filters see its counts."""
+        origin, batch = batch, replace(batch, callback=None, callback_to=None)  # nobody else's business
         assert batch.ended_at is not None
         drafts = self._drafts(
             goals.get((batch.function, MessageType.BATCH_COMPLETED), ()), partial(orjson.dumps, batch)
         )
+        if origin.callback is not None:
+            drafts += (self._called_back(origin, origin.callback, callback),)
         message = BatchMessage(
             id=self._ids.message_id(), batch=batch, ended_at=batch.ended_at, failures=tuple(failures)
         )
@@ -87,6 +108,18 @@ class FanOut:
                 for goal in goals
                 for recipient in goal.recipients
             ]
+        )
+
+    def _called_back(self, origin: Origin | Batch, url: str, route: Route | None) -> DeliveryDraft:
+        """Return the delivery to a caller's own URL. Where no destination is there for that, it is held until one of
+        the name is there again that was when the URL was accepted.
+        """
+        return DeliveryDraft(
+            id=self._ids.new(),
+            destination=route.name if route else origin.callback_to or _CALLBACK,
+            kind=route.kind if route else _CALLBACK,
+            max_attempts=(route.policy if route else _POLICY).max_attempts,
+            recipient=url,
         )
 
     def _message(self, job: Job, step: JobStep, outcome: RunOutcome | None, now: datetime) -> Message:

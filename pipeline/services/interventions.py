@@ -91,7 +91,14 @@ class Interventions:
         """Store a new job with the event of this one; raises as `retry` does. Returns what was stored."""
         event = await self._store.get_event(job.id)
         draft = self._worker.draft(self._ids.new(), job.function, event or b"null")
-        origin = Origin(owner=owner, replay_of=job.id, traceparent=job.origin.traceparent)
+        was = job.origin
+        origin = Origin(
+            owner=owner,
+            replay_of=job.id,
+            traceparent=was.traceparent,
+            callback=was.callback,
+            callback_to=was.callback_to,
+        )
         draft = replace(draft, tags=job.tags, priority=job.priority, origin=origin)
         await self._intake.accept(draft)
         return draft

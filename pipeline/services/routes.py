@@ -43,6 +43,8 @@ class Route:
     """Attempts in a second, at the most."""
     breaker: BreakerSpec | None = None
     disable_after_s: float | None = None
+    refusal_of: Callable[[str], str | None] | None = None
+    """Says why a URL may not be called that a caller names; None: callers name none here."""
     public_keys: tuple[PublicKey, ...] = ()
     made_of: object = None
     """All that the destination was made of: its settings, and what the files that they name held."""
@@ -75,7 +77,7 @@ def routes_of(config: Config, kinds: Mapping[str, Kind], before: Mapping[str, Ro
     Raises ConfigurationError with every one that cannot be made.
     """
     routes: dict[str, Route] = {}
-    faults: list[Fault] = []
+    faults = list(_faults_of_callers(config, kinds))
     for name, settings in config.destinations.items():
         try:
             routes[name] = _route(settings, kinds, before.get(name))
@@ -85,6 +87,20 @@ def routes_of(config: Config, kinds: Mapping[str, Kind], before: Mapping[str, Ro
     if faults:
         raise ConfigurationError(faults)
     return MappingProxyType(routes)
+
+
+def _faults_of_callers(config: Config, kinds: Mapping[str, Kind]) -> Iterable[Fault]:
+    """Yield where destinations for URLs that callers name are more than one, or are named by a function."""
+    names = [name for name, each in config.destinations.items() if kinds[each.kind].refusal_by is not None]
+    for name in names[1:]:
+        message = f"expected one destination for the URLs of callers, got {name} beside {names[0]}"
+        yield config.fault(f"destinations.{name}", message)
+    for function, settings in config.functions.settings.items():
+        for key, targets in settings.targets:
+            for index, target in enumerate(targets):
+                if target.to in names:
+                    message = f"expected a destination with an address, got {target.to}: only callers name its URLs"
+                    yield config.fault(f"functions.settings.{function}.{key}[{index}]", message)
 
 
 def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Route | None) -> Route:
@@ -101,6 +117,7 @@ def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Rou
         rate=getattr(settings.options, "rate", None),
         breaker=getattr(settings.options, "breaker", _BREAKER) if kind.has_receiver else None,
         disable_after_s=getattr(settings.options, "disable_after", DISABLE_AFTER_S) if kind.has_receiver else None,
+        refusal_of=kind.refusal_by(settings.options) if kind.refusal_by else None,
         public_keys=tuple(kind.public_keys(settings.options)),
         made_of=made_of,
     )

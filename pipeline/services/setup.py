@@ -35,6 +35,8 @@ class Setup:
     """Where alerts go."""
     policies: Mapping[str, Policy]
     """The retry policies of the functions that have settings."""
+    callback: Route | None
+    """The destination for URLs that callers name, if there is one."""
     base_url: str
     """Where the service says of itself that it is reached, without a trailing slash."""
 
@@ -56,6 +58,7 @@ class Setup:
             goals=goals_of(config.functions, routes),
             alerts=tuple(map(goal_of, map(routes.__getitem__, config.alerts))),
             policies=MappingProxyType({name: policy(settings.retry) for name, settings in functions.items()}),
+            callback=next((route for route in routes.values() if route.refusal_of is not None), None),
             base_url=_base_url(config),
         )
 

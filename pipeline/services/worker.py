@@ -150,11 +150,13 @@ class Worker:
         the setup said that the run `began_under`.
         """
         now, setup = self._clock.now(), self._current.setup
+        callback = setup.callback  # of the current setup always: a caller's URL goes where the list of them is now
         memory_mb = (began_under or setup).memory_mb(job.function)
         if began_under is not None and not setup.knows(job.function):
             setup = began_under
         step = after_run(job, outcome, setup.policy(job.function), now)
-        ending = self._fan_out.ending(setup.goals, job, step, outcome, now, self._deliverer.offer)
+        offer = self._deliverer.offer
+        ending = self._fan_out.ending(setup.goals, job, step, outcome, now, offer, callback=callback)
         try:
             verb = partial(
                 self._store.finish_run, job, token, step, outcome, now=now, ending=ending, memory_mb=memory_mb

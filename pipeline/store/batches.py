@@ -17,8 +17,8 @@ from pipeline.store.rows import micros
 
 _INSERT = """
 INSERT INTO batch (id, function, state, round, owner, first_turn, is_cancelled, total, succeeded, failed, cancelled,
-                   expired, created_at, closes_at, traceparent)
-VALUES (?, ?, 'receiving', 1, ?, ?, 0, 0, 0, 0, 0, 0, ?, ?, ?)
+                   expired, created_at, closes_at, traceparent, callback, callback_to)
+VALUES (?, ?, 'receiving', 1, ?, ?, 0, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?)
 """
 _FIRST_TURN = "SELECT first_turn FROM batch WHERE id = ? AND state IN ('receiving', 'running') AND NOT is_cancelled"
 _KNOWN = """
@@ -65,8 +65,8 @@ class Added(StrEnum):
 def insert_batch(db: sqlite3.Connection, draft: BatchDraft) -> None:
     """Store a batch that has no jobs yet; it is `receiving`."""
     turn = insertions.next_turn(db, draft.function, draft.priority)
-    at, closes_at = micros(draft.created_at), micros(draft.closes_at)
-    db.execute(_INSERT, (draft.id, draft.function, draft.owner, turn, at, closes_at, draft.traceparent))
+    made = (draft.id, draft.function, draft.owner, turn, micros(draft.created_at), micros(draft.closes_at))
+    db.execute(_INSERT, (*made, draft.traceparent, draft.callback, draft.callback_to))
 
 
 def add_items(db: sqlite3.Connection, batch_id: str, drafts: Sequence[JobDraft], *, now: datetime) -> list[Added]:

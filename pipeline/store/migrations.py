@@ -297,6 +297,13 @@ CREATE TABLE alert_told (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
 
+CALLBACKS = """
+-- The URL that a batch's caller wants to hear at, and the destination that was there for that.
+ALTER TABLE batch ADD COLUMN callback TEXT;
+ALTER TABLE batch ADD COLUMN callback_to TEXT;
+"""
+
+
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
     steps = Migrations("sendoff")
@@ -314,6 +321,7 @@ def migrations() -> Migrations:
         ("health", HEALTH),
         ("destination replays", DESTINATION_REPLAYS),
         ("alerts", ALERTS),
+        ("callbacks", CALLBACKS),
     ):
         steps(name=name)(_running(script))
     return steps

@@ -267,7 +267,7 @@ def _batch_message(message_id: str, held: dict[str, Any]) -> BatchMessage:
 
 BATCH_COLUMNS = (
     "id, function, state, round, owner, is_cancelled, total, succeeded, failed, cancelled, expired, created_at,"
-    " ended_at, traceparent"
+    " ended_at, traceparent, callback, callback_to"
 )
 
 
@@ -288,6 +288,8 @@ def batch(row: Row) -> Batch:
         created_at=moment(row[11]),
         ended_at=moment_or_none(row[12]),
         traceparent=row[13],
+        callback=row[14],
+        callback_to=row[15],
     )
 
 

@@ -13,6 +13,7 @@ from pipeline.ids import made_at
 from pipeline.model import JobDraft, Origin
 from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.web import access, views
+from pipeline.web.callbacks import destination_for
 from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
@@ -26,13 +27,18 @@ async def accept(
     """Make a job of an invocation and answer 202; with `wait` its own answer, if that is there in time."""
     parts = request.app[PARTS]
     wishes = wishes_in(request.headers, parts.clock.now())
-    origin = Origin(owner=access.owner(request), traceparent=wishes.traceparent)
+    origin = Origin(
+        owner=access.owner(request),
+        traceparent=wishes.traceparent,
+        callback=wishes.callback,
+        callback_to=destination_for(wishes.callback, parts.current.setup),
+    )
     draft = _with_wishes(parts.worker.draft(job_id, function.name, event, origin=origin), wishes)
     earlier = None
     if wishes.key is None:
         created_at = await parts.intake.accept(draft)
     else:
-        created_at, earlier = await parts.intake.accept_once(draft, _key_of(request, function, wishes.key, body))
+        created_at, earlier = await parts.intake.accept_once(draft, _key_of(request, function, wishes, body))
         if earlier is not None:
             draft, created_at = await _of_earlier(parts, draft, earlier)
     if preferences.wait_s:
@@ -98,11 +104,15 @@ def _with_wishes(draft: JobDraft, wishes: Wishes) -> JobDraft:
     )
 
 
-def _key_of(request: web.Request, function: Function, key: str, body: bytes) -> IdempotencyKey:
-    fingerprint = sha256(b"%b %b\n" % (request.method.encode(), request.raw_path.encode(errors="surrogateescape")))
+def _key_of(request: web.Request, function: Function, wishes: Wishes, body: bytes) -> IdempotencyKey:
+    line = [request.method, request.raw_path, *([wishes.callback] if wishes.callback else [])]
+    fingerprint = sha256(b"%b\n" % " ".join(line).encode(errors="surrogateescape"))
     fingerprint.update(body)
     return IdempotencyKey(
-        owner=access.owner(request) or "", scope=f"job:{function.name}", key=key, fingerprint=fingerprint.digest()
+        owner=access.owner(request) or "",
+        scope=f"job:{function.name}",
+        key=wishes.key or "",
+        fingerprint=fingerprint.digest(),
     )
 
 

@@ -23,6 +23,7 @@ from pipeline.web.problems import ProblemError
 
 POLICIES = web.AppKey("policies", dict[web.AbstractRoute, Policy])
 """The policy of every route. One that is not here cannot be used."""
+_CALLBACK = "x-callback-url"
 _CALLER = web.RequestKey("caller", KeySettings)
 _LINK = web.RequestKey("link", str)
 
@@ -77,8 +78,12 @@ def check_function(request: web.Request, function: str) -> None:
 
 
 def passed_on(request: web.Request) -> Headers:
-    """Return the request's headers for the function's event: all but one that carries a key of the service's."""
+    """Return the request's headers for the function's event: all but X-Callback-Url, and but one that carries a key of
+    the service's.
+    """
     headers = list(request.headers.items())
+    if _CALLBACK in request.headers:  # what secrets it has are for nobody but the service
+        headers = [pair for pair in headers if pair[0].lower() != _CALLBACK]
     return without_keys(request, headers) if "Authorization" in request.headers else headers
 
 

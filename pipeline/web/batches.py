@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.store.idempotency import IdempotencyKey
 from pipeline.values import value_json
 from pipeline.web import access, uploads, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
+from pipeline.web.callbacks import destination_for
 from pipeline.web.items import Item, Reject
 from pipeline.web.parameters import (
     AFTER_INDEX,
@@ -85,12 +87,27 @@ def _function_name(request: web.Request, document: dict[str, Any] | None) -> str
 
 async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | None) -> tuple[str, bool]:
     key = None
+    callback_to = destination_for(wishes.callback, parts.current.setup)
     if wishes.key is not None:
-        key = IdempotencyKey(owner=owner or "", scope=f"batch:{function.name}", key=wishes.key, fingerprint=b"")
+        # Its items may differ from one time to the next, and are looked at one by one; where it calls may not.
+        fingerprint = sha256(wishes.callback.encode()).digest() if wishes.callback else b""
+        key = IdempotencyKey(owner=owner or "", scope=f"batch:{function.name}", key=wishes.key, fingerprint=fingerprint)
     batch_id = parts.ids.new()
     earlier = await parts.batches.begin(
-        batch_id, function.name, owner=owner, priority=wishes.priority, key=key, traceparent=wishes.traceparent
+        batch_id,
+        function.name,
+        owner=owner,
+        priority=wishes.priority,
+        key=key,
+        traceparent=wishes.traceparent,
+        callback=wishes.callback,
+        callback_to=callback_to,
     )
+    if earlier is not None and not earlier.is_same:
+        detail = "this Idempotency-Key names a batch with another X-Callback-Url: send that one, or take a new key"
+        raise ProblemError(
+            422, "Idempotency-Key reused", detail, headers={"Location": f"/v1/batches/{earlier.made_id}"}
+        )
     return (batch_id, False) if earlier is None else (earlier.made_id, True)
 
 

@@ -59,6 +59,12 @@ async def test(request: web.Request) -> web.StreamResponse:
     if route.kind == "function":
         detail = f"the destination {name} makes jobs, and sends nothing: call its function to test it"
         raise ProblemError(409, "Nothing to test", detail)
+    if route.refusal_of is not None:
+        detail = (
+            f"the destination {name} has no address of its own, only those that callers name: invoke a background "
+            "function with the header X-Callback-Url to test it"
+        )
+        raise ProblemError(409, "Nothing to test", detail)
     return json_answer(views.destination_test(route, await parts.tester.test(route)))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pipeline.mask import MASK
 from pipeline.model import (
     Attempt,
     Delivery,
@@ -144,7 +145,7 @@ def delivery(value: Delivery, base: str, takers: Takers) -> View:
         "batch_id": value.batch_id,
         "destination": value.destination,
         "kind": value.kind,
-        "recipient": value.recipient,
+        "recipient": recipient_shown(value.kind, value.recipient),
         "state": DeliveryState.HELD if held else value.state,
         "reason": held or value.reason,
         "attempt": value.attempt,
@@ -155,6 +156,12 @@ def delivery(value: Delivery, base: str, takers: Takers) -> View:
         "last_error": last and {"class": last.reason, "message": last.message, "status": last.status},
         "links": {"self": self} | _subject_link(value, base),
     }
+
+
+def recipient_shown(kind: str, recipient: str) -> str:
+    """Return a recipient as it is shown: of a caller's URL the query stays its own, as it may be a secret."""
+    url, mark, _ = recipient.partition("?")
+    return f"{url}?{MASK}" if mark and kind == "callback" else recipient
 
 
 def _subject_link(value: Delivery, base: str) -> View:

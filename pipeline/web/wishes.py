@@ -26,7 +26,8 @@ _TRACEPARENT = re.compile(
 )
 _LONGEST_TRACEPARENT = 200
 _OF_JOBS = ("X-Job-Run-At", "X-Job-Delay", "X-Job-Priority", "X-Job-Tag", "X-Job-Timeout")
-_WISHES = (*_OF_JOBS, "Idempotency-Key", "traceparent")
+_CALLBACK = "X-Callback-Url"
+_WISHES = (*_OF_JOBS, "Idempotency-Key", "traceparent", _CALLBACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,8 @@ class Wishes:
     key: str | None = None
     """The Idempotency-Key, without its quotes."""
     traceparent: str | None = None
+    callback: str | None = None
+    """The URL for the job's message, as it was named; `callbacks` judges it."""
 
 
 NO_PREFERENCES = Preferences()
@@ -84,8 +87,6 @@ def preferences_in(headers: Headers) -> Preferences:
 
 def wishes_in(headers: Headers, now: datetime) -> Wishes:
     """Return how a job is to be made; raises a 400 that names the header and what it takes."""
-    if "X-Callback-Url" in headers:
-        raise bad_header("X-Callback-Url", "is not taken here: results go to the destinations that are configured")
     for name in _WISHES:
         if name in headers:
             break
@@ -98,12 +99,13 @@ def wishes_in(headers: Headers, now: datetime) -> Wishes:
         timeout_s=_duration(headers, "X-Job-Timeout"),
         key=key_in(headers),
         traceparent=trace_of(headers.getall("traceparent", ())),
+        callback=_callback(headers),
     )
 
 
 def refuse_wishes(headers: Headers) -> None:
     """Raise a 400 where a synchronous call asks for what only a job can have."""
-    for name in ("Idempotency-Key", *_OF_JOBS):
+    for name in ("Idempotency-Key", *_OF_JOBS, _CALLBACK):
         if name in headers:
             raise bad_header(name, "is for jobs; add Prefer: respond-async to have this call made one")
 
@@ -144,6 +146,13 @@ def tags_of(tags: object, name: str) -> tuple[str, ...]:
     if len(found) > _MOST_TAGS or not all(_TAG.fullmatch(tag) for tag in found):
         raise bad_header(name, f"expected at most {_MOST_TAGS} tags of 1 to 100 characters")
     return found
+
+
+def _callback(headers: Headers) -> str | None:
+    urls = headers.getall(_CALLBACK, ())
+    if len(urls) > 1:
+        raise bad_header(_CALLBACK, f"expected one URL, got {len(urls)}")
+    return urls[0].strip() if urls else None
 
 
 def _run_at(headers: Headers, now: datetime) -> datetime | None:

@@ -73,6 +73,13 @@ TIMEOUT = Header(
     description="A time limit below that of the function: `90` (seconds), `30s`, `2m`. Only for what becomes a job.",
     schema=_DURATION,
 )
+CALLBACK_URL = Header(
+    name="X-Callback-Url",
+    description="A URL of your own that the message of the job's end, or of the batch's, is sent to, whatever else the "
+    "function's settings say. Only for what becomes a job, and only where a destination of type `callback` is "
+    "configured that lets callers name its host.",
+    schema={"type": "string", "maxLength": 2048, "pattern": "^https?://[!-~]+$"},
+)
 TRACEPARENT = Header(name="traceparent", description="The trace that the job belongs to (W3C Trace Context).")
 IF_NONE_MATCH = Header(
     name="If-None-Match", description="ETags that the caller has: answered with 304 where one of them still holds."

@@ -31,7 +31,14 @@ OPERATIONS: Operations = MappingProxyType(
             name="submit_batch",
             tag="Batches",
             query=(query.OF_FUNCTION,),
-            headers=(headers.BATCH_KEY, headers.PRIORITY, headers.TAG, headers.TIMEOUT, headers.TRACEPARENT),
+            headers=(
+                headers.BATCH_KEY,
+                headers.PRIORITY,
+                headers.TAG,
+                headers.TIMEOUT,
+                headers.CALLBACK_URL,
+                headers.TRACEPARENT,
+            ),
             body=bodies.OF_BATCH,
             is_body_needed=True,
             answers=(
@@ -43,7 +50,7 @@ OPERATIONS: Operations = MappingProxyType(
                     leads_to=_OF_BATCH,
                 ),
             ),
-            problems=(400, 404, 408, 413, 415, 429),
+            problems=(400, 404, 408, 413, 415, 422, 429),
         ),
         batches.list_all: Operation(
             name="list_batches",

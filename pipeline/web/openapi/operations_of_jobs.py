@@ -55,6 +55,7 @@ INVOKE = Operation(
         headers.PRIORITY,
         headers.TAG,
         headers.TIMEOUT,
+        headers.CALLBACK_URL,
         headers.TRACEPARENT,
     ),
     body=bodies.OF_FUNCTION,

@@ -1,0 +1,75 @@
+"""The kind `callback`: webhooks to URLs that callers named, each judged again before it is called.
+
+The receivers have nothing to do with one another: what one asks for, or fails at, counts for its own delivery only.
+"""
+
+from collections.abc import Awaitable
+from dataclasses import replace
+
+from yarl import URL
+
+from destinations import egress
+from destinations.allow_list import AllowList
+from destinations.base import Sending
+from destinations.callback_settings import Settings
+from destinations.connection import Reply
+from destinations.exchange import Exchange
+from destinations.exchanges import Exchanges
+from destinations.webhook import Webhook
+from pipeline.mask import Masker
+from pipeline.model import DeliveryReason, Outcome, Verdict
+
+
+class Callback(Webhook):
+    """Everybody's endpoint: a delivery's recipient is its URL."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(name, settings, trust=egress.CALLER)
+        self._allowed = AllowList(settings.allow_hosts, settings.allow_cidrs)
+        self._exchanges: Exchanges | None = None
+
+    async def open(self) -> None:
+        """Make room for pools of connections; none is made yet."""
+        self._exchanges = Exchanges(self._exchange_with)
+
+    def _exchange_with(self, origin: URL) -> Exchange:
+        return self._exchange_to(str(origin), self._allowed.trust_in(str(origin)))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._exchanges is not None:
+            await self._exchanges.close()
+            self._exchanges = None
+
+    def recipients(self) -> tuple[str, ...]:
+        """Return none: callers name them."""
+        return ()
+
+    async def send(self, sending: Sending) -> Outcome:
+        """Send one request to the URL that is the recipient, if it is allowed still, and say what happened."""
+        url = sending.recipient
+        if (refusal := self._allowed.refusal_of(url)) is not None:
+            return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.BLOCKED_ADDRESS, message=refusal)
+        return _without_query(_of_one(await super().send(sending)), url)
+
+    def _ask(self, recipient: str, headers: dict[str, str], content: bytes) -> Awaitable[Reply]:
+        return self._exchanged(URL(recipient), headers, content)
+
+    async def _exchanged(self, url: URL, headers: dict[str, str], content: bytes) -> Reply:
+        assert self._exchanges is not None, "send() before open()"
+        async with self._exchanges.to(url.origin()) as exchange:
+            return await exchange.send(headers, content, target=url.raw_path_qs)
+
+
+def _of_one(outcome: Outcome) -> Outcome:
+    """Return the outcome without what it says of the whole destination: who wants nothing more gets nothing more."""
+    if outcome.disables and outcome.verdict is Verdict.TEMPORARY:
+        message = f"{outcome.message}; {outcome.disables}"
+        outcome = replace(outcome, verdict=Verdict.PERMANENT, reason=DeliveryReason.REJECTED, message=message)
+    return replace(outcome, pause_s=None, disables="") if outcome.disables or outcome.pause_s else outcome
+
+
+def _without_query(outcome: Outcome, url: str) -> Outcome:
+    """Return the outcome without the query of the URL, which may be a secret of the caller's: receivers repeat it."""
+    _, _, query = url.partition("?")
+    return Masker((url, query)).outcome(outcome) if query else outcome
