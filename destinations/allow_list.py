@@ -4,6 +4,7 @@ A host that is written out is vouched for, as is the `url` of a webhook: it may 
 pattern admits is whoever's it is: it leads to public addresses, and to networks that are allowed.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -14,6 +15,11 @@ from destinations.egress import Network, Trust, fault_of_host, fault_of_url, is_
 LONGEST = 2048
 """So many characters a URL may have."""
 _PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65_535
+_ENTRY = re.compile(
+    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*)\]|(?P<host>(?:\*|(?:\*\.)?[^:*\[\].][^:*\[\]]*)))(?::(?P<port>[0-9]{1,5}))?"
+    r"|(?P<bare>[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)"  # an address of IPv6 without its brackets
+)
 _EXPECTED = "expected a host such as api.example.com, *.example.org or *, with a port or without"
 
 
@@ -78,20 +84,16 @@ def entry_of(text: str) -> Entry:
     is_pattern = host == "*" or host.startswith("*.")
     host = host.lower().removeprefix("*").removeprefix(".") if is_pattern else host.lower()
     if (host or not is_pattern) and fault_of_host(host) is not None:
-        raise ValueError(f"{_EXPECTED}, got {text!r}")
+        raise ValueError(f'{_EXPECTED}, got "{text}"')
     return Entry(host=_canonical(host), port=port, is_pattern=is_pattern)
 
 
 def _split(text: str) -> tuple[str, int | None]:
-    if text.count(":") > 1 and not text.startswith("["):
-        return text, None  # an address of IPv6 without its brackets
-    bracketed, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else ("", "", text)
-    host, colon, digits = rest.partition(":")
-    if not colon:
-        return (bracketed if bracket and not host else rest), None
-    if (bracket and host) or not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536):
-        raise ValueError(f"{_EXPECTED}, got {text!r}")
-    return bracketed if bracket else host, int(digits)
+    found = _ENTRY.fullmatch(text)
+    port = None if found is None or found["port"] is None else int(found["port"])
+    if found is None or port == 0 or (port or 0) > _LAST_PORT:
+        raise ValueError(f'{_EXPECTED}, got "{text}"')
+    return found["bracketed"] or found["host"] or found["bare"], port
 
 
 def _fault_of_text(url: str) -> str | None:

@@ -5,6 +5,7 @@ The receivers have nothing to do with one another: what one asks for, or fails a
 
 from collections.abc import Awaitable
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from yarl import URL
 
@@ -53,12 +54,18 @@ class Callback(Webhook):
         return _without_query(_of_one(await super().send(sending)), url)
 
     def _ask(self, recipient: str, headers: dict[str, str], content: bytes) -> Awaitable[Reply]:
-        return self._exchanged(URL(recipient), headers, content)
+        return self._exchanged(URL(recipient).origin(), _target_of(recipient), headers, content)
 
-    async def _exchanged(self, url: URL, headers: dict[str, str], content: bytes) -> Reply:
+    async def _exchanged(self, origin: URL, target: str, headers: dict[str, str], content: bytes) -> Reply:
         assert self._exchanges is not None, "send() before open()"
-        async with self._exchanges.to(url.origin()) as exchange:
-            return await exchange.send(headers, content, target=url.raw_path_qs)
+        async with self._exchanges.to(origin) as exchange:
+            return await exchange.send(headers, content, target=target)
+
+
+def _target_of(url: str) -> str:
+    # As it was named, byte for byte: a URL may be signed.
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _of_one(outcome: Outcome) -> Outcome:

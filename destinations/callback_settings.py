@@ -11,8 +11,12 @@ from destinations.base import Concern, End
 from pipeline.config.settings import BreakerSpec
 from pipeline.model import BatchState, JobState
 
-OF_ONE_RECEIVER = frozenset({"url", "breaker", "disable_after", "on_410"})
-"""The settings of a webhook that speak of its one receiver."""
+OF_ONE_RECEIVER = frozenset(
+    {"url", "breaker", "disable_after", "on_410"}
+    # These would show the operator's credentials to whomever a caller names, or have a proxy dial past the guard.
+    | {"basic", "bearer", "tls", "proxy"}
+)
+"""The settings of a webhook that speak of its one receiver, where it has them."""
 
 _ALL_ENDS: frozenset[End] = frozenset(
     {JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, BatchState.COMPLETED, BatchState.COMPLETED_WITH_FAILURES}
@@ -64,4 +68,7 @@ def warn(settings: Settings, _: frozenset[End]) -> Iterator[Concern]:
             continue
         if refusal:
             yield f"allow_hosts[{number}]", f"serves nobody, as {refusal}"
+    for name in settings.headers:
+        if name.lower() == "authorization":
+            yield f"headers.{name}", "is shown to every host that callers may name"
     yield from webhook_settings.warn_of_all(settings, _ALL_ENDS)

@@ -106,6 +106,7 @@ def _is_public(address: Address, forms: tuple[Address, ...]) -> bool:
 _SCHEMES = frozenset({"http", "https"})
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")  # what parsers of URLs strip or disagree about
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
+_BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
@@ -122,6 +123,8 @@ def fault_of_url(url: str) -> str | None:
         return "expected a URL that begins with http:// or https://"
     if "@" in parts.netloc:
         return "credentials do not belong in a URL; a header can carry them"
+    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
+        return "the host is no IPv6 address"  # parsers disagree about what stands beside the brackets
     if port == 0:
         return "port 0 cannot be connected to"
     return fault_of_host(_host(parts))

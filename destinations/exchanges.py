@@ -21,10 +21,9 @@ class _Kept:
 class Exchanges:
     """Keeps the exchanges that were used last. Whoever made it closes it."""
 
-    def __init__(self, make: Callable[[URL], Exchange], most: int = KEPT) -> None:
+    def __init__(self, make: Callable[[URL], Exchange]) -> None:
         """`make` makes the exchange with an origin: scheme, host and port."""
         self._make = make
-        self._most = most
         self._kept: dict[URL, _Kept] = {}  # the one used last is the last
 
     @asynccontextmanager
@@ -40,7 +39,7 @@ class Exchanges:
             await self._close_surplus()
 
     async def _close_surplus(self) -> None:
-        if (surplus := len(self._kept) - self._most) > 0:
+        if (surplus := len(self._kept) - KEPT) > 0:
             unused = [origin for origin, kept in self._kept.items() if not kept.users][:surplus]
             for kept in [self._kept.pop(origin) for origin in unused]:
                 await kept.exchange.close()

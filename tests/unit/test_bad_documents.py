@@ -12,6 +12,7 @@ import pytest
 from destinations.registry import builtin_kinds
 from pipeline.config import load_config
 from pipeline.errors import ConfigurationError
+from schemas import load_schema
 from tests.support.walkthrough import ROOT
 
 TEXT = (ROOT / "tests/golden/bad-documents.txt").read_text("utf-8")
@@ -49,7 +50,7 @@ def test_there_are_many() -> None:
 
 @pytest.mark.parametrize("kind", builtin_kinds())
 def test_every_setting_of_every_kind_is_refused_once(kind: str) -> None:
-    name = {"webhook": "h", "email": "m", "function": "n"}[kind]
+    name = {"webhook": "h", "email": "m", "function": "n", "callback": "c"}[kind]
     refused = set(re.findall(rf"^! [0-9:]+ destinations\.{name}\.(\w+)", TEXT, re.MULTILINE))
     missing = set(re.findall(r"expected the key (\w+)", TEXT))
-    assert set(builtin_kinds()[kind].schema["properties"]) <= refused | missing
+    assert set(load_schema(kind)["properties"]) <= refused | missing
