@@ -29,6 +29,7 @@ destinations:
   hook: {{type: webhook, url: "{url}", secrets: ["{secret}"], retry: []}}
   refused: {{type: webhook, url: "http://127.0.0.1:9/", secrets: ["{secret}"], retry: []}}
   next: {{type: function, function: sync}}
+  back: {{type: callback, allow_hosts: [127.0.0.1], secrets: ["{secret}"], retry: []}}
 """
 KEYS = f"""
 keys: [{{name: all, sha256: {digest(token_of("all"))}, scopes: [invoke, read, admin]}}]
@@ -78,7 +79,7 @@ def filled(service: Service) -> dict[str, list[Any]]:
     return {
         "wait": [0, 1],
         "function": ["sync", "fine-background", "poor-background"],
-        "destination": ["hook", "refused", "next"],
+        "destination": ["hook", "refused", "next", "back"],
         "job": [*jobs, *failed, LAST_ID],
         "batch": [*batches, LAST_ID],
         "replay": [replay(service), LAST_ID],
