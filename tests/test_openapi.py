@@ -28,7 +28,7 @@ OPERATION = [
 ]
 ELSEWHERE = {
     *("config", "event", "message", "thin-message", "lambda-record", "cloudevent", "list"),
-    *("email", "function", "webhook"),
+    *("callback", "email", "function", "webhook"),
 }
 """Schemas of what does not go through this API, or of what is a part of something in it."""
 

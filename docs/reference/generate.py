@@ -204,7 +204,6 @@ class _Settings:
     def kind(self, name: str) -> str:
         """Return the section of a kind of destination."""
         how_to = f"configure-{'an' if name[0] in 'aeiou' else 'a'}-{name}"
-        how_to = "let-callers-name-a-callback" if name == "callback" else how_to
         link = f"[{how_to.replace('-', ' ')}](../how-to/{how_to}.md)"
         return self.section(f"### `type: {name}`", load_schema(name)) + f"\n\nHow to: {link}."
 
