@@ -27,12 +27,10 @@ async def accept(
     """Make a job of an invocation and answer 202; with `wait` its own answer, if that is there in time."""
     parts = request.app[PARTS]
     wishes = wishes_in(request.headers, parts.clock.now())
-    origin = Origin(
-        owner=access.owner(request),
-        traceparent=wishes.traceparent,
-        callback=wishes.callback,
-        callback_to=destination_for(wishes.callback, parts.current.setup),
-    )
+    origin = Origin(owner=access.owner(request), traceparent=wishes.traceparent)
+    if wishes.callback is not None:
+        callback_to = destination_for(wishes.callback, parts.current.setup)
+        origin = replace(origin, callback=wishes.callback, callback_to=callback_to)
     draft = _with_wishes(parts.worker.draft(job_id, function.name, event, origin=origin), wishes)
     earlier = None
     if wishes.key is None:

@@ -87,10 +87,11 @@ def _function_name(request: web.Request, document: dict[str, Any] | None) -> str
 
 async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | None) -> tuple[str, bool]:
     key = None
-    callback_to = destination_for(wishes.callback, parts.current.setup)
+    url = wishes.callback
+    callback_to = None if url is None else destination_for(url, parts.current.setup)
     if wishes.key is not None:
         # Its items may differ from one time to the next, and are looked at one by one; where it calls may not.
-        fingerprint = sha256(wishes.callback.encode()).digest() if wishes.callback else b""
+        fingerprint = b"" if url is None else sha256(url.encode()).digest()
         key = IdempotencyKey(owner=owner or "", scope=f"batch:{function.name}", key=wishes.key, fingerprint=fingerprint)
     batch_id = parts.ids.new()
     earlier = await parts.batches.begin(
@@ -100,7 +101,7 @@ async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | 
         priority=wishes.priority,
         key=key,
         traceparent=wishes.traceparent,
-        callback=wishes.callback,
+        callback=url,
         callback_to=callback_to,
     )
     if earlier is not None and not earlier.is_same:

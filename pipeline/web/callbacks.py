@@ -6,12 +6,11 @@ from pipeline.web.wishes import bad_header
 HEADER = "X-Callback-Url"
 
 
-def destination_for(url: str | None, setup: Setup) -> str | None:
-    """Return the name of the destination that sends to a caller's URL, None for no URL; raises the 400 for one that
-    may not be named. What that says holds nothing of the URL but its host.
+def destination_for(url: str, setup: Setup) -> str:
+    """Return the name of the destination that sends to a caller's URL; raises the 400 for one that may not be named.
+
+    What that says holds nothing of the URL but its host.
     """
-    if url is None:
-        return None
     route = setup.callback
     if route is None or route.refusal_of is None:
         raise bad_header(

@@ -215,7 +215,8 @@ async def posted(service: Service, url: str, **headers: str) -> Answer:
 
 async def test_a_batch_tells_its_caller_once_and_its_jobs_tell_nobody(tmp_path: Path, receiver: Receiver) -> None:
     async with receiving(OK) as other:
-        functions = {"quick-background": FunctionSettings(on_batch=(Target(to="hook"),))}
+        unknown = {"type": "object", "properties": {"callback": {"type": "null"}, "callback_to": {"type": "null"}}}
+        functions = {"quick-background": FunctionSettings(on_batch=(Target(to="hook", when=unknown),))}
         destinations = {"back": callback(), "hook": webhook(other.url)}
         async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
             url = f"{receiver.url}&token=hunter2hunter2"
