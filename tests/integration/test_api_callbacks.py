@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from destinations.callback_settings import Settings
+from destinations.ed25519 import new_pair
 from destinations.function import Settings as FunctionTarget
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec, Target
@@ -320,6 +321,16 @@ async def test_the_query_is_shown_to_nobody(
         assert "hunter2" not in caplog.text
 
 
+async def test_what_its_receivers_verify_with_is_public(tmp_path: Path, receiver: Receiver) -> None:
+    secret, public = new_pair()
+    async with serving(tmp_path, FILES, destinations={"back": callback(secrets=(Secret(secret),))}) as service:
+        told = await service.get("/.well-known/webhook-keys?destination=back")
+        assert told.json == {"keys": [{"key": public, "until": None}]}
+        job_id = await service.start_job("quick-background", headers=to(receiver.url))
+        await service.until_delivered(job_id, "delivered")
+        assert receiver.requests[0].headers["webhook-signature"].startswith("v1a,")
+
+
 # One receiver's affairs are not another's
 
 
@@ -384,6 +395,7 @@ async def test_a_receiver_that_never_answers_keeps_no_other_waiting(tmp_path: Pa
         await came(slow, 20)
         job_id = await service.start_job("quick-background", headers=to(other.url))
         await service.until_delivered(job_id, "delivered")
+        assert len(slow.open) == 20, "they are waited for still"
 
 
 # The configuration changes meanwhile
