@@ -95,12 +95,16 @@ def _faults_of_callers(config: Config, kinds: Mapping[str, Kind]) -> Iterable[Fa
     for name in names[1:]:
         message = f"expected one destination for the URLs of callers, got {name} beside {names[0]}"
         yield config.fault(f"destinations.{name}", message)
-    for function, settings in config.functions.settings.items():
-        for key, targets in settings.targets:
-            for index, target in enumerate(targets):
-                if target.to in names:
-                    message = f"expected a destination with an address, got {target.to}: only callers name its URLs"
-                    yield config.fault(f"functions.settings.{function}.{key}[{index}]", message)
+    named = [(f"alerts[{index}]", name) for index, name in enumerate(config.alerts)]
+    named += [
+        (f"functions.settings.{function}.{key}[{index}]", target.to)
+        for function, settings in config.functions.settings.items()
+        for key, targets in settings.targets
+        for index, target in enumerate(targets)
+    ]
+    for place, name in named:
+        if name in names:
+            yield config.fault(place, f"expected a destination with an address, got {name}: only callers name its URLs")
 
 
 def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Route | None) -> Route:

@@ -452,6 +452,7 @@ async def test_two_such_destinations_are_a_fault_and_so_is_one_that_a_function_n
         assert not await service.reload(destinations={"back": callback(), "other": callback()})
         functions = {"quick-background": sends_to("back")}
         assert not await service.reload(functions=functions, destinations={"back": callback()})
+        assert not await service.reload(alerts=("back",), destinations={"back": callback()})
         assert service.app.config.destinations.keys() == {"back"}
 
 
