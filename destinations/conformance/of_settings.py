@@ -135,14 +135,19 @@ class OfSettings(Trials):
 
     def test_secrets_are_not_shown_in_a_repr(self) -> None:
         with self.receiver() as receiver:
+            options = (receiver.options, *receiver.other_options())
             for name, schema in self.kind.schema["properties"].items():
-                is_seen = not has_secret(schema) or receiver.options.get(name)
+                is_seen = not has_secret(schema) or any(each.get(name) for each in options)
                 expect(is_seen, f"expected a value of the secret {name} among the receiver's options, got none")
-            loaded = self.loaded(receiver.options)
-            made = self.kind.make(NAME, self.settings(receiver.options))
-            for what, shown in (("settings", repr(loaded.settings)), ("destination", f"{made!r} {made}")):
-                is_hidden = not any(secret in shown for secret in loaded.secrets)
-                expect(is_hidden, f"expected the repr of the {what} to show no secret, got one")
+            for each in options:
+                self._shows_no_secret(each)
+
+    def _shows_no_secret(self, options: Mapping[str, Any]) -> None:
+        loaded = self.loaded(options)
+        made = self.kind.make(NAME, self.settings(options))
+        for what, shown in (("settings", repr(loaded.settings)), ("destination", f"{made!r} {made}")):
+            is_hidden = not any(secret in shown for secret in loaded.secrets)
+            expect(is_hidden, f"expected the repr of the {what} to show no secret, got one")
 
     def _of_receiver(self) -> Any:
         with self.receiver() as receiver:

@@ -38,8 +38,14 @@ class Receiver(ABC):
     @abstractmethod
     def options(self) -> Mapping[str, Any]:
         """Return options, as they stand in the YAML, of a destination that leads here; each secret setting among them,
-        so that it can be seen whether it is shown.
+        or among `other_options`, so that it can be seen whether it is shown.
         """
+
+    def other_options(self) -> Sequence[Mapping[str, Any]]:
+        """Return further options, with the secret settings that do not go together with those of `options`. Nothing is
+        sent by them.
+        """
+        return ()
 
     @abstractmethod
     def answer(self, manner: Manner) -> None:
@@ -48,6 +54,10 @@ class Receiver(ABC):
     @abstractmethod
     def ids(self) -> Sequence[str]:
         """Return, for each message that was taken, that by which a receiver tells that it has it already."""
+
+    def named(self) -> tuple[str, ...]:
+        """Return what callers name to get here, for a kind whose recipients are theirs to name."""
+        return ()
 
     def note(self, outcome: Outcome) -> None:  # noqa: B027 - most kinds have a receiver that sees by itself what comes
         """Note an outcome; for kinds that hand over in it."""

@@ -39,8 +39,8 @@ class Trial:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Return its recipients."""
-        return self.destination.recipients()
+        """Return its recipients; those that callers name, where it has none of its own."""
+        return self.destination.recipients() or self.receiver.named()
 
     def sending(self, message: Any = None, **changes: Any) -> Sending:
         """Return the first sending of a message to the first recipient."""

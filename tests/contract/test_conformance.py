@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from destinations.conformance import DestinationConformance
 from destinations.registry import builtin_kinds
-from tests.support.conforming import endpoint, jobs, mailbox
+from tests.support.conforming import endpoint, jobs, mailbox, named_endpoint
 
 KINDS = builtin_kinds()
 SSH = "ssh://example.com"
@@ -14,6 +14,12 @@ class TestWebhook(DestinationConformance):
     kind = KINDS["webhook"]
     bad_options = MappingProxyType({"url": SSH, "secrets": ["whsec_c2hvcnQ="], "headers": {"X-A": "a\nb"}})
     receiver = staticmethod(endpoint)
+
+
+class TestCallback(DestinationConformance):
+    kind = KINDS["callback"]
+    bad_options = MappingProxyType({"allow_hosts": ["https://example.com"], "secrets": ["whsec_c2hvcnQ="]})
+    receiver = staticmethod(named_endpoint)
 
 
 class TestEmail(DestinationConformance):

@@ -3,15 +3,19 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope
 
 from destinations.conformance import Manner, Receiver
 from pipeline.model import Outcome
+from tests.support.certificates import written
 from tests.support.hooks import SECRET
 from tests.support.serving import free_port
 
@@ -40,7 +44,10 @@ class Endpoint(Receiver):
 
     STATUSES: Mapping[Manner, int] = {Manner.TEMPORARY: 503, Manner.PERMANENT: 413}
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        files = written(trustme.CA().issue_cert("client@example.com"), folder)
+        key = files.encrypted("open-sesame")
+        self.tls = {"certificate": str(files.certificate), "key": str(key), "password": "open-sesame"}
         self.manner = Manner.WELL
         self.door = Door()
         self.taken: list[str] = []
@@ -50,10 +57,20 @@ class Endpoint(Receiver):
         self.thread.start()
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/hooks"
+
+    @property
     def options(self) -> Mapping[str, Any]:
-        headers = {"authorization": "Bearer open-sesame"}
-        url = f"http://127.0.0.1:{self.server.server_port}/hooks"
-        return {"url": url, "secrets": [SECRET], "headers": headers}
+        return {"url": self.url, "secrets": [SECRET], "headers": {"authorization": "Bearer open-sesame"}}
+
+    def other_options(self) -> Sequence[Mapping[str, Any]]:
+        login = {"username": "sendoff", "password": "open-sesame"}
+        proxied = {"bearer": "open-sesame", "proxy": {"url": "http://127.0.0.1:3128", **login}}
+        return [
+            {"url": self.url, **proxied},
+            {"url": self.url.replace("http:", "https:"), "basic": login, "tls": self.tls},
+        ]
 
     def answer(self, manner: Manner) -> None:
         self.manner = manner
@@ -74,6 +91,20 @@ class Endpoint(Receiver):
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+
+class NamedEndpoint(Endpoint):
+    """The endpoint of a caller, who names its URL."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {"allow_hosts": ["127.0.0.1"], "secrets": [SECRET], "headers": {"x-token": "open-sesame"}}
+
+    def other_options(self) -> Sequence[Mapping[str, Any]]:
+        return ()
+
+    def named(self) -> tuple[str, ...]:
+        return (self.url,)
 
 
 class _Server(ThreadingHTTPServer):
@@ -190,14 +221,20 @@ class Jobs(Receiver):
 
 
 @contextmanager
-def endpoint() -> Iterator[Receiver]:
+def endpoint(kind: type[Endpoint] = Endpoint) -> Iterator[Receiver]:
     """Have an endpoint."""
-    receiver = Endpoint()
-    try:
-        yield receiver
-    finally:
-        receiver.release()
-        receiver.end()
+    with TemporaryDirectory() as folder:
+        receiver = kind(Path(folder))
+        try:
+            yield receiver
+        finally:
+            receiver.release()
+            receiver.end()
+
+
+def named_endpoint() -> AbstractContextManager[Receiver]:
+    """Have an endpoint that a caller names."""
+    return endpoint(NamedEndpoint)
 
 
 @contextmanager
