@@ -89,6 +89,7 @@ ALONE = {
         "hook  completed  1 of 1 opened",
         "came 2 times",
     ),
+    "docs/how-to/rotate-a-secret.md": ("signature good", "1 webhook: 1 accepted, 0 refused"),
     "examples/folder-destination/README.md": (
         "plug-ins      folder (sendoff-folder 0.1.0)",
         "# November\n\nAll is well.\n",

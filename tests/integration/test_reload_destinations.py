@@ -1,6 +1,7 @@
 """Reloads of destinations: what waits follows the new configuration, what is under way ends as it began."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from destinations.email import Settings
 from destinations.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec
+from pipeline.services.slots import IN_FLIGHT
 from tests.support.certificates import HOST, authority_in, showing, written
 from tests.support.fake_clock import FakeClock
 from tests.support.mail_server import mail_server
@@ -167,15 +169,14 @@ async def test_what_waited_for_a_slot_when_its_destination_went_is_given_back_un
     async with receiving(gated(gate)) as receiver:
         destinations = {"hook": webhook(receiver.url)}
         async with serving(tmp_path, FILES, functions=TO_HOOK, destinations=destinations) as service:
-            slots = service.app.deliverer._slots
-            while not slots.locked():  # as if two hundred others were being sent
-                await slots.acquire()
-            job_id = await service.start_job("quick-background")
-            await service.until_delivered(job_id, "sending")
-            assert await service.reload()
-            slots.release()
-            (delivery,) = await service.until_delivered(job_id, "pending")
-            assert (delivery.attempt, delivery.lost) == (0, 0)
+            async with AsyncExitStack() as others:
+                for _ in range(IN_FLIGHT):
+                    await others.enter_async_context(service.app.deliverer.lanes.slots.of("hook"))
+                job_id = await service.start_job("quick-background")
+                await service.until_delivered(job_id, "sending")
+                assert await service.reload()
+                (delivery,) = await service.until_delivered(job_id, "pending")
+                assert (delivery.attempt, delivery.lost) == (0, 0)
             assert await service.reload(functions=TO_HOOK, destinations=destinations)
             gate.set()
             await service.until_delivered(job_id, "delivered", attempt=1)
