@@ -20,6 +20,7 @@ class Living:
         self._patience_s = patience_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
+        self._is_over = False
         self._has_ended = threading.Event()
 
     def run(self, main: Callable[[], Awaitable[None]], let_go: Callable[[], None]) -> None:
@@ -27,12 +28,17 @@ class Living:
         with threads_and_files(self.left, self._patience_s):
             thread = _Thread(target=self._live, args=(main,), name="conformance", daemon=True)
             thread.start()
-            while not self._has_ended.wait(_LOOK_S):
+            looks_left = int(3 * self._patience_s / _LOOK_S)  # what is left has its own patience first
+            while not self._has_ended.wait(_LOOK_S) and looks_left:
                 if not self._answers():
                     where = _where(thread)
                     let_go()
                     raise AssertionError(f"it blocks the event loop, at {where}")
-            thread.join()
+                looks_left -= self._is_over
+            if looks_left:
+                thread.join()
+            else:
+                self.left.append("a task that ignores that it is cancelled")
             error, self._error = self._error, None
             main = _nothing  # what belongs to the destination must be free to go
         if error is not None:
@@ -56,13 +62,17 @@ class Living:
                 self._loop = runner.get_loop()
                 self._loop.set_exception_handler(unseen(self.left))
                 runner.run(self._settled(main))
-        except BaseException as error:  # raised where the check was asked for
-            self._error = error
         finally:
             self._has_ended.set()
 
     async def _settled(self, main: Callable[[], Awaitable[None]]) -> None:
-        await main()
+        try:
+            await main()
+        except BaseException as error:  # raised where the check was asked for
+            self._error = error
+            return
+        finally:
+            self._is_over = True
         others = asyncio.all_tasks() - {asyncio.current_task()}
         pending: set[Any] = set()
         if others:

@@ -71,6 +71,17 @@ async def is_deaf(self: Box) -> None:
     self.shelf.waiting -= 1
 
 
+async def is_deaf_for_ever(self: Box) -> None:
+    while not Test.is_over.is_set():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.001)
+
+
+async def leaves_a_deaf_task(self: Box, sending: Sending) -> Outcome:
+    self.task = asyncio.ensure_future(is_deaf_for_ever(self))  # type: ignore[attr-defined]
+    return await Box.send(self, sending)
+
+
 async def swallows(self: Box, sending: Sending) -> Outcome:
     try:
         return await Box.send(self, sending)
@@ -373,6 +384,8 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
         (box(send=takes_no_batches), "a batch: expected it to be delivered, got permanent, rejected"),
         (box(send=answers_wrongly), r"send\(\) answered wrongly: expected an Outcome, got bool"),
         (box(send=leaves_a_task), "left behind, got .*the task Event.wait"),
+        (box(wait=is_deaf_for_ever), r"send\(\) has not ended after 1 s"),
+        (box(send=leaves_a_deaf_task), "left behind, got .*a task that ignores that it is cancelled"),
         (box(send=leaves_a_connection), "left behind, got ResourceWarning: unclosed <socket"),
         (box(send=leaves_a_file), "left behind, got the open file .*/test_conformance_catches.py"),
         (box(send=leaves_a_thread), "left behind, got the thread left alone"),
