@@ -137,7 +137,7 @@ KIND = Kind(kind="box", schema=SCHEMA, settings=lambda options: Settings(**optio
 
 def suite_of(kind: Kind, **attributes: Any) -> DestinationConformance:
     """Return the suite for a kind whose receiver is a shelf; attributes are those of its class."""
-    settings = {"kind": kind, "receiver": staticmethod(shelf), "patience_s": 1.0, **attributes}
+    settings = {"kind": kind, "receiver": staticmethod(shelf), **attributes}
     made: DestinationConformance = type("Conformance", (DestinationConformance,), settings)()
     return made
 
