@@ -17,7 +17,8 @@ LONGEST = 2048
 _PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65_535
 _ENTRY = re.compile(
-    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*)\]|(?P<host>(?:\*|(?:\*\.)?[^:*\[\].][^:*\[\]]*)))(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:\[(?P<bracketed>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|(?P<host>\*|(?:\*\.)?[^:*\[\].][^:*\[\]]*))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
     r"|(?P<bare>[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)"  # an address of IPv6 without its brackets
 )
 _EXPECTED = "expected a host such as api.example.com, *.example.org or *, with a port or without"
