@@ -17,7 +17,7 @@ from pipeline.model import HEALTHY, DeliveryReason, Health, Outcome, Verdict
 
 LEAST_FAILURES = 10
 """Nothing is disabled for its failures after fewer of them, however long they take."""
-_OF_THE_MESSAGE = frozenset({DeliveryReason.TEMPLATE_ERROR, DeliveryReason.AUTH_ERROR})
+_OF_THE_MESSAGE = frozenset({DeliveryReason.TEMPLATE_ERROR, DeliveryReason.AUTH_ERROR, DeliveryReason.UNCONFIGURED})
 """Failures before anything was sent: another message, or another secret, and all is well."""
 
 

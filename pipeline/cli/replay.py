@@ -36,8 +36,8 @@ async def _replay(args: argparse.Namespace, client: Client) -> int:
     else:
         subject = await subjects.act(client, args.id, job="replay", delivery="replay")
     if subject.kind == "delivery":
-        job_id = subject.shown["job_id"] or subject.shown["batch_id"]
-        subjects.tell(subject, is_json=args.json, then=f"It is sent again; look at it: sendoff job {job_id}")
+        delivery_id = subject.shown["id"]
+        subjects.tell(subject, is_json=args.json, then=f"It is sent again; look at it: sendoff explain {delivery_id}")
         return 0
     job = subject.shown
     print(json_text(job) if args.json else job["id"])

@@ -72,9 +72,13 @@ class Caretaker:
             return
         before = self._clock.now() - timedelta(seconds=rule.max_age_s)
         reason = last or DeliveryReason.ABORTED
+        verb = self._store.deliveries.end_overdue
+        told_at = self._clock.now() if self._wishes.is_on else None
         while ended := await when_there_is_room(
-            partial(self._store.deliveries.end_overdue, name, _MOST, before=before, reason=reason), self._clock
+            partial(verb, name, _MOST, before=before, reason=reason, told_at=told_at), self._clock
         ):
+            if told_at is not None:
+                self._wishes.next_telling.expect(told_at)
             for each in ended:
                 self._changes.notify(each.subject_id)
                 self._telemetry.emit(
@@ -86,6 +90,4 @@ class Caretaker:
                     reason=each.reason,
                     duration_s=None,
                 )
-            # One of them stands for all: the others died of the same.
-            await self._wishes.dead(ended[0], ended[0].attempt, ended[0].last_error)
             await self._lanes.recount_those([name], self._lanes.pending)

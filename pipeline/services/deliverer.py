@@ -15,6 +15,7 @@ from pipeline.clock import Clock
 from pipeline.errors import HeldError, StoreError, UnknownFunctionError
 from pipeline.model import (
     ClaimedDelivery,
+    Delivery,
     DeliveryReason,
     JobDraft,
     Lease,
@@ -173,6 +174,8 @@ class Deliverer:
         if not self._standing.may_send(name):
             raise HeldError(f"the destination {name} takes no deliveries now")
         route = self._current.setup.routes[name]
+        if not route.takes(claimed.delivery):
+            return _of_another_kind(claimed.delivery, route.kind), None
         return await self._children.settle(await route.destination.send(self._described(claimed, started_at)))
 
     def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
@@ -217,6 +220,11 @@ class Deliverer:
         for task in self._sending.values():
             task.cancel()
         await self.drained()
+
+
+def _of_another_kind(delivery: Delivery, kind: str) -> Outcome:
+    said = f"it was made for a destination of the type {delivery.kind}, and {delivery.destination} is a {kind} now"
+    return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.UNCONFIGURED, message=said)
 
 
 def _job_id(ending: Ending) -> str | None:

@@ -189,7 +189,10 @@ class Recorder:
         """Write that a sending was lost with the service that had it."""
         now = self._clock.now()
         step = after_sending_lost(delivery, now)
-        if await self._write(delivery, token, step, None, now) and step.state is DeliveryState.DEAD:
+        wanted = self._wishes.of_dead(delivery, step)
+        noted = DestinationNote(wanted=wanted) if wanted else None
+        if await self._write(delivery, token, step, None, now, noted=noted) and step.state is DeliveryState.DEAD:
+            self._wishes.note(delivery.destination, wanted)
             self._telemetry.emit(
                 f"delivery.{step.state}",
                 delivery_id=delivery.id,
@@ -199,4 +202,3 @@ class Recorder:
                 reason=step.reason,
                 duration_s=None,
             )
-            await self._wishes.dead(delivery, step.attempt, step.last_error)

@@ -21,7 +21,7 @@ from pipeline.config.settings import (
     Target,
 )
 from pipeline.errors import ConfigurationError, Fault
-from pipeline.model import MessageType
+from pipeline.model import Delivery, MessageType
 from pipeline.retry import Policy, policy
 
 _BREAKER = BreakerSpec()
@@ -48,6 +48,13 @@ class Route:
     public_keys: tuple[PublicKey, ...] = ()
     made_of: object = None
     """All that the destination was made of: its settings, and what the files that they name held."""
+
+    def takes(self, delivery: Delivery) -> bool:
+        """Tell whether a delivery that was made for the destination of this name can go there, should it have become
+        one of another kind: a recipient means nothing to others, such as the URL that a caller named to a webhook.
+        """
+        is_nameless = not delivery.recipient and self.destination.recipients() == ("",)
+        return delivery.kind == self.kind or is_nameless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,12 @@ The store is authoritative for what is to be told and when it was told last; wha
 """
 
 from collections.abc import Iterable
-from functools import partial
 
 from pipeline.alerts import of_dead, wanted_after
 from pipeline.clock import Clock
 from pipeline.lifecycle import DeliveryStep
-from pipeline.model import Delivery, Health, LastError, MessageType, Outcome, Wanted
+from pipeline.model import Delivery, DeliveryState, Health, MessageType, Outcome, Wanted
 from pipeline.services.moments import NextMoment
-from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.store import Store
 
@@ -31,19 +29,20 @@ class Wishes:
         self._failing = await self._store.alerts.failing()
 
     @property
-    def _is_on(self) -> bool:
+    def is_on(self) -> bool:
+        """Tell whether there is anybody to be told."""
         return bool(self._current.setup.alerts)
 
     def after(
         self, delivery: Delivery, step: DeliveryStep, outcome: Outcome, before: Health, after: Health
     ) -> tuple[Wanted, ...]:
         """Return what is to be told after an attempt; to be stored with it, and then noted."""
-        if not self._is_on:
+        if not self.is_on:
             return ()
         return wanted_after(delivery, step, outcome, before, after, is_failing=delivery.destination in self._failing)
 
     def note(self, destination: str, wanted: Iterable[Wanted]) -> None:
-        """Note what is stored now."""
+        """Note what is stored now: it is told soon."""
         for each in wanted:
             if each.type is MessageType.RECOVERED:
                 self._failing -= {destination}
@@ -51,11 +50,8 @@ class Wishes:
                 self._failing |= {destination}
             self.next_telling.expect(self._clock.now())
 
-    async def dead(self, delivery: Delivery, attempts: int, last: LastError | None) -> None:
-        """Have it told that a delivery is dead which no attempt ended."""
-        if not self._is_on:
-            return
-        wanted = of_dead(delivery, attempts, last)
-        verb = partial(self._store.alerts.want, delivery.destination, delivery.kind, wanted, now=self._clock.now())
-        await when_there_is_room(verb, self._clock)
-        self.note(delivery.destination, [wanted])
+    def of_dead(self, delivery: Delivery, step: DeliveryStep) -> tuple[Wanted, ...]:
+        """Return what is to be told where `step`, which no attempt led to, ends a delivery; as for `after`."""
+        if not self.is_on or step.state is not DeliveryState.DEAD:
+            return ()
+        return (of_dead(delivery, step.attempt, step.last_error),)

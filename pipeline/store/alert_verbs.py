@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 from functools import partial
 
-from pipeline.model import AlertDue, Wanted
+from pipeline.model import AlertDue
 from pipeline.store import alerts, pruning
 from pipeline.store.batch_verbs import Write
 from pipeline.store.deliveries import Ending, insert_messages
@@ -17,10 +17,6 @@ class AlertVerbs:
     def __init__(self, write: Write, reader: Reader) -> None:
         self._write = write
         self._reader = reader
-
-    async def want(self, destination: str, kind: str, wanted: Wanted, *, now: datetime) -> None:
-        """Note what is to be told of a destination, without an attempt that brought it about."""
-        await self._write(partial(alerts.want, name=destination, kind=kind, wanted=[wanted], now=now))
 
     async def failing(self) -> frozenset[str]:
         """Return the destinations whose failing was told, or is to be, and whose recovery neither."""

@@ -37,12 +37,25 @@ class DeliveryVerbs:
         return bool(await self._write(verb))
 
     async def end_overdue(
-        self, destination: str, most: int, *, before: datetime, reason: DeliveryReason
+        self,
+        destination: str,
+        most: int,
+        *,
+        before: datetime,
+        reason: DeliveryReason,
+        told_at: datetime | None = None,
     ) -> list[Delivery]:
         """End up to `most` pending deliveries that were owed, or replayed, before a moment; return them, dead. One that
-        was never tried has `reason`.
+        was never tried has `reason`. Where operators are to be told, at `told_at`, that is stored with it.
         """
-        verb = partial(redelivery.end_overdue, destination=destination, most=most, before=before, reason=reason)
+        verb = partial(
+            redelivery.end_overdue,
+            destination=destination,
+            most=most,
+            before=before,
+            reason=reason,
+            told_at=told_at,
+        )
         ended: list[Delivery] = await self._write(verb)
         return ended
 

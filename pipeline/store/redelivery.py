@@ -6,8 +6,9 @@ import sqlite3
 from collections import Counter
 from datetime import datetime
 
+from pipeline.alerts import of_dead
 from pipeline.model import Delivery, DeliveryReason
-from pipeline.store import rows
+from pipeline.store import alerts, rows
 from pipeline.store.rows import micros
 
 _CANCEL = """
@@ -55,13 +56,23 @@ def replay(
 
 
 def end_overdue(
-    db: sqlite3.Connection, destination: str, most: int, *, before: datetime, reason: DeliveryReason
+    db: sqlite3.Connection,
+    destination: str,
+    most: int,
+    *,
+    before: datetime,
+    reason: DeliveryReason,
+    told_at: datetime | None = None,
 ) -> list[Delivery]:
     """End up to `most` pending deliveries that were owed, or replayed, before a moment; return them, dead. One that was
-    never tried has `reason`.
+    never tried has `reason`. Where operators are to be told, at `told_at`, one stands for all.
     """
     terms = {"destination": destination, "most": most, "before": micros(before), "reason": reason}
-    return [rows.delivery(row) for row in db.execute(_END_OVERDUE, terms).fetchall()]
+    ended = [rows.delivery(row) for row in db.execute(_END_OVERDUE, terms).fetchall()]
+    if ended and told_at is not None:
+        first = min(ended, key=lambda each: each.id)
+        alerts.want(db, destination, first.kind, [of_dead(first, first.attempt, first.last_error)], now=told_at)
+    return ended
 
 
 def overdue(db: sqlite3.Connection, *, before: datetime) -> Counter[str]:

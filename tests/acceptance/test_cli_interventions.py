@@ -111,7 +111,7 @@ def test_deliveries_are_sent_again_and_cancelled(service: Service) -> None:
     again = run(service, "replay", dead["id"])
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith(f"delivery {dead['id']}  refused  ")
-    assert again.stderr == f"It is sent again; look at it: sendoff job {job_id}\n"
+    assert again.stderr == f"It is sent again; look at it: sendoff explain {dead['id']}\n"
     eventually(lambda: (of("refused", "dead") or {"attempt": 0})["attempt"] == 2)
     refused = run(service, "replay", eventually(lambda: of("slow", "cancelled"))["id"].replace("0", "1"))
     assert refused.returncode == 1

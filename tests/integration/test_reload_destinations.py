@@ -5,10 +5,13 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from destinations.callback_settings import Settings as Callbacks
 from destinations.email import Settings
+from destinations.function import Settings as Functions
 from destinations.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec
@@ -302,3 +305,44 @@ async def test_a_retry_policy_that_changed_counts_for_what_is_open(tmp_path: Pat
             await service.clock.advance(75)
             (delivery,) = await service.until_delivered(job_id, "retrying", attempt=2)
             assert delivery.max_attempts == 4
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_what_was_owed_to_the_urls_of_callers_goes_to_nobody_else(tmp_path: Path, back: bool) -> None:
+    async with receiving(OK) as named, receiving(OK) as other:
+        called = DestinationSettings(name="", kind="callback", options=Callbacks(allow_hosts=("127.0.0.1",)))
+        replaced = {"hooks": webhook(other.url, waits=(60.0,))}
+        async with serving(tmp_path, {"waiting-background.py": WAITING}, destinations={"hooks": called}) as service:
+            job_id = await service.start_job("waiting-background", headers={"X-Callback-Url": named.url})
+            assert await service.reload(destinations=replaced)
+            service.go(job_id)
+            (delivery,) = await service.until_delivered(job_id, "retrying")
+            assert delivery.last_error is not None
+            assert delivery.last_error.message == (
+                "it was made for a destination of the type callback, and hooks is a webhook now"
+            )
+            assert (await service.get("/v1/destinations/hooks")).json["state"] == "active"
+            if back:
+                assert await service.reload(destinations={"hooks": called})
+                await service.clock.advance(80)
+                await service.until_delivered(job_id, "delivered", attempt=2)
+            else:
+                await service.clock.advance(80)
+                await service.until_delivered(job_id, "dead", attempt=2)
+            assert len(named.requests) == int(back)
+        assert other.requests == []
+
+
+async def test_what_was_owed_to_a_webhook_goes_to_the_function_that_it_has_become(tmp_path: Path) -> None:
+    files = FILES | {"next-background.py": QUICK}
+    async with receiving(answer(500)) as receiver:
+        destinations = {"hook": webhook(receiver.url, waits=(60.0,))}
+        async with serving(tmp_path, files, functions=TO_HOOK, destinations=destinations) as service:
+            job_id = await service.start_job("quick-background")
+            await service.until_delivered(job_id, "retrying")
+            handed = DestinationSettings(name="", kind="function", options=Functions(function="next-background"))
+            assert await service.reload(functions=TO_HOOK, destinations={"hook": handed})
+            await service.clock.advance(80)
+            await service.until_delivered(job_id, "delivered", attempt=2)
+            children = (await service.get(f"/v1/jobs?parent={job_id}")).json["items"]
+            assert [child["function"] for child in children] == ["next-background"]
