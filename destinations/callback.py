@@ -16,8 +16,8 @@ from destinations.callback_settings import Settings
 from destinations.connection import Reply
 from destinations.exchange import Exchange
 from destinations.exchanges import Exchanges
+from destinations.queries import without_query
 from destinations.webhook import Webhook
-from pipeline.mask import Masker
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 
@@ -51,7 +51,7 @@ class Callback(Webhook):
         url = sending.recipient
         if (refusal := self._allowed.refusal_of(url)) is not None:
             return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.BLOCKED_ADDRESS, message=refusal)
-        return _without_query(_of_one(await super().send(sending)), url)
+        return without_query(_of_one(await super().send(sending)), url)
 
     def _ask(self, recipient: str, headers: dict[str, str], content: bytes) -> Awaitable[Reply]:
         return self._exchanged(URL(recipient).origin(), _target_of(recipient), headers, content)
@@ -65,7 +65,8 @@ class Callback(Webhook):
 def _target_of(url: str) -> str:
     # As it was named, byte for byte: a URL may be signed.
     parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    has_query = "?" in url.partition("#")[0]  # even if it is empty
+    return (parts.path or "/") + (f"?{parts.query}" if has_query else "")
 
 
 def _of_one(outcome: Outcome) -> Outcome:
@@ -74,9 +75,3 @@ def _of_one(outcome: Outcome) -> Outcome:
         message = f"{outcome.message}; {outcome.disables}"
         outcome = replace(outcome, verdict=Verdict.PERMANENT, reason=DeliveryReason.REJECTED, message=message)
     return replace(outcome, pause_s=None, disables="") if outcome.disables or outcome.pause_s else outcome
-
-
-def _without_query(outcome: Outcome, url: str) -> Outcome:
-    """Return the outcome without the query of the URL, which may be a secret of the caller's: receivers repeat it."""
-    _, _, query = url.partition("?")
-    return Masker((url, query)).outcome(outcome) if query else outcome

@@ -12,6 +12,7 @@ import pytest
 from destinations import exchanges
 from destinations.callback import Callback
 from destinations.callback_settings import OF_ONE_RECEIVER, Settings, settings_of, warn
+from destinations.exchange import Exchange
 from destinations.registry import builtin_kinds
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec
@@ -177,7 +178,8 @@ async def test_urls_of_one_host_share_its_connections() -> None:
     async with receiving(OK) as receiver, opened("127.0.0.1") as destination:
         assert (await sent(destination, f"http://127.0.0.1:{receiver.port}")).verdict is Verdict.DELIVERED
         assert (await sent(destination, f"http://127.0.0.1:{receiver.port}?a")).verdict is Verdict.DELIVERED
-        assert [request.path for request in receiver.requests] == ["/", "/?a"]
+        assert (await sent(destination, f"http://127.0.0.1:{receiver.port}/b?#c?d")).verdict is Verdict.DELIVERED
+        assert [request.path for request in receiver.requests] == ["/", "/?a", "/b?"]
         for number in range(20):
             url = f"http://127.0.0.1:{receiver.port}/{number}//%41/../b?t={number}&u=%2f+'#end"
             assert (await sent(destination, url)).verdict is Verdict.DELIVERED
@@ -226,6 +228,38 @@ async def test_an_exchange_in_use_is_not_closed_by_others(internet: Internet, mo
         assert (await waiting).verdict is Verdict.DELIVERED
 
 
+async def test_one_that_does_not_close_costs_no_request_and_keeps_no_other_open(
+    internet: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchanges, "KEPT", 1)
+    closed: list[Exchange] = []
+    close = Exchange.close
+
+    async def closes_badly(exchange: Exchange) -> None:
+        closed.append(exchange)
+        await close(exchange)
+        raise OSError("it does not close")
+
+    monkeypatch.setattr(Exchange, "close", closes_badly)
+    async with receiving(OK) as receiver:
+        async with opened("*") as destination:
+            for number in range(1, 5):
+                outcome = await sent(destination, url_of(f"93.184.215.{number}", receiver))
+                assert outcome.verdict is Verdict.DELIVERED
+            assert len(receiver.requests) == 4
+        assert len({*closed}) == len(closed) == 4
+        await receiver.abandoned()
+
+
+@pytest.mark.parametrize("query", ["S3CRETS3CRET#x", "t=S3CRETS3CRET", "%533CRETS3CRET", "t=%533CRETS3CRET&u=1#x"])
+async def test_a_receiver_that_repeats_the_query_does_not_show_it(query: str) -> None:
+    echo = answer(404, "X-Seen: S3CRETS3CRET\r\n", b"no " + query.partition("#")[0].encode() + b" or S3CRETS3CRET")
+    async with receiving(echo) as receiver, opened("127.0.0.1") as destination:
+        outcome = await sent(destination, f"http://127.0.0.1:{receiver.port}/?{query}")
+    assert outcome.body == b"no *** or ***"
+    assert ("x-seen", "***") in [(name.lower(), value) for name, value in outcome.headers]
+
+
 # Settings
 
 
@@ -249,8 +283,9 @@ def test_what_speaks_of_one_receiver_is_not_known_and_not_told_as_known(option: 
 
 
 def test_what_cannot_work_or_is_shown_to_all_is_a_warning() -> None:
-    headers = {"Authorization": Secret("Bearer hunter2"), "X-Own": Secret("1")}
+    names = ["Authorization", "proxy-authorization", "Cookie", "X-API-Key"]
+    headers = {name: Secret("Bearer hunter2") for name in names} | {"X-Own": Secret("1")}
     hosts = ["a.example", "169.254.169.254", "10.0.0.1"]
     found = dict(warn(settings_of({"allow_hosts": hosts, "headers": headers, "signature": "github"}), frozenset()))
-    assert list(found) == ["allow_hosts[1]", "headers.Authorization", "signature"]
+    assert list(found) == ["allow_hosts[1]", *(f"headers.{name}" for name in names), "signature"]
     assert "hunter2" not in str(found)
