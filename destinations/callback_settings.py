@@ -18,6 +18,7 @@ OF_ONE_RECEIVER = frozenset(
 )
 """The settings of a webhook that speak of its one receiver, where it has them."""
 
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 _ALL_ENDS: frozenset[End] = frozenset(
     {JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, BatchState.COMPLETED, BatchState.COMPLETED_WITH_FAILURES}
 )
@@ -59,7 +60,7 @@ def refusal_by(settings: Settings) -> Callable[[str], str | None]:
 
 
 def warn(settings: Settings, _: frozenset[End]) -> Iterator[Concern]:
-    """Yield what cannot work: addresses that no connection is made to."""
+    """Yield what cannot work, such as addresses that no connection is made to, and what would give secrets away."""
     for number, text in enumerate(settings.allow_hosts):
         host = entry_of(text).host
         try:
@@ -69,6 +70,6 @@ def warn(settings: Settings, _: frozenset[End]) -> Iterator[Concern]:
         if refusal:
             yield f"allow_hosts[{number}]", f"serves nobody, as {refusal}"
     for name in settings.headers:
-        if name.lower() == "authorization":
+        if name.lower() in _CREDENTIALS:
             yield f"headers.{name}", "is shown to every host that callers may name"
     yield from webhook_settings.warn_of_all(settings, _ALL_ENDS)
