@@ -33,7 +33,7 @@ class Detour:
         self._proxy = proxy
         self._refused = refused
         self._tls = tls
-        self._host = (target.host or "").rstrip(".")
+        self._host = (target.raw_host or "").rstrip(".")
         self._receiver = f"{target.host_subcomponent}:{target.port}"
         self._is_tunnel = target.scheme == "https"
 

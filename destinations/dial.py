@@ -52,7 +52,7 @@ def make_exchange(
         detour = Detour(target, proxy, refused=refusal_of_url(url, trust), tls=tls)
         trust = OPERATOR
     dialled, whose = (detour.url, "the proxy ") if detour else (target, "")
-    host = dialled.host or ""
+    host = dialled.raw_host or ""  # as it is written: `host` cannot decode every xn--
     names = _Names(resolver or DefaultResolver())
 
     def late(wait_s: float) -> OSError:
@@ -65,7 +65,7 @@ def make_exchange(
         _Connector(
             limit=connections,
             resolver=names,
-            socket_factory=guarded(trust.of_host(host)),
+            socket_factory=guarded(trust),
             ssl=True if tls is None else tls,
         ),
         method=method,
@@ -134,7 +134,6 @@ def guarded(trust: Trust) -> Callable[[AddrInfoType], socket.socket]:
 async def connect(host: str, port: int, trust: Trust) -> socket.socket:
     """Return a connected socket to a host by its name or address; OSError where that cannot be."""
     loop = asyncio.get_running_loop()
-    trust = trust.of_host(host)
     failure: OSError = OSError(errno.EHOSTUNREACH, "the name has no address")
     for family, address in await _addresses(host, port):
         sock: socket.socket | None = None

@@ -5,7 +5,7 @@ The tables are our own: `ipaddress.is_global` changes between patch releases of 
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
@@ -41,14 +41,8 @@ class Trust:
     """How far a URL is trusted: `OPERATOR` for one of the configuration, `CALLER` for one that came with a request."""
 
     public_only: bool
-    allow_hosts: frozenset[str] = frozenset()
-    """Names, in lower case, that may lead to addresses that are not public."""
     allow_cidrs: tuple[Network, ...] = ()
     """Networks that may be reached although they are not public."""
-
-    def of_host(self, host: str) -> "Trust":
-        """Return the trust in a URL with this host: an allowed host may lead to private addresses."""
-        return replace(self, public_only=False) if host.lower() in self.allow_hosts else self
 
 
 OPERATOR = Trust(public_only=False)
@@ -66,7 +60,10 @@ def refusal(address: Address | str, trust: Trust) -> str | None:
         return f"{parsed} is a link-local or metadata address, where no destination may lead"
     if not trust.public_only or _is_in(forms, trust.allow_cidrs) or _is_public(parsed, forms):
         return None
-    return f"{parsed} is not a public address, and neither allow_hosts nor allow_cidrs names it"
+    return (
+        f"{parsed} is not a public address: only a host that is written out in allow_hosts may lead there, or one to a "
+        "network of allow_cidrs"
+    )
 
 
 def is_within(address: Address | str, networks: Iterable[Network]) -> bool:
@@ -143,7 +140,7 @@ def refusal_of_url(url: str, trust: Trust) -> str | None:
         address = ip_address(host)
     except ValueError:
         return None
-    return refusal(address, trust.of_host(host))
+    return refusal(address, trust)
 
 
 def _host(parts: SplitResult) -> str:

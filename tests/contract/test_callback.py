@@ -251,6 +251,29 @@ async def test_one_that_does_not_close_costs_no_request_and_keeps_no_other_open(
         await receiver.abandoned()
 
 
+async def without_tls(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(CLOSES)
+    writer.close()
+
+
+async def test_a_name_that_cannot_be_decoded_is_called_as_it_is_written(internet: Internet, names: NameServer) -> None:
+    for name in ("xn--a", "xn--a.example", "xn--bcher-kva.example"):
+        names.lead(name, PUBLIC)
+    async with receiving(CLOSES) as receiver, opened("*") as destination:
+        for name in ("xn--a.example", "xn--bcher-kva.example", "XN--A.example"):
+            outcome = await sent(destination, url_of(name, receiver))
+            assert (outcome.verdict, outcome.message) == (Verdict.DELIVERED, "")
+        assert [request.headers["host"] for request in receiver.requests] == [
+            f"{name}:{receiver.port}" for name in ("xn--a.example", "xn--bcher-kva.example", "xn--a.example")
+        ]
+        async with await asyncio.start_server(without_tls, "127.0.0.1", 0) as server:
+            by_tls = await sent(destination, f"https://xn--a.example:{server.sockets[0].getsockname()[1]}/")
+        assert by_tls.reason is DeliveryReason.TLS_ERROR
+        unknown = await sent(destination, "https://xn--b/")
+        assert (unknown.verdict, unknown.reason) == (Verdict.TEMPORARY, DeliveryReason.DNS_ERROR)
+        assert "xn--b" in unknown.message
+
+
 @pytest.mark.parametrize("query", ["S3CRETS3CRET#x", "t=S3CRETS3CRET", "%533CRETS3CRET", "t=%533CRETS3CRET&u=1#x"])
 async def test_a_receiver_that_repeats_the_query_does_not_show_it(query: str) -> None:
     echo = answer(404, "X-Seen: S3CRETS3CRET\r\n", b"no " + query.partition("#")[0].encode() + b" or S3CRETS3CRET")

@@ -277,9 +277,10 @@ async def test_a_callers_private_address_is_not_asked_of_the_operators_private_p
 
 
 @SCHEMES
-async def test_the_operators_private_proxy_serves_callers_urls_that_are_public(scheme: str) -> None:
+@pytest.mark.parametrize("host", ["93.184.215.14", "xn--a.example"])
+async def test_the_operators_private_proxy_serves_callers_urls_that_are_public(scheme: str, host: str) -> None:
     async with forward_proxy(says=answer(403)) as proxy:
-        outcome = await sent(f"{scheme}://93.184.215.14/", trust=egress.CALLER, proxy=proxied(proxy))
+        outcome = await sent(f"{scheme}://{host}/", trust=egress.CALLER, proxy=proxied(proxy))
     assert (outcome.reason, len(proxy.requests)) == (DeliveryReason.HTTP_ERROR, 1)
 
 
