@@ -121,7 +121,8 @@ class Kind:
     refusal_by: Callable[[Any], Callable[[str], str | None]] | None = None
     """Given settings, what says why a URL may not be called that a caller of a function names; None: callers name none.
 
-    Each delivery then has the URL as its recipient. One such destination at the most is configured.
+    Each delivery then has the URL as its recipient, and its query is shown to nobody. One such destination at the most
+    is configured. Not for plug-ins.
     """
     public_keys: Callable[[Any], Iterable[PublicKey]] = _no_public_keys
     """Tells the public keys that belong to settings, for all the world to see."""

@@ -23,6 +23,8 @@ def fault_of(kind: object, name: str, others: Mapping[str, Kind]) -> str | None:
     for part in ("settings", "make", "warn", "public_keys"):
         if not callable(getattr(kind, part)):
             return f"its {part} is not callable, but {_shown(getattr(kind, part))}"
+    if kind.refusal_by is not None:
+        return "it has refusal_by, which is for built-in kinds: URLs of callers need a guard that no plug-in has"
     return _fault_of_schema(kind.schema, name, {other: each.schema for other, each in others.items()})
 
 

@@ -109,6 +109,11 @@ BAD: Mapping[str, tuple[str, str, str]] = {
         changed('kind="box"', 'kind="bux"'),
         "its kind is called 'bux', and its entry point 'box'",
     ),
+    "callers": (
+        "box:KIND",
+        changed("make=Box", "make=Box, refusal_by=lambda settings: lambda url: None"),
+        "it has refusal_by, which is for built-in kinds",
+    ),
     "make": ("box:KIND", changed("make=Box", "make=None"), "its make is not callable, but None"),
     "no schema": ("box:KIND", changed("schema=SCHEMA", "schema=None"), "its schema is no JSON Schema, but None"),
     "bad schema": (
