@@ -124,11 +124,6 @@ class MessageType(StrEnum):
     RECOVERED = "destination.recovered"
     """It takes deliveries again, after its breaker was open, or it was disabled."""
 
-    @property
-    def is_alert(self) -> bool:
-        """Tell whether it tells an operator of a destination."""
-        return self in ALERTS
-
 
 ALERTS = frozenset({MessageType.DEAD_DELIVERY, MessageType.BREAKER_OPENED, MessageType.DISABLED, MessageType.RECOVERED})
 
