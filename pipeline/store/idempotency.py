@@ -44,13 +44,19 @@ class Earlier:
     """Whether it was the same request."""
 
 
+def find(db: sqlite3.Connection, key: IdempotencyKey, *, now: datetime) -> Earlier | None:
+    """Return what a key has led to already, or None."""
+    row = rows.only(db, _FIND, (key.owner, key.scope, key.key, micros(now - KEPT)))
+    return None if row is None else Earlier(made_id=row[0], is_same=row[1] == key.fingerprint)
+
+
 def once(
     db: sqlite3.Connection, key: IdempotencyKey, made_id: str, make: Callable[[], object], *, now: datetime
 ) -> Earlier | None:
     """Make something, unless its key has led to something already: then return that."""
-    row = rows.only(db, _FIND, (key.owner, key.scope, key.key, micros(now - KEPT)))
-    if row is not None:
-        return Earlier(made_id=row[0], is_same=row[1] == key.fingerprint)
+    earlier = find(db, key, now=now)
+    if earlier is not None:
+        return earlier
     make()
     db.execute(_REMEMBER, (key.owner, key.scope, key.key, key.fingerprint, made_id, micros(now)))
     return None

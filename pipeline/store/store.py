@@ -296,6 +296,10 @@ class Store:
         """Return whose a job, a batch or a delivery is, or None."""
         return self._reader.look_up(partial(ownership.find, subject=subject, subject_id=subject_id))
 
+    async def find_earlier(self, key: IdempotencyKey, *, now: datetime) -> Earlier | None:
+        """Return what an idempotency key has led to already, or None."""
+        return await self._reader.read(partial(idempotency.find, key=key, now=now))
+
     async def list_jobs(
         self,
         *,

@@ -13,7 +13,7 @@ from pipeline.ids import made_at
 from pipeline.model import JobDraft, Origin
 from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.web import access, views
-from pipeline.web.callbacks import destination_for
+from pipeline.web.callbacks import destination_or_earlier
 from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
@@ -27,16 +27,18 @@ async def accept(
     """Make a job of an invocation and answer 202; with `wait` its own answer, if that is there in time."""
     parts = request.app[PARTS]
     wishes = wishes_in(request.headers, parts.clock.now())
+    key = None if wishes.key is None else _key_of(request, function, wishes, body)
     origin = Origin(owner=access.owner(request), traceparent=wishes.traceparent)
+    earlier = None
     if wishes.callback is not None:
-        callback_to = destination_for(wishes.callback, parts.current.setup)
+        earlier, callback_to = await destination_or_earlier(wishes.callback, key, parts)
         origin = replace(origin, callback=wishes.callback, callback_to=callback_to)
     draft = _with_wishes(parts.worker.draft(job_id, function.name, event, origin=origin), wishes)
-    earlier = None
-    if wishes.key is None:
+    if key is None:
         created_at = await parts.intake.accept(draft)
     else:
-        created_at, earlier = await parts.intake.accept_once(draft, _key_of(request, function, wishes, body))
+        if earlier is None:
+            created_at, earlier = await parts.intake.accept_once(draft, key)
         if earlier is not None:
             draft, created_at = await _of_earlier(parts, draft, earlier)
     if preferences.wait_s:

@@ -20,7 +20,7 @@ from pipeline.store.idempotency import IdempotencyKey
 from pipeline.values import value_json
 from pipeline.web import access, uploads, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
-from pipeline.web.callbacks import destination_for
+from pipeline.web.callbacks import destination_or_earlier
 from pipeline.web.items import Item, Reject
 from pipeline.web.parameters import (
     AFTER_INDEX,
@@ -86,24 +86,26 @@ def _function_name(request: web.Request, document: dict[str, Any] | None) -> str
 
 
 async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | None) -> tuple[str, bool]:
-    key = None
+    key = earlier = callback_to = None
     url = wishes.callback
-    callback_to = None if url is None else destination_for(url, parts.current.setup)
     if wishes.key is not None:
         # Its items may differ from one time to the next, and are looked at one by one; where it calls may not.
         fingerprint = b"" if url is None else sha256(url.encode()).digest()
         key = IdempotencyKey(owner=owner or "", scope=f"batch:{function.name}", key=wishes.key, fingerprint=fingerprint)
     batch_id = parts.ids.new()
-    earlier = await parts.batches.begin(
-        batch_id,
-        function.name,
-        owner=owner,
-        priority=wishes.priority,
-        key=key,
-        traceparent=wishes.traceparent,
-        callback=url,
-        callback_to=callback_to,
-    )
+    if url is not None:
+        earlier, callback_to = await destination_or_earlier(url, key, parts)
+    if earlier is None:
+        earlier = await parts.batches.begin(
+            batch_id,
+            function.name,
+            owner=owner,
+            priority=wishes.priority,
+            key=key,
+            traceparent=wishes.traceparent,
+            callback=url,
+            callback_to=callback_to,
+        )
     if earlier is not None and not earlier.is_same:
         detail = "this Idempotency-Key names a batch with another X-Callback-Url: send that one, or take a new key"
         raise ProblemError(

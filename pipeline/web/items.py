@@ -18,6 +18,9 @@ from schemas import load_schema
 
 _TEXT, _JSON, _BYTES = "text/plain; charset=utf-8", "application/json", "application/octet-stream"
 
+_CALLBACK = "x-callback-url"
+_ONE_CALLBACK = "a batch has one X-Callback-Url, for all of it: send it as a header of the request, and of no item"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
@@ -77,6 +80,8 @@ def item_of(index: int, value: Any, body_limit: int) -> Item | Reject:
         return Reject(index=index, detail=f"expected base64: {error}", pointer="/body_base64")
     if len(body) > body_limit:
         return _too_large(index, body_limit)
+    if (name := _callback_in(value)) is not None:
+        return Reject(index=index, detail=_ONE_CALLBACK, pointer=f"/headers/{name}")
     headers = tuple((name.lower(), text) for name, text in value.get("headers", {}).items())
     if content_type is not None and not any(name == "content-type" for name, _ in headers):
         headers = (("content-type", content_type), *headers)
@@ -95,6 +100,10 @@ def _of_line(index: int, line: bytes, body_limit: int) -> Item | Reject:
         return Reject(index=index, detail=f"expected one line of JSON: {error}")
     # Python's own reader keeps integers of any size as they are.
     return item_of(index, json.loads(line), body_limit)
+
+
+def _callback_in(value: dict[str, Any]) -> str | None:
+    return next((name for name in value.get("headers", {}) if name.lower() == _CALLBACK), None)
 
 
 def _body(value: dict[str, Any]) -> tuple[bytes, str | None]:

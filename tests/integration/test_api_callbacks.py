@@ -259,6 +259,22 @@ async def test_a_batch_whose_url_may_not_be_named_is_not_begun(tmp_path: Path) -
         await refused(service, "https://other.example/?token=hunter2", BATCHES, **NDJSON)
 
 
+async def test_an_item_of_a_batch_names_no_url_of_its_own(tmp_path: Path, receiver: Receiver) -> None:
+    items = [{"body": 1}, {"body": 2, "headers": {"x-CALLBACK-url": f"{receiver.url}&token=hunter2"}}]
+    sent = {
+        "application/x-ndjson": b"\n".join(json.dumps(item).encode() for item in items),
+        "application/json": json.dumps({"items": items}).encode(),
+    }
+    async with serving(tmp_path, FILES, destinations={"back": callback()}) as service:
+        for content_type, body in sent.items():
+            accepted = await service.post(BATCHES, data=body, headers={"Content-Type": content_type})
+            assert (accepted.status, accepted.json["total"]) == (202, 1)
+            (rejected,) = accepted.json["rejected"]
+            assert (rejected["index"], rejected["pointer"]) == (1, "/headers/x-CALLBACK-url")
+            assert "as a header of the request" in rejected["detail"]
+            assert b"hunter2" not in accepted.body
+
+
 # What may be named
 
 
@@ -421,6 +437,31 @@ async def test_without_the_destination_it_is_held_and_goes_on_when_it_is_back(
 
 async def refused_now(service: Service, url: str) -> None:
     assert (await service.post("/functions/quick-background", headers=to(url))).status == 400
+
+
+async def test_what_was_accepted_once_is_so_again_whatever_the_list_says_by_then(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    named = to(receiver.url, **{"Idempotency-Key": "k1"})
+    job, batch = "/functions/quick-background", {"path": BATCHES, "data": b'{"body": 1}\n{"body": 2}\n'}
+    async with serving(tmp_path, FILES, destinations={"back": callback()}) as service:
+        first = await service.post(job, headers=named)
+        begun = await service.post(BATCHES, data=b'{"body": 1}\n', headers=named | NDJSON)
+        assert (first.status, begun.status) == (202, 202)
+        for destinations in ({"back": callback("a.example")}, {}):
+            assert await service.reload(destinations=destinations)
+            again = await service.post(job, headers=named)
+            assert (again.status, again.headers["Idempotency-Replayed"]) == (202, "true")
+            assert again.headers["X-Job-Id"] == first.headers["X-Job-Id"]
+            resumed = await service.post(**batch, headers=named | NDJSON)
+            assert (resumed.status, resumed.headers["Idempotency-Replayed"]) == (202, "true")
+            assert resumed.headers["X-Batch-Id"] == begun.headers["X-Batch-Id"]
+            assert (await service.post(job, headers=named, data=b"other")).status == 422
+            assert (await service.post(job, headers=to(receiver.url + "2", **{"Idempotency-Key": "k1"}))).status == 422
+            assert (await service.post(job, headers=to(receiver.url, **{"Idempotency-Key": "k2"}))).status == 400
+            fresh = NDJSON | to(receiver.url, **{"Idempotency-Key": "k2"})
+            assert (await service.post(**batch, headers=fresh)).status == 400
+        assert len((await service.get("/v1/batches")).json["items"]) == 1
 
 
 async def test_where_another_one_is_there_by_the_end_it_goes_there(tmp_path: Path, receiver: Receiver) -> None:
