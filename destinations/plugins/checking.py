@@ -13,6 +13,9 @@ from schemas import load_schema
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
+_OF_CALLERS = "callback"
+"""The built-in kind whose URLs callers name; no plug-in has its name."""
+
 
 def fault_of(kind: object, name: str, others: Mapping[str, Kind]) -> str | None:
     """Say what is wrong with a kind that is to be called `name`, beside `others`; None where nothing is."""
@@ -23,8 +26,8 @@ def fault_of(kind: object, name: str, others: Mapping[str, Kind]) -> str | None:
     for part in ("settings", "make", "warn", "public_keys"):
         if not callable(getattr(kind, part)):
             return f"its {part} is not callable, but {_shown(getattr(kind, part))}"
-    if kind.refusal_by is not None:
-        return "it has refusal_by, which is for built-in kinds: URLs of callers need a guard that no plug-in has"
+    if kind.refusal_by is not None and name != _OF_CALLERS:
+        return f"it has refusal_by, which only {_OF_CALLERS} may: URLs of callers need a guard that no plug-in has"
     return _fault_of_schema(kind.schema, name, {other: each.schema for other, each in others.items()})
 
 

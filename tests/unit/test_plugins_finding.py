@@ -112,7 +112,7 @@ BAD: Mapping[str, tuple[str, str, str]] = {
     "callers": (
         "box:KIND",
         changed("make=Box", "make=Box, refusal_by=lambda settings: lambda url: None"),
-        "it has refusal_by, which is for built-in kinds",
+        "it has refusal_by, which only callback may",
     ),
     "make": ("box:KIND", changed("make=Box", "make=None"), "its make is not callable, but None"),
     "no schema": ("box:KIND", changed("schema=SCHEMA", "schema=None"), "its schema is no JSON Schema, but None"),
