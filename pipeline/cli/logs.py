@@ -100,7 +100,8 @@ async def followed(
     """Yield the lines that were not seen, until the job ends, over restarts of the service."""
     clock = SystemClock()
     patience = Patience(clock, on_trouble)
-    path, after = f"/v1/jobs/{job_id}/logs", seen.number
+    # From the run's first line on, also the first time: the service may have been killed since the last one came.
+    path, after = f"/v1/jobs/{job_id}/logs", seen.before_run
     is_over = False
     while not is_over:
         # Its state before its lines: one that has ended has all of them stored. A service that stops ends the stream

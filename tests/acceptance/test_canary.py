@@ -173,7 +173,8 @@ def test_a_canary_is_nowhere_but_where_it_belongs(service: tuple[Service, Any, l
             assert found_in(repr(answer.headers).encode() + answer.body) == set(), (path, answer)
         if path.startswith("/v1/deliveries/"):
             classes |= {attempt["class"] or "delivered" for attempt in answer.json()["attempts"]}
-    assert classes == {
+    # A receiver that speaks no TLS is now and then quicker to close the connection than to be understood.
+    assert classes - {"connection_reset"} == {
         "delivered", "http_error", "gone", "redirect", "connection_refused", "tls_error", "auth_error", "template_error"
     }  # fmt: skip
     assert serving.stop() == 0
