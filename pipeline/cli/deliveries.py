@@ -17,8 +17,7 @@ from pipeline.cli.screen.console import styled_state
 from pipeline.clock import SystemClock
 from pipeline.model import DeliveryState
 
-# A held one is stored in another state, by which the API finds it.
-STATES = [str(state) for state in DeliveryState if state is not DeliveryState.HELD]
+STATES = [str(state) for state in DeliveryState]
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

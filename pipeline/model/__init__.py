@@ -18,7 +18,7 @@ from pipeline.model.deliveries import (
     Outcome,
     sending_of,
 )
-from pipeline.model.destinations import HEALTHY, DestinationNote, DestinationStatus, Health
+from pipeline.model.destinations import HEALTHY, DestinationNote, DestinationStatus, Health, Holding
 from pipeline.model.jobs import (
     LEVELS,
     Call,
@@ -79,6 +79,7 @@ __all__ = [
     "DestinationNote",
     "DestinationStatus",
     "Health",
+    "Holding",
     "Job",
     "JobDraft",
     "JobReason",

@@ -35,6 +35,16 @@ HEALTHY = Health()
 
 
 @record(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """Which destinations take deliveries: by it what is stored as open is shown as held."""
+
+    configured: frozenset[str]
+    """All that there are: what is owed to any other is held, whatever is stored of it."""
+    stopped: frozenset[str]
+    """Those that are paused or disabled: what waits for them is held, and what is being sent ends as it began."""
+
+
+@record(frozen=True, slots=True, kw_only=True)
 class DestinationStatus:
     """What is stored of a destination between restarts."""
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from pipeline.clock import Clock
 from pipeline.health import after_outcome, breaker_of
-from pipeline.model import HEALTHY, DeliveryReason, DeliveryState, Health, Outcome
+from pipeline.model import HEALTHY, DeliveryReason, DeliveryState, Health, Holding, Outcome
 from pipeline.services.setup import Current
 from pipeline.store import Store
 
@@ -54,6 +54,11 @@ class Takers:
         if destination in self.paused:
             return DeliveryReason.PAUSED
         return DeliveryReason.DISABLED if destination in self.disabled else None
+
+    @property
+    def holding(self) -> Holding:
+        """Return the same for the store, of which deliveries are asked for by the state that is shown."""
+        return Holding(configured=self.configured, stopped=self.paused | self.disabled)
 
     def goes_on(self, destination: str, state: DeliveryState) -> bool:
         """Tell whether a delivery in this state is to be sent, or being sent, without anybody doing anything."""

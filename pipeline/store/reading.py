@@ -71,14 +71,6 @@ _JOB_STATE_TERMS: Mapping[JobState, str] = {
     state: f"state IN ('scheduled', 'retrying', 'failed', 'cancelled', 'expired') AND state = '{state}'"
     for state in (JobState.SCHEDULED, JobState.RETRYING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
 }
-_DELIVERY_STATE_TERMS: Mapping[DeliveryState, str] = {
-    DeliveryState.PENDING: "state = 'pending'",
-    DeliveryState.SENDING: "state = 'sending'",
-    DeliveryState.DELIVERED: "state = 'delivered'",
-} | {
-    state: f"state IN ('retrying', 'dead', 'skipped', 'cancelled') AND state = '{state}'"
-    for state in (DeliveryState.RETRYING, DeliveryState.DEAD, DeliveryState.SKIPPED, DeliveryState.CANCELLED)
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,25 +167,6 @@ def get_delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
     """Return a delivery, or None."""
     row = rows.only(db, _DELIVERY, (delivery_id,))
     return rows.delivery(row) if row else None
-
-
-def list_deliveries(
-    db: sqlite3.Connection,
-    *,
-    before: str | None,
-    most: int,
-    job_id: str | None = None,
-    state: DeliveryState | None = None,
-    destination: str | None = None,
-) -> list[Delivery]:
-    """Return up to `most` deliveries, newest first, older than the id `before`."""
-    terms = ["id < :before"] if before else []
-    terms += ["job_id = :job_id"] if job_id else []
-    terms += ["destination = :destination"] if destination else []
-    terms += [_DELIVERY_STATE_TERMS[state]] if state else []
-    sql = f"SELECT {rows.DELIVERY_COLUMNS} FROM delivery {_where(terms)} ORDER BY id DESC LIMIT :most"
-    parameters: dict[str, Any] = {"before": before, "job_id": job_id, "destination": destination, "most": most}
-    return [rows.delivery(row) for row in db.execute(sql, parameters)]
 
 
 def list_attempts(db: sqlite3.Connection, delivery_id: str) -> list[Attempt]:

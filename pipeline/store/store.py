@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from pipeline.errors import StoreError
 from pipeline.lifecycle import DeliveryStep, JobStep
@@ -46,6 +46,7 @@ from pipeline.store import (
     ownership,
     pruning,
     reading,
+    reading_deliveries,
     usage,
 )
 from pipeline.store.alert_verbs import AlertVerbs
@@ -64,6 +65,7 @@ from pipeline.store.ownership import Ownership, Subject
 from pipeline.store.pruning import Cutoffs
 from pipeline.store.reader import Reader
 from pipeline.store.reading import JobView
+from pipeline.store.reading_deliveries import Narrowed
 from pipeline.store.recent import Recent
 from pipeline.store.replay_verbs import ReplayVerbs
 from pipeline.store.room import Room
@@ -352,19 +354,9 @@ class Store:
         """Return a delivery, or None."""
         return await self._reader.read(partial(reading.get_delivery, delivery_id=delivery_id))
 
-    async def list_deliveries(
-        self,
-        *,
-        before: str | None,
-        most: int,
-        job_id: str | None = None,
-        state: DeliveryState | None = None,
-        destination: str | None = None,
-    ) -> list[Delivery]:
+    async def list_deliveries(self, *, before: str | None, most: int, **narrowed: Unpack[Narrowed]) -> list[Delivery]:
         """Return up to `most` deliveries older than the id `before`, newest first."""
-        query = partial(
-            reading.list_deliveries, before=before, most=most, job_id=job_id, state=state, destination=destination
-        )
+        query = partial(reading_deliveries.list_deliveries, before=before, most=most, **narrowed)
         return await self._reader.read(query)
 
     async def list_attempts(self, delivery_id: str) -> list[Attempt]:

@@ -12,7 +12,9 @@ from pipeline.web.problems import ProblemError
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/deliveries: all deliveries, newest first; `destination` and `state` narrow them."""
+    """Answer GET /v1/deliveries: all deliveries, newest first; `destination` and `state` narrow them. `held` are those
+    whose destination takes none now, and no others have that state.
+    """
     parts = request.app[PARTS]
     limit = LIMIT.read(request)
     state = DELIVERY_STATE.read(request)
@@ -21,6 +23,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         most=limit + 1,
         state=DeliveryState(state) if state else None,
         destination=DESTINATION.read(request),
+        holding=parts.takers.holding,
     )
     items = [views.delivery(value, base_url(request, parts), parts.takers) for value in found]
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

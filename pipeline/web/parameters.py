@@ -282,7 +282,7 @@ CREATED_AFTER = Moment(
 DESTINATION = Text(name="destination", description="Only deliveries to this destination.")
 JOB_STATE = _state(JobState, "jobs")
 BATCH_STATE = _state(BatchState, "batches")
-DELIVERY_STATE = _state((state for state in DeliveryState if state is not DeliveryState.HELD), "deliveries")
+DELIVERY_STATE = _state(DeliveryState, "deliveries")
 AFTER_LINE = Number(
     name="after", description="Only log lines with a higher number.", least=0, most=_LAST_NUMBER, default=0
 )

@@ -44,4 +44,6 @@ def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> Non
         sendoff(service.folder, "destinations", "pause", "nobody", SENDOFF_URL=url)
         assert "It is paused: 1 delivery is held. `sendoff destinations resume nobody`" in said("nobody")
         assert "It is held: nobody is paused by hand since" in said(waiting["id"])
+        held = sendoff(service.folder, "deliveries", "--state", "held", "--json", SENDOFF_URL=url)
+        assert [each["id"] for each in json.loads(held.stdout)["items"]] == [waiting["id"]], held.stderr
         assert "there is no" in said("stranger", code=1)

@@ -1,10 +1,11 @@
 """The contract of the store, reading: pages of lists, log lines, and what stands in each."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from pipeline.model import DeliveryState, JobState, LogLine, Output, RunOutcome, RunState
+from pipeline.model import DeliveryState, Holding, JobState, LogLine, Output, RunOutcome, RunState
 from pipeline.store import Store
 from tests.support import samples
 from tests.support.samples import (
@@ -109,6 +110,44 @@ async def test_every_stored_state_of_a_delivery_can_be_asked_for(store: Store) -
     await ended(store, delivery_draft(destination="pending"))
     for state in [*states, DeliveryState.PENDING]:
         assert [each.destination for each in await store.list_deliveries(before=None, most=9, state=state)] == [state]
+
+
+async def test_deliveries_are_listed_by_the_state_that_is_shown(store: Store) -> None:
+    """What is owed to who takes none is held, in whatever open state it is stored, and is in no other list."""
+    drafts = {}
+    for token, name in enumerate(("well", "paused", "gone")):
+        made = [delivery_draft(destination=name) for _ in range(3)]
+        drafts[name] = [each.id for each in made]
+        for draft in made:
+            await ended(store, draft)
+        first, _ = await store.claim_deliveries(name, 2, now=NOW, lease=lease(token))
+        step = delivery_step(DeliveryState.RETRYING, due_at=later(60))
+        assert await store.record_attempt(first.delivery, token, step, attempt(), now=NOW)
+    await ended(store, dead := delivery_draft(destination="dead"))
+    (claimed,) = await store.claim_deliveries("dead", 1, now=NOW, lease=lease(9))
+    await store.record_attempt(claimed.delivery, 9, delivery_step(DeliveryState.DEAD), attempt(), now=NOW)
+    holding = Holding(configured=frozenset({"well", "paused"}), stopped=frozenset({"paused"}))
+
+    async def listed(state: DeliveryState, **options: Any) -> list[str]:
+        found = await store.list_deliveries(before=None, most=9, state=state, holding=holding, **options)
+        return [each.id for each in found]
+
+    retrying, sending, pending = drafts["well"]
+    assert await listed(DeliveryState.RETRYING) == [retrying]
+    assert await listed(DeliveryState.SENDING) == [drafts["paused"][1], sending]  # that ends as it began
+    assert await listed(DeliveryState.PENDING) == [pending]
+    assert await listed(DeliveryState.DEAD) == [dead.id]
+    held = [*reversed(drafts["gone"]), drafts["paused"][2], drafts["paused"][0]]
+    assert await listed(DeliveryState.HELD) == held
+    assert await listed(DeliveryState.HELD, destination="paused") == held[3:]
+    assert await listed(DeliveryState.HELD, destination="well") == []
+    pages = [await store.list_deliveries(before=None, most=2, state=DeliveryState.HELD, holding=holding)]
+    while pages[-1]:
+        before = pages[-1][-1].id
+        pages.append(await store.list_deliveries(before=before, most=2, state=DeliveryState.HELD, holding=holding))
+    assert [each.id for page in pages for each in page] == held
+    everything = await store.list_deliveries(before=None, most=99, holding=holding)
+    assert len(everything) == 10
 
 
 async def test_runs_are_paged_oldest_first(store: Store) -> None:

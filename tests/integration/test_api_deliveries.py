@@ -11,6 +11,7 @@ from tests.support.receiver import OK, answer, receiving, silence
 from tests.support.service import QUICK, holds, sends_to, serving, webhook
 
 FILES = {"quick-background.py": QUICK}
+ALL_STATES = ("pending", "sending", "retrying", "held", "delivered", "dead", "skipped", "cancelled")
 UNAVAILABLE = answer(503, "X-Why: busy\r\nX-Why: very\r\n", b"later \xff")
 
 
@@ -107,6 +108,40 @@ async def test_deliveries_are_listed_by_state_and_destination_page_by_page(tmp_p
             assert await pages(service, "/v1/deliveries?destination=nobody") == []
             of_job = await pages(service, f"/v1/jobs/{jobs[0]}/deliveries?limit=1")
             assert {each["destination"] for each in of_job} == {"good", "bad"}
+
+
+async def test_held_deliveries_are_listed_as_held_alone(tmp_path: Path) -> None:
+    """Each list has what shows that state, whatever is stored: what is paused, disabled or gone retries nothing."""
+    names = ("well", "paused", "disabled", "gone")
+    async with receiving(*[UNAVAILABLE] * 9) as bad, receiving(UNAVAILABLE, answer(410)) as gone_away:
+        functions = {"quick-background": sends_to(*names)}
+        destinations = {name: webhook((gone_away if name == "disabled" else bad).url) for name in names}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            job_id = await service.start_job("quick-background")
+            await service.until_delivered(job_id, *["retrying"] * 4)
+            await service.post("/v1/destinations/paused/pause")
+            await service.reload(
+                functions={"quick-background": sends_to("disabled")},
+                destinations={name: destinations[name] for name in names[:3]},
+            )
+            last = await service.start_job("quick-background")
+            await service.until_delivered(last, "dead")
+            found = {state: await pages(service, f"/v1/deliveries?limit=1&state={state}") for state in ALL_STATES}
+            assert {(each["destination"], each["reason"]) for each in found["held"]} == {
+                ("paused", "paused"), ("disabled", "disabled"), ("gone", "unconfigured"),
+            }  # fmt: skip
+            assert len(found["held"]) == 3
+            assert [each["destination"] for each in found["retrying"]] == ["well"]
+            assert [each["job_id"] for each in found["dead"]] == [last]
+            for state, items in found.items():
+                assert {each["state"] for each in items} <= {state}
+            assert sum(map(len, found.values())) == len(await pages(service, "/v1/deliveries")) == 5
+            (one,) = await pages(service, "/v1/deliveries?state=held&destination=gone")
+            assert one["destination"] == "gone"
+            assert await pages(service, "/v1/deliveries?state=held&destination=well") == []
+            await service.post("/v1/destinations/paused/resume")
+            assert len(await pages(service, "/v1/deliveries?state=held")) == 2
+            assert len(await pages(service, "/v1/deliveries?state=retrying")) == 2
 
 
 @pytest.mark.parametrize("state", ["retrying", "pending"])
