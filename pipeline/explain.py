@@ -1,5 +1,5 @@
-"""Why a delivery is where it is, and what happens next: in plain sentences, from what is stored of it, how its
-destination stands, and the clock. Pure.
+"""Why a delivery is where it is, and what happens next, or why a destination does not take all: in plain sentences,
+from what is stored of it, how its destination stands, and the clock. Pure.
 """
 
 from datetime import datetime
@@ -34,6 +34,27 @@ class Situation:
     def not_before(self) -> datetime | None:
         """Return until when it is left alone, for whatever reason."""
         return max(filter(None, (self.deferred_until, self.probe_at)), default=None)
+
+
+def reason_of(there: Situation) -> tuple[str | None, datetime | None]:
+    """Return why a destination takes nothing, or only single attempts, and since when; None for what nobody knows, and
+    where it takes all.
+    """
+    match there.held:
+        case DeliveryReason.UNCONFIGURED:
+            return "it is not in the configuration any more", None
+        case DeliveryReason.DISABLED:
+            return there.health.disabled_because or None, there.health.disabled_at
+        case None if there.health.opened_at is None:
+            return None, None
+        case None:
+            return _failures(there.health), there.health.opened_at
+        case _:
+            return "an operator paused it", there.paused_at
+
+
+def _failures(health: Health) -> str:
+    return f"{health.failures} attempts at it in a row failed, the last one with {health.last}"
 
 
 def next_attempt_at(delivery: Delivery, there: Situation) -> datetime | None:
@@ -113,10 +134,9 @@ def _or_later(there: Situation) -> str:
 def _left_alone(name: str, there: Situation) -> str:
     if there.probe_at is None or there.probe_at != there.not_before:
         return f"{name} asked to be left alone until then, which costs no attempt"
-    failures = f"{there.health.failures} attempts at it in a row failed, the last one with {there.health.last}"
     return (
-        f"the breaker of {name} is open{_since(there.health.opened_at)}, as {failures}; one attempt is made then, and "
-        "when it succeeds all go on"
+        f"the breaker of {name} is open{_since(there.health.opened_at)}, as {_failures(there.health)}; one attempt is "
+        "made then, and when it succeeds all go on"
     )
 
 

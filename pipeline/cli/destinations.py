@@ -122,7 +122,7 @@ async def _show(args: argparse.Namespace, client: Client) -> int:
         "/v1/destinations",
         {},
         args,
-        heads=("NAME", "KIND", "STATE", "SENDING", "DUE", "HELD", "LAST SUCCESS", "BREAKER", "NOT BEFORE"),
+        heads=("NAME", "KIND", "STATE", "SENDING", "DUE", "HELD", "LAST SUCCESS", "BREAKER", "NOT BEFORE", "WHY"),
         row=partial(_row, SystemClock().now()),
         nothing="No destinations are configured.",
     )
@@ -130,6 +130,8 @@ async def _show(args: argparse.Namespace, client: Client) -> int:
 
 def _row(now: datetime, destination: Any) -> listing.Row:
     success, pause = words.moment(destination["last_success_at"]), words.moment(destination["not_before"])
+    since = words.moment(destination["since"])
+    why = (f"since {words.age(since, now)}" if since else "", clean_line(destination["reason"] or ""))
     return (
         destination["name"],
         destination["kind"] or "",
@@ -140,4 +142,5 @@ def _row(now: datetime, destination: Any) -> listing.Row:
         f"{words.age(success, now)} ago" if success else "never",
         destination["breaker"],
         words.when(pause, now) if pause else "",
+        ": ".join(filter(None, why)),
     )

@@ -90,20 +90,30 @@ def _destination(shown: Any, now: datetime) -> Iterator[Text]:
 
 
 def _standing(shown: Any, now: datetime) -> Iterator[str]:
-    name, held = shown["name"], words.count(shown["held"], "delivery is", "deliveries are")
+    why, name, held = _why(shown, now), shown["name"], words.count(shown["held"], "delivery is", "deliveries are")
     success, pause = words.moment(shown["last_success_at"]), words.moment(shown["not_before"])
     match shown["state"]:
         case "unconfigured":
             yield f"It is not in the configuration any more: {held} held until it is back."
         case "active" if shown["breaker"] == "open":
-            yield f"It only fails, and its breaker is open: one attempt is made {words.when(pause or now, now)}."
+            yield f"It only fails, and its breaker is open{why}"
+            yield f"One attempt is made {words.when(pause or now, now)}."
             yield f"Until one succeeds {shown['due']} wait; `sendoff destinations resume {name}` lets all go."
         case "active" if shown["breaker"] == "half_open":
-            yield f"It failed, and is tried with one attempt at a time; {shown['due']} are due."
+            yield f"It failed, and is tried with one attempt at a time{why}"
+            yield f"{words.count(shown['due'], 'delivery is', 'deliveries are')} due."
         case "active" if pause:
             yield f"It is left alone: deliveries go on {words.when(pause, now)}, and spend no attempt meanwhile."
         case "active":
             yield f"It takes deliveries: {shown['in_flight']} are being sent, {shown['due']} are due."
         case state:
-            yield f"It is {state}: {held} held. `sendoff destinations resume {name}` has them sent."
+            yield f"It is {state}{why}"
+            yield f"{held} held: `sendoff destinations resume {name}` has them sent."
     yield f"It last took one {words.age(success, now)} ago." if success else "It has never taken one."
+
+
+def _why(shown: Any, now: datetime) -> str:
+    """Return since when a destination stands as it stands, and why, as the end of a sentence."""
+    since = words.moment(shown["since"])
+    at = f" since {words.clock_time(since, now)}, for {words.age(since, now)}" if since else ""
+    return f"{at}: {clean_line(shown['reason'])}." if shown["reason"] else f"{at}."

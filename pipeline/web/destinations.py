@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from pipeline.explain import Situation, reason_of
 from pipeline.model import DeliveryState, DestinationStatus
 from pipeline.services.routes import Route
 from pipeline.web import views
@@ -115,12 +116,21 @@ async def _shown(parts: Parts) -> dict[str, View]:
 
 
 def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Counts) -> View:
-    route, takers = parts.routes.get(name), parts.takers
+    route, takers, standing = parts.routes.get(name), parts.takers, parts.standing
+    reason, since = reason_of(
+        Situation(
+            held=takers.why_held(name, DeliveryState.PENDING),
+            paused_at=standing.paused_at(name),
+            health=standing.health(name),
+        )
+    )
     own = {state: count for (destination, state), count in counts.items() if destination == name}
     return {
         "name": name,
         "kind": route.kind if route else (stored.kind if stored else None),
         "state": takers.state_of(name),
+        "reason": reason,
+        "since": moment(since),
         "not_before": moment(takers.not_before(name)),
         "in_flight": own.get(DeliveryState.SENDING, 0),
         "due": own.get(DeliveryState.PENDING, 0) if name in takers else 0,

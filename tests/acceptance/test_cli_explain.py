@@ -1,6 +1,7 @@
 """`sendoff explain` as a process: a delivery, a job, a destination."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,12 @@ def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> Non
         assert "It takes deliveries: 0 are being sent, 0 are due." in said("nobody")
         assert json.loads(said(waiting["id"], "--json"))["explain"] == waiting["explain"]
         sendoff(service.folder, "destinations", "pause", "nobody", SENDOFF_URL=url)
-        assert "It is paused: 1 delivery is held. `sendoff destinations resume nobody`" in said("nobody")
+        paused = said("nobody")
+        assert re.search(r"It is paused since \d\d:\d\d:\d\d, for \d+ s: an operator paused it\.\n", paused), paused
+        assert "1 delivery is held: `sendoff destinations resume nobody` has them sent." in paused
+        listed = sendoff(service.folder, "destinations", SENDOFF_URL=url).stdout.splitlines()
+        (row,) = (line for line in listed if line.startswith("nobody "))
+        assert re.search(r"  since \d+ s: an operator paused it$", row), row
         assert "It is held: nobody is paused by hand since" in said(waiting["id"])
         held = sendoff(service.folder, "deliveries", "--state", "held", "--json", SENDOFF_URL=url)
         assert [each["id"] for each in json.loads(held.stdout)["items"]] == [waiting["id"]], held.stderr

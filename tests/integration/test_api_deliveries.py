@@ -54,8 +54,9 @@ async def test_a_message_is_delivered_and_every_page_says_so(tmp_path: Path) -> 
 
             destination = (await service.get("/v1/destinations/archive")).json
             assert destination == {
-                "name": "archive", "kind": "webhook", "state": "active", "not_before": None, "in_flight": 0, "due": 0,
-                "held": 0, "last_success_at": "2026-01-05T12:00:00.000Z", "breaker": "closed",
+                "name": "archive", "kind": "webhook", "state": "active", "reason": None, "since": None,
+                "not_before": None, "in_flight": 0, "due": 0, "held": 0,
+                "last_success_at": "2026-01-05T12:00:00.000Z", "breaker": "closed",
             }  # fmt: skip
             assert (await service.get("/v1/destinations")).json["items"] == [destination]
             assert (await service.get(f"/v1/jobs/{job_id}")).json["deliveries"]["delivered"] == 1

@@ -42,7 +42,10 @@ async def test_gone_ends_its_delivery_and_holds_the_rest(tmp_path: Path) -> None
         second = await service.start_job("quick-background")
         waiting = await held(service, second)
         assert (waiting["reason"], waiting["attempt"], waiting["next_attempt_at"]) == ("disabled", 0, None)
-        assert (await shown(service))["held"] == 1
+        there = await shown(service)
+        assert (there["held"], there["reason"], there["since"]) == (
+            1, "it answered 410 Gone", "2026-01-05T12:00:00.000Z",
+        )  # fmt: skip
         settled = await service.get(f"/v1/jobs/{second}?wait=30&until=settled")
         assert settled.json["deliveries"]["held"] == 1
         await service.clock.advance(30 * DAY)

@@ -39,6 +39,7 @@ async def test_a_paused_destination_gets_nothing_and_shows_what_it_is_owed(tmp_p
                 assert sent["state"] == "delivered"
             shown = (await service.get("/v1/destinations/hook")).json
             assert (shown["state"], shown["due"], shown["held"], shown["in_flight"]) == ("paused", 0, 3, 0)
+            assert (shown["reason"], shown["since"]) == ("an operator paused it", "2026-01-05T12:00:00.000Z")
             assert not receiver.requests
             await resumed(service)
             for job_id in jobs:
@@ -46,6 +47,7 @@ async def test_a_paused_destination_gets_nothing_and_shows_what_it_is_owed(tmp_p
             assert len(receiver.requests) == 3
             shown = (await service.get("/v1/destinations/hook")).json
             assert (shown["state"], shown["held"]) == ("active", 0)
+            assert (shown["reason"], shown["since"]) == (None, None)
 
 
 async def test_what_comes_due_while_its_destination_is_paused_spends_no_attempt(tmp_path: Path) -> None:
@@ -113,7 +115,8 @@ async def test_a_pause_outlives_a_restart_and_a_reload(tmp_path: Path) -> None:
             clock = service.clock
         await clock.advance(1)
         async with serving(tmp_path, FILES, clock=clock, **options) as service:
-            assert (await service.get("/v1/destinations/hook")).json["state"] == "paused"
+            shown = (await service.get("/v1/destinations/hook")).json
+            assert (shown["state"], shown["since"]) == ("paused", "2026-01-05T12:00:00.000Z")
             await service.reload(**options)
             later = await service.start_job("quick-background")
             await service.until(later, "succeeded")
@@ -136,7 +139,10 @@ async def test_a_destination_that_came_back_paused_is_counted_when_it_is_resumed
             job_id = await service.start_job("quick-background")
             await service.until(job_id, "succeeded")
         async with serving(tmp_path, FILES) as service:
-            assert (await service.get("/v1/destinations/hook")).json["state"] == "unconfigured"
+            gone = (await service.get("/v1/destinations/hook")).json
+            assert (gone["state"], gone["reason"], gone["since"]) == (
+                "unconfigured", "it is not in the configuration any more", None,
+            )  # fmt: skip
             gone = await service.post("/v1/destinations/hook/pause")
             assert (gone.status, gone.json["state"]) == (409, "unconfigured")
             await service.reload(functions=functions, destinations=hook)
