@@ -122,7 +122,10 @@ async def _show(args: argparse.Namespace, client: Client) -> int:
         "/v1/destinations",
         {},
         args,
-        heads=("NAME", "KIND", "STATE", "SENDING", "DUE", "HELD", "LAST SUCCESS", "BREAKER", "NOT BEFORE", "WHY"),
+        heads=(
+            *("NAME", "KIND", "STATE", "SENDING", "DUE", "RETRYING", "HELD", "DEAD"),
+            *("LAST SUCCESS", "BREAKER", "NOT BEFORE", "WHY"),
+        ),
         row=partial(_row, SystemClock().now()),
         nothing="No destinations are configured.",
     )
@@ -136,9 +139,7 @@ def _row(now: datetime, destination: Any) -> listing.Row:
         destination["name"],
         destination["kind"] or "",
         styled_state(destination["state"]),
-        str(destination["in_flight"]),
-        str(destination["due"]),
-        str(destination["held"]),
+        *(str(destination[key]) for key in ("in_flight", "due", "retrying", "held", "dead")),
         f"{words.age(success, now)} ago" if success else "never",
         destination["breaker"],
         words.when(pause, now) if pause else "",

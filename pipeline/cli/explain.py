@@ -86,7 +86,7 @@ def _job(job: Any, owed: list[Any], now: datetime) -> Iterator[Text]:
 
 def _destination(shown: Any, now: datetime) -> Iterator[Text]:
     yield Text.assemble((f"destination {shown['name']}  ", "bold"), styled_state(shown["state"]))
-    yield from indented(map(Text, _standing(shown, now)))
+    yield from indented(map(Text, (*_standing(shown, now), *_failing(shown, now))))
 
 
 def _standing(shown: Any, now: datetime) -> Iterator[str]:
@@ -110,6 +110,21 @@ def _standing(shown: Any, now: datetime) -> Iterator[str]:
             yield f"It is {state}{why}"
             yield f"{held} held: `sendoff destinations resume {name}` has them sent."
     yield f"It last took one {words.age(success, now)} ago." if success else "It has never taken one."
+
+
+def _failing(shown: Any, now: datetime) -> Iterator[str]:
+    name, dead, last = shown["name"], shown["dead"], shown["last_error"]
+    if shown["retrying"]:
+        yield f"{words.count(shown['retrying'], 'delivery waits for its', 'deliveries wait for their')} next attempt."
+    if dead:
+        yield (
+            f"{words.count(dead, 'delivery is', 'deliveries are')} dead: `sendoff deliveries --destination {name} "
+            f"--state dead` lists them, `sendoff destinations replay {name} --since 7d` sends those of a week again."
+        )
+    if last is not None:
+        said = ": ".join(filter(None, (last["class"], clean_line(last["message"]))))
+        at = words.age(datetime.fromisoformat(last["at"]), now)
+        yield f"Its last error, {at} ago, was {said} (delivery {last['delivery_id']})."
 
 
 def _why(shown: Any, now: datetime) -> str:

@@ -18,7 +18,7 @@ from pipeline.model.deliveries import (
     Outcome,
     sending_of,
 )
-from pipeline.model.destinations import HEALTHY, DestinationNote, DestinationStatus, Health, Holding
+from pipeline.model.destinations import HEALTHY, DestinationNote, DestinationStatus, Health, Holding, LastFailure
 from pipeline.model.jobs import (
     LEVELS,
     Call,
@@ -85,6 +85,7 @@ __all__ = [
     "JobReason",
     "JobState",
     "LastError",
+    "LastFailure",
     "Lease",
     "LogLine",
     "Message",

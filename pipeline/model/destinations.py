@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from pipeline.model.alerts import Wanted
+from pipeline.model.deliveries import LastError
 from pipeline.model.states import DeliveryReason
 from pipeline.records import record
 
@@ -45,6 +46,16 @@ class Holding:
 
 
 @record(frozen=True, slots=True, kw_only=True)
+class LastFailure:
+    """The last attempt at a destination that failed."""
+
+    at: datetime
+    """When it had failed."""
+    delivery_id: str
+    error: LastError
+
+
+@record(frozen=True, slots=True, kw_only=True)
 class DestinationStatus:
     """What is stored of a destination between restarts."""
 
@@ -55,6 +66,7 @@ class DestinationStatus:
     """Since when it is paused by hand; None where it is not."""
     not_before: datetime | None = None
     """Until when its receiver wants nothing, as it said last."""
+    last_failure: LastFailure | None = None
     health: Health = HEALTHY
 
 
@@ -64,6 +76,7 @@ class DestinationNote:
 
     succeeded_at: datetime | None = None
     not_before: datetime | None = None
+    failure: LastFailure | None = None
     health: Health | None = None
     wanted: tuple[Wanted, ...] = ()
     """What an operator is to be told of it."""

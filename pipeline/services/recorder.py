@@ -6,7 +6,17 @@ from random import Random
 
 from pipeline.clock import Clock
 from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
-from pipeline.model import Attempt, Delivery, DeliveryState, DestinationNote, Health, JobDraft, Outcome, Verdict
+from pipeline.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    DestinationNote,
+    Health,
+    JobDraft,
+    LastFailure,
+    Outcome,
+    Verdict,
+)
 from pipeline.services.changes import Changes
 from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.moments import NextMoment
@@ -103,12 +113,13 @@ class Recorder:
         health = self._standing.note(name, delivery.id, outcome, now)
         is_delivered = outcome.verdict is Verdict.DELIVERED
         wanted = self._wishes.after(delivery, step, outcome, before, health or before)
-        is_due = is_delivered and self._is_note_due(name, now)
-        if health is None and outcome.pause_s is None and not wanted and not is_due:
+        is_due, error = is_delivered and self._is_note_due(name, now), step.last_error
+        if health is None and outcome.pause_s is None and not wanted and not is_due and error is None:
             return None
         return DestinationNote(
             succeeded_at=now if is_delivered else None,
             not_before=None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s),
+            failure=LastFailure(at=now, delivery_id=delivery.id, error=error) if error else None,
             health=health,
             wanted=wanted,
         )

@@ -21,6 +21,10 @@ class DestinationVerbs:
         """Return what is stored of every destination that a delivery was ever for, or that was paused."""
         return await self._reader.read(destinations.list_all)
 
+    async def count_dead(self) -> dict[str, int]:
+        """Count the dead deliveries of every destination that are kept still."""
+        return await self._reader.read(destinations.count_dead)
+
     async def pause(self, name: str, kind: str, *, now: datetime) -> None:
         """Note that a destination is paused; since when does not change where it is already."""
         await self._write(partial(destinations.pause, name=name, kind=kind, now=now))

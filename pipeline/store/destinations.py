@@ -5,7 +5,7 @@ from datetime import datetime
 
 import orjson
 
-from pipeline.model import HEALTHY, DeliveryReason, DestinationNote, DestinationStatus, Health
+from pipeline.model import HEALTHY, DeliveryReason, DestinationNote, DestinationStatus, Health, LastError, LastFailure
 from pipeline.store import alerts, rows
 from pipeline.store.rows import micros, micros_or_none
 
@@ -18,9 +18,10 @@ WITH RECURSIVE owed (name) AS (
     UNION ALL
     SELECT (SELECT min(destination) FROM delivery WHERE destination > owed.name) FROM owed WHERE owed.name IS NOT NULL
 )
-SELECT name, kind, last_success_at, paused_at, not_before, health FROM destination
+SELECT name, kind, last_success_at, paused_at, not_before, last_failure, health FROM destination
 UNION ALL
-SELECT name, (SELECT kind FROM delivery WHERE destination = owed.name ORDER BY id DESC LIMIT 1), NULL, NULL, NULL, NULL
+SELECT name, (SELECT kind FROM delivery WHERE destination = owed.name ORDER BY id DESC LIMIT 1),
+       NULL, NULL, NULL, NULL, NULL
 FROM owed
 WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM destination)
 """
@@ -32,11 +33,16 @@ ON CONFLICT (name) DO UPDATE SET paused_at = coalesce(paused_at, excluded.paused
 
 # Of two moments until which it is to be left alone the later holds: both were asked for.
 _NOTE = """
-INSERT INTO destination (name, kind, last_success_at, not_before, health) VALUES (?, ?, ?, ?, ?)
+INSERT INTO destination (name, kind, last_success_at, not_before, last_failure, health) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind,
     last_success_at = coalesce(excluded.last_success_at, last_success_at),
     not_before = max(coalesce(not_before, excluded.not_before), coalesce(excluded.not_before, not_before)),
+    last_failure = coalesce(excluded.last_failure, last_failure),
     health = coalesce(excluded.health, health)
+"""
+
+_DEAD = """
+SELECT destination, count(*) FROM delivery INDEXED BY delivery_dead WHERE state = 'dead' GROUP BY destination
 """
 
 _RESUME = "UPDATE destination SET paused_at = NULL, not_before = NULL, health = NULL WHERE name = ?"
@@ -51,10 +57,16 @@ def list_all(db: sqlite3.Connection) -> list[DestinationStatus]:
             last_success_at=rows.moment_or_none(succeeded_at),
             paused_at=rows.moment_or_none(paused_at),
             not_before=rows.moment_or_none(not_before),
+            last_failure=_failure(failure),
             health=_health(health),
         )
-        for name, kind, succeeded_at, paused_at, not_before, health in db.execute(_LIST)
+        for name, kind, succeeded_at, paused_at, not_before, failure, health in db.execute(_LIST)
     ]
+
+
+def count_dead(db: sqlite3.Connection) -> dict[str, int]:
+    """Count the dead deliveries of every destination that are kept still."""
+    return dict(db.execute(_DEAD).fetchall())
 
 
 def pause(db: sqlite3.Connection, name: str, kind: str, *, now: datetime) -> None:
@@ -64,9 +76,21 @@ def pause(db: sqlite3.Connection, name: str, kind: str, *, now: datetime) -> Non
 
 def note(db: sqlite3.Connection, name: str, kind: str, noted: DestinationNote, *, now: datetime) -> None:
     """Write what an attempt told of a destination."""
-    health = None if noted.health is None else orjson.dumps(noted.health).decode()
-    db.execute(_NOTE, (name, kind, micros_or_none(noted.succeeded_at), micros_or_none(noted.not_before), health))
+    moments = (micros_or_none(noted.succeeded_at), micros_or_none(noted.not_before))
+    db.execute(_NOTE, (name, kind, *moments, rows.json_or_none(noted.failure), rows.json_or_none(noted.health)))
     alerts.want(db, name, kind, noted.wanted, now=now)
+
+
+def _failure(text: str | None) -> LastFailure | None:
+    if text is None:
+        return None
+    failure = orjson.loads(text)
+    error = failure["error"]
+    return LastFailure(
+        at=datetime.fromisoformat(failure["at"]),
+        delivery_id=failure["delivery_id"],
+        error=LastError(**{**error, "reason": DeliveryReason(error["reason"])}),
+    )
 
 
 def _health(text: str | None) -> Health:

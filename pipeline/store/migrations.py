@@ -303,6 +303,13 @@ ALTER TABLE batch ADD COLUMN callback TEXT;
 ALTER TABLE batch ADD COLUMN callback_to TEXT;
 """
 
+FAILURES = """
+-- The last attempt at a destination that failed, as JSON; a success leaves it.
+ALTER TABLE destination ADD COLUMN last_failure TEXT;
+-- The dead of each destination, to be counted.
+CREATE INDEX delivery_dead ON delivery (destination) WHERE state = 'dead';
+"""
+
 
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
@@ -322,6 +329,7 @@ def migrations() -> Migrations:
         ("destination replays", DESTINATION_REPLAYS),
         ("alerts", ALERTS),
         ("callbacks", CALLBACKS),
+        ("failures", FAILURES),
     ):
         steps(name=name)(_running(script))
     return steps

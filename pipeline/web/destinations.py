@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from pipeline.explain import Situation, reason_of
-from pipeline.model import DeliveryState, DestinationStatus
+from pipeline.model import DeliveryState, DestinationStatus, LastFailure
 from pipeline.services.routes import Route
 from pipeline.web import views
 from pipeline.web.answers import json_answer
@@ -110,12 +110,13 @@ async def webhook_keys(request: web.Request) -> web.StreamResponse:
 
 async def _shown(parts: Parts) -> dict[str, View]:
     counts = await parts.store.open_deliveries()
+    dead = await parts.store.destinations.count_dead()
     stored = {status.name: status for status in await parts.store.destinations.list()}
     names = set(parts.routes) | {destination for destination, _ in counts}
-    return {name: _view(name, parts, stored.get(name), counts) for name in names}
+    return {name: _view(name, parts, stored.get(name), counts, dead.get(name, 0)) for name in names}
 
 
-def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Counts) -> View:
+def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Counts, dead: int) -> View:
     route, takers, standing = parts.routes.get(name), parts.takers, parts.standing
     reason, since = reason_of(
         Situation(
@@ -134,7 +135,14 @@ def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Cou
         "not_before": moment(takers.not_before(name)),
         "in_flight": own.get(DeliveryState.SENDING, 0),
         "due": own.get(DeliveryState.PENDING, 0) if name in takers else 0,
+        "retrying": own.get(DeliveryState.RETRYING, 0) if name in takers else 0,
         "held": sum(count for state, count in own.items() if takers.why_held(name, state)),
+        "dead": dead,
         "last_success_at": moment(stored.last_success_at) if stored else None,
+        "last_error": stored and stored.last_failure and _failure(stored.last_failure),
         "breaker": takers.breaker_of(name),
     }
+
+
+def _failure(last: LastFailure) -> View:
+    return {"at": moment(last.at), "delivery_id": last.delivery_id} | views.last_error(last.error)

@@ -11,6 +11,7 @@ from pipeline.model import (
     DeliveryState,
     Job,
     JobState,
+    LastError,
     LogLine,
     Outcome,
     Run,
@@ -153,9 +154,14 @@ def delivery(value: Delivery, base: str, takers: Takers) -> View:
         "created_at": moment(value.created_at),
         "next_attempt_at": moment(max(value.due_at, not_before or value.due_at)) if is_waiting else None,
         "delivered_at": moment(value.delivered_at),
-        "last_error": last and {"class": last.reason, "message": last.message, "status": last.status},
+        "last_error": last and last_error(last),
         "links": {"self": self} | _subject_link(value, base),
     }
+
+
+def last_error(last: LastError) -> View:
+    """Return how the last attempt failed, in short."""
+    return {"class": last.reason, "message": last.message, "status": last.status}
 
 
 def recipient_shown(kind: str, recipient: str) -> str:

@@ -40,7 +40,15 @@ def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> Non
         assert "The job is done" in of_job
         assert waiting["explain"] in of_job
         assert dead["explain"] in of_job
-        assert "It takes deliveries: 0 are being sent, 0 are due." in said("nobody")
+        active = said("nobody")
+        assert "It takes deliveries: 0 are being sent, 0 are due." in active
+        assert "1 delivery waits for its next attempt." in active
+        last = rf"Its last error, \d+ s ago, was connection_refused: .+ \(delivery {waiting['id']}\)\.\n"
+        assert re.search(last, active), active
+        assert "dead" not in active
+        given_up = said("gone")
+        assert "1 delivery is dead: `sendoff deliveries --destination gone --state dead` lists them" in given_up
+        assert f"(delivery {dead['id']})" in given_up
         assert json.loads(said(waiting["id"], "--json"))["explain"] == waiting["explain"]
         sendoff(service.folder, "destinations", "pause", "nobody", SENDOFF_URL=url)
         paused = said("nobody")

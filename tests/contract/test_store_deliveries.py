@@ -12,6 +12,7 @@ from pipeline.model import (
     DestinationNote,
     DestinationStatus,
     LastError,
+    LastFailure,
     MessageType,
     Outcome,
     Verdict,
@@ -296,3 +297,17 @@ async def test_of_two_moments_before_which_a_destination_wants_nothing_the_later
         )
     (status,) = await store.destinations.list()
     assert status.not_before == later(60)
+
+
+async def test_the_last_failure_is_kept_and_the_dead_are_counted(store: Store) -> None:
+    first = LastFailure(at=NOW, delivery_id="a", error=LAST_ERROR)
+    error = LastError(reason=DeliveryReason.HTTP_ERROR, message="413 Too Large", status=413)
+    last = LastFailure(at=later(1), delivery_id="b", error=error)
+    notes = (DestinationNote(failure=first), DestinationNote(failure=last), DestinationNote(succeeded_at=later(2)))
+    for token, (noted, step) in enumerate(zip(notes, (again(5), delivery_step(DeliveryState.DEAD), DONE), strict=True)):
+        claimed = await sending(store, token=token)
+        await store.record_attempt(claimed.delivery, token, step, attempt(), now=NOW, noted=noted)
+    await store.destinations.resume("archive")
+    (status,) = await store.destinations.list()
+    assert (status.last_failure, status.last_success_at) == (last, later(2))
+    assert await store.destinations.count_dead() == {"archive": 1}

@@ -313,6 +313,7 @@ PLANS = [
         "SEARCH delivery USING INDEX delivery_by_destination (destination>?)",
         "SEARCH delivery USING INDEX delivery_by_destination (destination=?)",
     ]),
+    ("dead", destinations._DEAD, ["SCAN delivery USING INDEX delivery_dead"]),
     ("prune", pruning._NEXT, ["SEARCH job USING PRIMARY KEY (id>?)", "INDEX delivery_once (job_id=?)"]),
     ("prune payloads", pruning._PAYLOADS, ["payload USING INTEGER PRIMARY KEY", "run USING PRIMARY KEY (job_id=?)"]),
     *(("prune " + sql.split()[2], sql, ["SEARCH"]) for sql in pruning._OF_JOB),

@@ -1,6 +1,7 @@
 """Deliveries and destinations over HTTP: what became of each message, where it is held, and what is owed to whom."""
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -55,7 +56,8 @@ async def test_a_message_is_delivered_and_every_page_says_so(tmp_path: Path) -> 
             destination = (await service.get("/v1/destinations/archive")).json
             assert destination == {
                 "name": "archive", "kind": "webhook", "state": "active", "reason": None, "since": None,
-                "not_before": None, "in_flight": 0, "due": 0, "held": 0,
+                "not_before": None, "in_flight": 0, "due": 0,
+                "retrying": 0, "held": 0, "dead": 0, "last_error": None,
                 "last_success_at": "2026-01-05T12:00:00.000Z", "breaker": "closed",
             }  # fmt: skip
             assert (await service.get("/v1/destinations")).json["items"] == [destination]
@@ -89,6 +91,43 @@ async def test_a_receiver_that_is_not_there_is_told(tmp_path: Path) -> None:
         assert (shown["reason"], shown["last_error"]["status"]) == ("connection_refused", None)
         (attempt,) = shown["attempts"]
         assert (attempt["status"], attempt["body"], attempt["headers"]) == (None, None, {})
+
+
+async def test_a_destination_shows_what_is_given_up_and_its_last_error(tmp_path: Path) -> None:
+    """What the receiver refuses for good counts, too; a success, a resume and a restart leave it."""
+    replies = [UNAVAILABLE, answer(413), OK]
+    async with receiving(*replies) as receiver:
+        options = {
+            "functions": {"quick-background": sends_to("archive")},
+            "destinations": {"archive": webhook(receiver.url), "other": webhook(receiver.url)},
+        }
+        async with serving(tmp_path, FILES, **options) as service:
+
+            async def shown(name: str = "archive") -> Any:
+                return (await service.get(f"/v1/destinations/{name}")).json
+
+            first = await service.start_job("quick-background")
+            (retrying,) = await service.until_delivered(first, "retrying")
+            there = await shown()
+            assert (there["retrying"], there["dead"], there["held"]) == (1, 0, 0)
+            assert there["last_error"] == {
+                "at": "2026-01-05T12:00:00.000Z", "delivery_id": retrying.id,
+                "class": "http_error", "message": "503 Service Unavailable", "status": 503,
+            }  # fmt: skip
+            (dead,) = await service.until_delivered(await service.start_job("quick-background"), "dead")
+            there = await shown()
+            assert (there["retrying"], there["dead"], there["last_error"]["delivery_id"]) == (1, 1, dead.id)
+            assert there["last_error"]["status"] == 413
+            await service.until_delivered(await service.start_job("quick-background"), "delivered")
+            assert (await service.post("/v1/destinations/archive/pause")).json["retrying"] == 0
+            assert (await service.post("/v1/destinations/archive/resume")).json["retrying"] == 1
+            other = await shown("other")
+            assert (other["retrying"], other["dead"], other["last_error"]) == (0, 0, None)
+            clock, before = service.clock, there["last_error"]
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            there = (await service.get("/v1/destinations/archive")).json
+            assert (there["last_error"], there["dead"]) == (before, 1)
+            assert there["last_success_at"] is not None
 
 
 async def test_deliveries_are_listed_by_state_and_destination_page_by_page(tmp_path: Path) -> None:
