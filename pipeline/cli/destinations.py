@@ -16,6 +16,7 @@ from rich.text import Text
 from pipeline.cli import asking, listing, replaying
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
+from pipeline.cli.refusals import parsed, refusal
 from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import out, print_lines, styled_state
@@ -64,7 +65,10 @@ def run_test(args: argparse.Namespace) -> int:
 
 
 def run_verb(args: argparse.Namespace) -> int:
-    """Pause a destination, or resume it: what it is owed is held meanwhile, also over restarts."""
+    """Pause a destination, or resume it: what it is owed is held meanwhile, also over restarts.
+
+    One that is paused already stays so: that is said, and no error.
+    """
     return asking.run(args, partial(_change, args))
 
 
@@ -74,13 +78,18 @@ def run_replay(args: argparse.Namespace) -> int:
 
 
 async def _change(args: argparse.Namespace, client: Client) -> int:
-    changed = await client.post(f"/v1/destinations/{args.name}/{args.verb}")
+    answer = await client.ask("POST", f"/v1/destinations/{args.name}/{args.verb}")
+    if answer.status not in (200, 202):
+        raise refusal(answer, client.address)
+    changed = parsed(answer, client.address)
     if args.json:
         print(json_text(changed))
         return 0
     state = styled_state(changed["state"])
     waiting = words.count(changed["held"] if args.verb == "pause" else changed["due"], "delivery", "deliveries")
-    print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"  {waiting} waiting")])
+    since = words.moment(changed["since"]) if answer.status == 200 else None  # else it is so from now on
+    already = f"  already, since {words.clock_time(since, SystemClock().now())}" if since else ""
+    print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"{already}  {waiting} waiting")])
     return 0
 
 

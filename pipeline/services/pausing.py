@@ -28,7 +28,9 @@ class Pausing:
         return True
 
     async def resume(self, destination: str) -> bool:
-        """Send again, what was held first and at a steady rate, whatever kept it; False where nothing did."""
+        """Send to a configured destination again, what was held first and at a steady rate, whatever kept it; False
+        where nothing did.
+        """
         if not await self._standing.resume(destination):
             return False
         await self._lanes.count_new(self._lanes.follow_setup(), self._lanes.pending)

@@ -203,13 +203,11 @@ class Standing:
         return True
 
     async def resume(self, name: str) -> bool:
-        """Let all go on at once, whatever kept it: a pause, a breaker, what the receiver asked for, or that it was
-        disabled; False where nothing did.
+        """Let all that is owed to a configured destination go on at once, whatever kept it: a pause, a breaker, what
+        the receiver asked for, or that it was disabled; False where nothing did.
         """
         takers = self.takers
         if name in takers and takers.not_before(name) is None and name not in takers.probing:
-            return False
-        if name not in takers.configured and name not in self._paused and self.health(name) is HEALTHY:
             return False
         await self._store.destinations.resume(name)
         self._paused.pop(name, None)

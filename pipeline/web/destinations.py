@@ -14,6 +14,8 @@ from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import ProblemError
 from pipeline.web.views import View, moment
 
+_TAKES_NONE = "it takes none until it is in the configuration again"
+
 Counts = Mapping[tuple[str, DeliveryState], int]
 
 
@@ -30,22 +32,21 @@ async def get(request: web.Request) -> web.StreamResponse:
 
 async def pause(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/destinations/{name}/pause: 202 and the destination; what is owed to it is held until it is
-    resumed, also over restarts. What is being sent ends as it began.
+    resumed, also over restarts. What is being sent ends as it began. One that is paused already stays so: 200.
     """
     name = request.match_info["name"]
-    parts = request.app[PARTS]
-    await routed(request, "it takes none until it is in the configuration again")
-    if not await parts.pausing.pause(name):
-        raise _wrong_state(name, "paused", "there is nothing to pause")
-    return json_answer(await known(request), 202, {"Location": f"/v1/destinations/{name}"})
+    await routed(request, _TAKES_NONE)
+    status = 202 if await request.app[PARTS].pausing.pause(name) else 200
+    return json_answer(await known(request), status, {"Location": f"/v1/destinations/{name}"})
 
 
 async def resume(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/destinations/{name}/resume: 202 and the destination, to which all goes on, the oldest first and
     at a steady rate, whatever kept it: a pause, a breaker, what it asked for, or that it was disabled.
     """
-    found = await known(request)
     name = request.match_info["name"]
+    await routed(request, _TAKES_NONE)
+    found = await known(request)
     if not await request.app[PARTS].pausing.resume(name):
         raise _wrong_state(name, found["state"], "there is nothing to resume")
     return json_answer(await known(request), 202, {"Location": f"/v1/destinations/{name}"})

@@ -145,6 +145,11 @@ async def test_a_destination_that_came_back_paused_is_counted_when_it_is_resumed
             )  # fmt: skip
             gone = await service.post("/v1/destinations/hook/pause")
             assert (gone.status, gone.json["state"]) == (409, "unconfigured")
+            gone = await service.post("/v1/destinations/hook/resume")
+            assert (gone.status, gone.json["state"]) == (409, "unconfigured")
+            assert gone.json["detail"] == (
+                "the destination hook is unconfigured: it takes none until it is in the configuration again"
+            )
             await service.reload(functions=functions, destinations=hook)
             assert (await service.get("/v1/destinations/hook")).json["state"] == "paused"
             await resumed(service)
@@ -211,9 +216,12 @@ async def test_what_cannot_be_done_says_why(tmp_path: Path, verb: str, name: str
     async with serving(tmp_path, FILES, destinations={"hook": webhook("http://127.0.0.1:9/")}) as service:
         answered = await service.post(f"/v1/destinations/{name}/{verb}")
         assert (answered.status, answered.json["detail"]) == (status, detail)
-        await paused(service)
+
+
+async def test_a_pause_of_what_is_paused_changes_nothing_and_succeeds(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, destinations={"hook": webhook("http://127.0.0.1:9/")}) as service:
+        first = await service.post("/v1/destinations/hook/pause")
+        await service.clock.advance(60)
         again = await service.post("/v1/destinations/hook/pause")
-        assert (again.status, again.json["detail"]) == (
-            409,
-            "the destination hook is paused: there is nothing to pause",
-        )
+        assert (again.status, again.json, again.headers["Location"]) == (200, first.json, first.headers["Location"])
+        assert again.json["since"] == "2026-01-05T12:00:00.000Z"
