@@ -77,6 +77,11 @@ def test_a_job_whose_function_is_gone_waits_for_it() -> None:
     [
         (delivery("retrying", next_attempt_at=later(240)), "Attempt 3 of 12 to hook is made in 4 m, at "),
         (delivery("pending", attempt=0), "Attempt 1 of 12 to hook is due now."),
+        (
+            delivery("pending", attempt=0, recipient="a@example.com", next_attempt_at=later(30)),
+            "Attempt 1 of 12 to hook a@example.com is made in 30 s, at ",
+        ),
+        (delivery("pending", attempt=0, next_attempt_at=later(0)), "Attempt 1 of 12 to hook is due now."),
         (delivery("sending", recipient="ops@example.com"), "Attempt 2 of 12 to hook ops@example.com is under way."),
         (
             delivery("held", reason="unconfigured"),
@@ -89,6 +94,11 @@ def test_what_happens_next_to_an_ended_job_is_its_deliveries(owed: dict[str, Any
     steps = next_steps(job("succeeded"), [delivery("delivered"), owed], NOW)
     assert steps[0] == "The job is done; its result is kept."
     assert steps[1].startswith(sentence)
+
+
+def test_what_is_due_to_a_destination_that_is_left_alone_is_not_due_now() -> None:
+    (_, step) = next_steps(job("succeeded"), [delivery("pending", attempt=0, next_attempt_at=later(30))], NOW)
+    assert step.endswith(", or after that: hook is left alone until then.")
 
 
 def test_what_comes_first_is_told_first_and_not_everything() -> None:

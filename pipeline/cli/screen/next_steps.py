@@ -73,7 +73,13 @@ def _of_delivery(delivery: Any, now: datetime) -> str:
         case "sending":
             return f"Attempt {delivery['attempt']} of {delivery['max_attempts']} to {name} is under way."
         case "pending":
-            return f"Attempt {next_attempt} of {delivery['max_attempts']} to {name} is due now."
+            attempt = f"Attempt {next_attempt} of {delivery['max_attempts']} to {name}"
+            # A pending one of the future waits for its destination: it asked for that, or its breaker is open.
+            until = words.moment(delivery["next_attempt_at"])
+            if until is None or (until - now).total_seconds() < 1:
+                return f"{attempt} is due now."
+            why = f"{clean_line(delivery['destination'])} is left alone until then"
+            return f"{attempt} is made {words.when(until, now)}, or after that: {why}."
         case _:
             at = _at(delivery["next_attempt_at"], now)
             return f"Attempt {next_attempt} of {delivery['max_attempts']} to {name} is made {at}."
