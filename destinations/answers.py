@@ -51,7 +51,8 @@ def judge(
         headers=kept,
         body=body[:KEPT_BODY],
         remote_address=remote_address,
-        retry_after_s=PATIENCE_S if asked_s is None and status == _TOO_MANY else asked_s,
+        retry_after_s=asked_s,
+        patience_s=PATIENCE_S if asked_s is None and status == _TOO_MANY else None,
         pause_s=asked_s if status in _PAUSING else None,
         disables=_disables(status, asked, gone_disables=gone_disables),
     )

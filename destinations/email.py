@@ -279,4 +279,4 @@ def _failure(reason: DeliveryReason, message: str, status: int | None = None) ->
 
 
 def _later(outcome: Outcome) -> Outcome:
-    return Outcome(verdict=outcome.verdict, reason=outcome.reason, message=outcome.message, retry_after_s=PATIENCE_S)
+    return Outcome(verdict=outcome.verdict, reason=outcome.reason, message=outcome.message, patience_s=PATIENCE_S)

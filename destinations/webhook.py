@@ -195,5 +195,5 @@ def _failure(error: Exception) -> Outcome:
         verdict=Verdict.TEMPORARY,
         reason=reason,
         message=sentence_of(error),
-        retry_after_s=answers.PATIENCE_S if reason is DeliveryReason.TIMEOUT else None,
+        patience_s=answers.PATIENCE_S if reason is DeliveryReason.TIMEOUT else None,
     )

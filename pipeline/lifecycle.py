@@ -177,7 +177,7 @@ def after_run(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -> Job
 
 
 def _after_failure(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -> JobStep:
-    later = next_attempt(rule, attempt=job.attempt, now=now, since=job.created_at, at_least_s=outcome.retry_after_s)
+    later = next_attempt(rule, attempt=job.attempt, now=now, since=job.created_at, asked_s=outcome.retry_after_s)
     if outcome.is_final or later.at is None:
         why = "rejected" if outcome.is_final else later.why
         step = _failed(job, outcome.reason, outcome.error, RunState.FAILED, why)
@@ -271,7 +271,8 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
         attempt=delivery.attempt - delivery.spent,
         now=now,
         since=delivery.replayed_at or delivery.created_at,
-        at_least_s=outcome.retry_after_s,
+        asked_s=outcome.retry_after_s,
+        patience_s=outcome.patience_s,
         jitter=jitter,
     )
     if outcome.verdict is Verdict.PERMANENT or later.at is None:

@@ -91,24 +91,32 @@ def policy(spec: RetrySpec) -> Policy:
 
 
 def next_attempt(
-    rule: Policy, *, attempt: int, now: datetime, since: datetime, at_least_s: float | None = None, jitter: float = 0.0
+    rule: Policy,
+    *,
+    attempt: int,
+    now: datetime,
+    since: datetime,
+    asked_s: float | None = None,
+    patience_s: float | None = None,
+    jitter: float = 0.0,
 ) -> Next:
     """Return when the attempt after `attempt` is due.
 
-    `since` is the moment from which `max_age` counts; `at_least_s` a wait that the receiver asked for: the later
-    moment wins; `jitter` a fraction of the wait that is added after that, so that nothing comes earlier than
-    promised.
+    `since` is the moment from which `max_age` counts; `asked_s` a wait that the receiver asked for, `patience_s` one
+    that it is given unasked: the latest moment wins; `jitter` a fraction of the wait that is added after that, so that
+    nothing comes earlier than promised.
     """
     wait_s = rule.wait_s(attempt)
     if wait_s is None:
         return Next(None, f"attempt {attempt} of {rule.max_attempts} was the last")
-    why = f"attempt {attempt} of {rule.max_attempts} failed; the policy waits {wait_s:g} s"
-    if at_least_s is not None and at_least_s > wait_s:
-        wait_s, why = (
-            at_least_s,
-            f"attempt {attempt} of {rule.max_attempts} failed; the receiver asked for {at_least_s:g} s",
-        )
+    because = f"the policy waits {wait_s:g} s"
+    if patience_s is not None and patience_s > wait_s:
+        because += f", and after such a failure it is {patience_s:g} s at the least"
+        wait_s = patience_s
+    if asked_s is not None and asked_s > wait_s:
+        because = f"the receiver asked for {asked_s:g} s"
+        wait_s = asked_s
     at = now + timedelta(seconds=wait_s * (1 + jitter))
     if rule.max_age_s is not None and (at - since).total_seconds() > rule.max_age_s:
         return Next(None, f"the next attempt would come after max_age ({rule.max_age_s:g} s)")
-    return Next(at, why)
+    return Next(at, f"attempt {attempt} of {rule.max_attempts} failed; {because}")

@@ -24,6 +24,7 @@ def fault_of_outcome(said: object) -> str | None:
         ("body", isinstance(said.body, bytes), "bytes"),
         ("remote_address", said.remote_address is None or isinstance(said.remote_address, str), "text or None"),
         ("retry_after_s", _is_wait(said.retry_after_s), "seconds or None"),
+        ("patience_s", _is_wait(said.patience_s), "seconds or None"),
         ("pause_s", _is_wait(said.pause_s), "seconds or None"),
         ("child", said.child is None, "None, as only functions make jobs"),
     )
@@ -46,6 +47,7 @@ def bounded(outcome: Outcome) -> Outcome:
         body=outcome.body[:KEPT_BODY],
         remote_address=None if outcome.remote_address is None else _clean(outcome.remote_address)[:100],
         retry_after_s=_at_most(outcome.retry_after_s),
+        patience_s=_at_most(outcome.patience_s),
         pause_s=_at_most(outcome.pause_s),
     )
 

@@ -170,6 +170,8 @@ class Outcome:
     remote_address: str | None = None
     retry_after_s: float | None = None
     """What the receiver asked for, already bounded; None where it asked for nothing readable."""
+    patience_s: float | None = None
+    """What it is given at the least, without having asked: it cannot keep up. It is not stored."""
     pause_s: float | None = None
     """For so long the receiver wants nothing at all; None where it said nothing of that."""
     disables: str = ""

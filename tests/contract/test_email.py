@@ -117,7 +117,7 @@ async def test_what_goes_wrong_has_its_class(
         outcome = await sent(server.port, **changes)
         assert (outcome.verdict, outcome.reason, outcome.status) == expected, outcome
         assert (server.envelopes, bool(outcome.message)) == ([], True)
-        assert outcome.retry_after_s == (60.0 if expected[1] == "timeout" else None)
+        assert outcome.patience_s == (60.0 if expected[1] == "timeout" else None)
 
 
 async def test_nobody_listening_and_a_blocked_address_have_their_classes() -> None:

@@ -69,7 +69,7 @@ async def test_other_answers_are_failed_attempts_that_say_the_status(status: int
     outcome = await said(status)
     assert (outcome.verdict, outcome.reason) == (Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR)
     assert outcome.message.startswith(str(status))
-    assert outcome.retry_after_s == (60 if status == 429 else None)
+    assert (outcome.retry_after_s, outcome.patience_s) == (None, 60 if status == 429 else None)
 
 
 @pytest.mark.parametrize("status", FINAL)
@@ -145,7 +145,8 @@ async def test_seconds_are_waited_for_up_to_a_day_and_what_cannot_be_read_is_ign
         assert (outcome.retry_after_s, outcome.pause_s) == (wait_s, None)
     unavailable, too_many = [await said(status, f"Retry-After: {value}\r\n") for status in (503, 429)]
     assert (unavailable.retry_after_s, unavailable.pause_s) == (wait_s, wait_s)
-    assert (too_many.retry_after_s, too_many.pause_s) == (wait_s or 60, wait_s)
+    assert (too_many.retry_after_s, too_many.pause_s) == (wait_s, wait_s)
+    assert too_many.patience_s == (60 if wait_s is None else None)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ async def test_the_next_sending_after_each_of_them_is_on_a_connection_of_its_own
 async def test_an_answer_that_does_not_come_is_a_timeout_with_patience(reply: Reply) -> None:
     async with answered_by(reply, timeout=SHORT_S) as (_, outcome):
         assert (outcome.verdict, outcome.reason) == (Verdict.TEMPORARY, DeliveryReason.TIMEOUT)
-    assert (outcome.status, outcome.retry_after_s) == (None, 60)
+    assert (outcome.status, outcome.patience_s) == (None, 60)
     assert f"no answer within {SHORT_S:g} s" in outcome.message
 
 

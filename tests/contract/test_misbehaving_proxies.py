@@ -162,7 +162,7 @@ async def test_a_proxy_that_does_not_hand_on_ends_in_time_with_a_class(manner: s
         async with asyncio.timeout(IN_TIME_S):
             outcome = await sent("http://receiver.example:8080/hook", proxy=proxied(proxy), timeout=timeout)
     assert (outcome.verdict, outcome.reason, outcome.status) == (Verdict.TEMPORARY, DeliveryReason(reason), status)
-    assert outcome.retry_after_s == (60 if reason == "timeout" else None)
+    assert outcome.patience_s == (60 if reason == "timeout" else None)
     words = {"proxy": proxy.name, "short": f"{SHORT_S:g}"}
     assert message is None or outcome.message == message.format(**words)
 

@@ -118,5 +118,5 @@ async def test_a_receiver_that_never_agrees_is_a_timeout(process: Sender) -> Non
 
     async with listening(serve) as port:
         told = await process.send(f"https://{HOST}:{port}/", timeout=20.0, connect_timeout=SHORT_S)
-    assert (told.verdict, told.reason, told.retry_after_s) == ("temporary", "timeout", 60)
+    assert (told.verdict, told.reason, told.patience_s) == ("temporary", "timeout", 60)
     assert told.message == f"no connection with TLS within {SHORT_S:g} s to {HOST}:{port}"

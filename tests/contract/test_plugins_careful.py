@@ -104,6 +104,7 @@ WRONG = {
     "whose body is bytes, got str": replace(FAILED, body="ok"),  # type: ignore[arg-type]
     "whose remote_address is text or None, got int": replace(FAILED, remote_address=1),  # type: ignore[arg-type]
     "whose retry_after_s is seconds or None, got float": replace(FAILED, retry_after_s=float("nan")),
+    "whose patience_s is seconds or None, got bool": replace(FAILED, patience_s=True),
     "whose pause_s is seconds or None, got int": replace(FAILED, pause_s=-1),
     "whose child is None, as only functions make jobs, got ChildDraft": Outcome(verdict=Verdict.DELIVERED, child=CHILD),
 }
@@ -131,13 +132,14 @@ async def test_an_outcome_is_kept_within_bounds() -> None:
         headers=(("a", "b\udcff"), ("long", "x" * 100_000)),
         body=b"x" * 100_000,
         retry_after_s=10**12,
+        patience_s=10**12,
         pause_s=10**12,
     )
     async with opened(lambda _: _says(said)) as destination:
         outcome = await destination.send(sending())
     assert outcome.message == "?" + "x" * 499
     assert (outcome.status, outcome.headers, len(outcome.body)) == (None, (("a", "b?"),), 16 * 1024)
-    assert (outcome.retry_after_s, outcome.pause_s) == (86_400.0, 86_400.0)
+    assert (outcome.retry_after_s, outcome.patience_s, outcome.pause_s) == (86_400.0, 86_400.0, 86_400.0)
 
 
 async def _raise(error: BaseException) -> None:

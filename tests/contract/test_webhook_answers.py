@@ -24,7 +24,7 @@ ANSWERS = [
     (414, "", Verdict.PERMANENT, DeliveryReason.REJECTED, None),
     (415, "", Verdict.PERMANENT, DeliveryReason.REJECTED, None),
     (425, "", Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, None),
-    (429, "", Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, 60.0),
+    (429, "", Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, None),
     (429, "Retry-After: 5\r\n", Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, 5.0),
     (431, "", Verdict.PERMANENT, DeliveryReason.REJECTED, None),
     (500, "", Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, None),
@@ -60,7 +60,7 @@ async def test_a_receiver_that_never_answers_is_a_timeout_with_patience() -> Non
     async with receiving(silence) as receiver:
         outcome = await sent(receiver.url, timeout=SHORT_S)
     assert (outcome.verdict, outcome.reason, outcome.status) == (Verdict.TEMPORARY, DeliveryReason.TIMEOUT, None)
-    assert outcome.retry_after_s == 60
+    assert (outcome.retry_after_s, outcome.patience_s) == (None, 60)
 
 
 async def test_a_head_that_drips_is_a_timeout() -> None:

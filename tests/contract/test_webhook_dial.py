@@ -57,7 +57,7 @@ async def test_a_host_that_does_not_take_the_connection_is_a_timeout() -> None:
             each.close()
     assert outcome.reason is DeliveryReason.TIMEOUT
     assert "no connection" in outcome.message
-    assert outcome.retry_after_s == 60
+    assert outcome.patience_s == 60
 
 
 @pytest.mark.parametrize(

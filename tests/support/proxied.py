@@ -37,5 +37,5 @@ def tls_of(scheme: str, ca: Path) -> Tls | None:
 
 def assert_failed(outcome: Outcome, reason: DeliveryReason, message: str | None = None) -> None:
     assert (outcome.verdict, outcome.reason) == (Verdict.TEMPORARY, reason), outcome.message
-    assert (outcome.status, outcome.retry_after_s) == (None, 60 if reason is DeliveryReason.TIMEOUT else None)
+    assert (outcome.status, outcome.patience_s) == (None, 60 if reason is DeliveryReason.TIMEOUT else None)
     assert message is None or outcome.message == message

@@ -81,7 +81,7 @@ async def _do(order: Mapping[str, Any]) -> Mapping[str, Any]:
         before = _kib("VmRSS")
         outcomes = await asyncio.gather(*(destination.send(sending()) for _ in range(order["at_once"])))
         grown = _kib("VmHWM") - before
-    parts = ("verdict", "reason", "status", "message", "retry_after_s")
+    parts = ("verdict", "reason", "status", "message", "retry_after_s", "patience_s")
     told = [{part: getattr(each, part) for part in parts} | {"body": len(each.body)} for each in outcomes]
     return {"outcomes": told, "grown_kib": grown}
 

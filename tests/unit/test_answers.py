@@ -75,9 +75,11 @@ def test_retry_after_holds_on_any_failure(status: int) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "-1", "0", ""])
 def test_a_429_that_does_not_say_how_long_waits_a_minute(value: str) -> None:
-    assert judged(429).retry_after_s == 60
-    assert judged(429, Retry_After=value).retry_after_s == 60
-    assert judged(503, Retry_After=value).retry_after_s is None
+    for outcome in (judged(429), judged(429, Retry_After=value)):
+        assert (outcome.retry_after_s, outcome.patience_s) == (None, 60)
+    assert judged(429, Retry_After="5").patience_s is None
+    unavailable = judged(503, Retry_After=value)
+    assert (unavailable.retry_after_s, unavailable.patience_s) == (None, None)
 
 
 @pytest.mark.parametrize(

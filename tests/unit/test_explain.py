@@ -25,6 +25,18 @@ CASES = [
         f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:00:05.000Z: the policy waits 5 s.",
     ),
     (
+        {"state": "retrying", "due_at": later(60)},
+        replace(
+            FAILED,
+            why="attempt 1 of 12 failed; the policy waits 5 s, and after such a failure it is 60 s at the least",
+        ),
+        ACTIVE,
+        (
+            f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:01:00.000Z: the policy waits 5 s, and after such a "
+            "failure it is 60 s at the least."
+        ),
+    ),
+    (
         {"state": "retrying", "due_at": later(5)}, FAILED, Situation(deferred_until=later(60)),
         (f"{SAID} Attempt 2 of 12 is made at 2026-01-05T12:01:00.000Z: archive asked to be left alone until then, "
         "which costs no attempt."),

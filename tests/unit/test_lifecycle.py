@@ -279,6 +279,8 @@ THREE = policy(RetrySpec(waits=(5.0, 30.0)))
         (replace(samples.UNAVAILABLE, retry_after_s=3.0), 1, "retrying", 5),
         (replace(samples.UNAVAILABLE, retry_after_s=60.0), 1, "retrying", 60),
         (replace(samples.UNAVAILABLE, retry_after_s=60.0), 3, "dead", None),
+        (replace(samples.UNAVAILABLE, patience_s=60.0), 1, "retrying", 60),
+        (replace(samples.UNAVAILABLE, patience_s=10.0), 2, "retrying", 30),
     ],
 )
 def test_what_follows_an_attempt(outcome: Outcome, attempt: int, state: str, due_s: float | None) -> None:
@@ -303,6 +305,15 @@ def test_a_delivery_dies_of_its_last_error_or_of_the_answer() -> None:
         DeliveryReason.REJECTED,
         "the answer is final: another attempt would not change it",
     )
+
+
+def test_only_what_a_receiver_asked_for_is_said_to_be_its_wish() -> None:
+    asked, spared = (replace(samples.UNAVAILABLE, **{name: 60.0}) for name in ("retry_after_s", "patience_s"))
+    whys = [after_attempt(samples.delivery(), outcome, THREE, NOW, 0.0).why for outcome in (asked, spared)]
+    assert whys == [
+        "attempt 1 of 3 failed; the receiver asked for 60 s",
+        "attempt 1 of 3 failed; the policy waits 5 s, and after such a failure it is 60 s at the least",
+    ]
 
 
 def test_a_sending_that_was_given_back_spent_nothing() -> None:

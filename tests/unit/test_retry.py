@@ -93,19 +93,35 @@ def test_the_next_attempt_is_due_after_the_policy_s_wait_exactly() -> None:
 
 
 def test_after_the_last_attempt_there_is_none() -> None:
-    due = next_attempt(MINUTE, attempt=3, now=NOW, since=NOW, at_least_s=5.0, jitter=0.2)
+    due = next_attempt(MINUTE, attempt=3, now=NOW, since=NOW, asked_s=5.0, jitter=0.2)
     assert due == (None, "attempt 3 of 3 was the last")
 
 
 @given(st.floats(0, 0.2), st.floats(0, 200))
 def test_the_later_of_policy_and_receiver_wins_and_jitter_is_only_added(jitter: float, asked_s: float) -> None:
-    due = next_attempt(MINUTE, attempt=1, now=NOW, since=NOW, at_least_s=asked_s, jitter=jitter)
+    due = next_attempt(MINUTE, attempt=1, now=NOW, since=NOW, asked_s=asked_s, jitter=jitter)
     promised = max(60.0, asked_s)
     assert due.at is not None
     waited = (due.at - NOW).total_seconds()
     assert promised - 1e-6 <= waited <= promised * 1.2 + 1e-6
     assert waited == pytest.approx(promised * (1 + jitter), abs=1e-5)
     assert ("the receiver asked for" in due.why) == (asked_s > 60)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "patience_s", "wait_s", "because"),
+    [
+        (None, 30.0, 60, "the policy waits 60 s"),
+        (None, 90.0, 90, "the policy waits 60 s, and after such a failure it is 90 s at the least"),
+        (80.0, 90.0, 90, "the policy waits 60 s, and after such a failure it is 90 s at the least"),
+        (100.0, 90.0, 100, "the receiver asked for 100 s"),
+    ],
+)
+def test_a_wait_that_nobody_asked_for_is_not_laid_at_the_receivers_door(
+    asked_s: float | None, patience_s: float, wait_s: float, because: str
+) -> None:
+    due = next_attempt(MINUTE, attempt=1, now=NOW, since=NOW, asked_s=asked_s, patience_s=patience_s)
+    assert due == (later(wait_s), f"attempt 1 of 3 failed; {because}")
 
 
 @given(st.floats(0, 1000), st.floats(0, 0.2), st.floats(1, 1000))
