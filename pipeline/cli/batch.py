@@ -1,8 +1,8 @@
 """`sendoff batch`: has a function process many documents, each as a job, and follows them to their end.
 
 The same command, run again, goes on where it was, whether it was this program or the service that was killed: the
-batch's key is made of the function, the tags, and the names, sizes and times of the files. Exit codes: 0 where every
-job succeeded and no item was rejected, else 1.
+batch's key is made of the function, the tags, the callback, and the names, sizes and times of the files. Exit codes: 0
+where every job succeeded and no item was rejected, else 1.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def _of_files(args: argparse.Namespace) -> Work:
     if "-" in args.files:
         raise UsageError("- stands for all items, and goes with no files", "Names of files: --files-from -")
     documents = documents_in([*args.files, *_listed(args.files_from)])
-    key = _key(args) or key_of(args.function, args.tag, documents)
+    key = _key(args) or key_of(args.function, args.tag, args.callback, documents)
     return Work(upload=FilesUpload(documents), key=key, names=[document.name for document in documents])
 
 
@@ -116,7 +116,7 @@ def _of_lines(args: argparse.Namespace, content: IO[bytes]) -> Work:
     total = sum(1 for line in content if line.strip())
     check_number(total)
     content.seek(0)
-    key = _key(args) or key_of_stream(args.function, args.tag, content)
+    key = _key(args) or key_of_stream(args.function, args.tag, args.callback, content)
     return Work(upload=LinesUpload(content, total), key=key, names=())
 
 

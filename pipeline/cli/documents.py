@@ -83,25 +83,33 @@ def _document(path: Path) -> Document:
     return Document(path=path, name=name, size=status.st_size, modified_ns=status.st_mtime_ns)
 
 
-def key_of(function: str, tags: Sequence[str], documents: Iterable[Document]) -> str:
-    """Return the key of a batch: the same for the same function, tags, and files by name, size and last change."""
-    facts = hashlib.blake2b(digest_size=16)
-    for fact in (function, *tags):
-        facts.update(b"%b\0" % fact.encode())
+def key_of(function: str, tags: Sequence[str], callback: str | None, documents: Iterable[Document]) -> str:
+    """Return the key of a batch: the same for the same function, tags and callback, and the same files by name, size
+    and last change.
+    """
+    facts = _facts(function, tags, callback)
     for document in documents:
         name = os.fsencode(document.path)
         facts.update(b"\0%b\0%d\0%d\0" % (name, document.size, document.modified_ns))
     return f"batch-{facts.hexdigest()}"
 
 
-def key_of_stream(function: str, tags: Sequence[str], content: IO[bytes]) -> str:
-    """Return the key of a batch of lines: the same for the same function, tags and bytes. Reads to the end."""
-    facts = hashlib.blake2b(digest_size=16)
-    for fact in (function, *tags):
-        facts.update(b"%b\0" % fact.encode())
+def key_of_stream(function: str, tags: Sequence[str], callback: str | None, content: IO[bytes]) -> str:
+    """Return the key of a batch of lines: the same for the same function, tags, callback and bytes. Reads to the
+    end.
+    """
+    facts = _facts(function, tags, callback)
     while chunk := content.read(_CHUNK):
         facts.update(chunk)
     return f"batch-{facts.hexdigest()}"
+
+
+def _facts(function: str, tags: Sequence[str], callback: str | None) -> "hashlib.blake2b":
+    # The two start from different bytes, so that no tag is taken for a callback.
+    facts = hashlib.blake2b(digest_size=16, person=b"" if callback is None else b"callback")
+    for fact in (function, *(() if callback is None else (callback,)), *tags):
+        facts.update(b"%b\0" % fact.encode())
+    return facts
 
 
 class Upload:

@@ -86,14 +86,25 @@ def test_a_batch_calls_back_once_and_another_url_is_another_batch(world: World, 
     world.service.kill()
     world.service.start()
     other = world.run(*command, world.receiver.url("/other"), "--no-wait", said=LINES)
-    assert other.returncode == 1
-    assert "another X-Callback-Url" in other.stderr
+    assert other.returncode == 0, other.stderr
+    assert other.stdout != begun.stdout
     world.go()
     again = world.run(*command, world.receiver.url("/batch"), "--settled", said=LINES)
     assert again.returncode == 0, again.stderr
     assert f"back {world.receiver.url('/batch')}" in again.stdout
-    (hook,) = world.receiver.hooks
-    assert (hook.path, hook.headers["x-sendoff-batch-id"]) == ("/batch", begun.stdout.strip())
+    world.run("wait", other.stdout.strip(), "--settled")
+    heard = {(hook.path, hook.headers["x-sendoff-batch-id"]) for hook in world.receiver.hooks}
+    assert heard == {("/batch", begun.stdout.strip()), ("/other", other.stdout.strip())}
+    assert len(world.receiver.hooks) == 2
+
+
+def test_a_batch_that_is_named_by_its_key_has_one_callback(world: World) -> None:
+    command = ("batch", "held-background", "-", "--no-wait", "--key", "mine", "--callback")
+    assert world.run(*command, world.receiver.url("/batch"), said=LINES).returncode == 0
+    other = world.run(*command, world.receiver.url("/other"), said=LINES)
+    assert other.returncode == 1
+    assert "another X-Callback-Url" in other.stderr
+    world.go()
 
 
 def test_what_cannot_be_is_said(world: World) -> None:
