@@ -1,5 +1,5 @@
-"""`sendoff explain`: why something is where it is, and what happens next: a job with its deliveries, a delivery, or a
-destination by its name.
+"""`sendoff explain`: why something is where it is, and what happens next: a job or a batch with its deliveries, a
+delivery, a replay, or a destination by its name.
 """
 
 import argparse
@@ -7,28 +7,27 @@ import asyncio
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from rich.text import Text
 
-from pipeline.cli import asking
+from pipeline.cli import asking, subjects
 from pipeline.cli.client import Client
-from pipeline.cli.failures import RefusedError
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import indented, styled_state
+from pipeline.cli.screen.explained import of_batch, of_replay
 from pipeline.cli.screen.next_steps import next_steps
 from pipeline.clock import SystemClock
 
 _MOST = 20
-_PLACES = ("deliveries", "jobs", "destinations")
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `explain` to the command line."""
     parser = subparsers.add_parser("explain", help="say why something is where it is", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print what the service answers")
-    asking.add_id(parser, "job's or delivery's id, or the name of a destination")
+    asking.add_id(parser, "job's, batch's, delivery's or replay's id, or the name of a destination")
     parser.set_defaults(run=run)
 
 
@@ -38,37 +37,34 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _explain(args: argparse.Namespace, client: Client) -> int:
-    place, shown = await _find(client, args.id)
+    subject = await subjects.find_any(client, args.id)
+    kind, shown = subject
     owed: list[Any] = []
-    if place == "jobs":
-        listed, _ = await client.items(f"/v1/jobs/{args.id}/deliveries", _MOST)
+    if kind in ("job", "batch"):
+        listed, _ = await client.items(f"{subject.path}/deliveries", _MOST)
         owed = list(await asyncio.gather(*(client.get(f"/v1/deliveries/{each['id']}") for each in listed)))
     if args.json:
-        print(json_text({"job": shown, "deliveries": owed} if place == "jobs" else shown))
+        print(json_text({kind: shown, "deliveries": owed} if kind in ("job", "batch") else shown))
         return 0
-    now = SystemClock().now()
-    match place:
-        case "deliveries":
-            lines = _delivery(shown)
-        case "jobs":
-            lines = _job(shown, owed, now)
-        case _:
-            lines = _destination(shown, now)
-    console.print_lines(console.out(), lines)
+    console.print_lines(console.out(), _lines(subject, owed, SystemClock().now()))
     return 0
 
 
-async def _find(client: Client, subject: str) -> tuple[str, Any]:
-    refused: RefusedError | None = None
-    for place in _PLACES:
-        try:
-            return place, await client.get(f"/v1/{place}/{subject}")
-        except RefusedError as error:
-            if error.status != 404:
-                raise
-            refused = refused or error
-    assert refused is not None
-    raise refused
+def _lines(subject: subjects.Subject, owed: list[Any], now: datetime) -> Iterator[Text]:
+    shown = subject.shown
+    match subject.kind:
+        case "delivery":
+            return _delivery(shown)
+        case "job":
+            return _with_deliveries(subject, next_steps(shown, owed, now)[0], owed)
+        case "batch":
+            return _with_deliveries(subject, " ".join(of_batch(shown, owed)), owed)
+        case "replay":
+            return _told(subject, shown["destination"], " ".join(of_replay(shown)))
+        case "destination":
+            return _destination(shown, now)
+        case never:
+            assert_never(never)
 
 
 def _delivery(delivery: Any) -> Iterator[Text]:
@@ -77,11 +73,16 @@ def _delivery(delivery: Any) -> Iterator[Text]:
     yield from indented([Text(clean_line(delivery["explain"]))])
 
 
-def _job(job: Any, owed: list[Any], now: datetime) -> Iterator[Text]:
-    yield Text.assemble((f"job {job['id']}  {clean_line(job['function'])}  ", "bold"), styled_state(words.state(job)))
-    yield from indented([Text(clean_line(next_steps(job, owed, now)[0]))])
+def _with_deliveries(subject: subjects.Subject, sentence: str, owed: list[Any]) -> Iterator[Text]:
+    yield from _told(subject, subject.shown["function"], sentence)
     for delivery in owed:
         yield from indented(_delivery(delivery))
+
+
+def _told(subject: subjects.Subject, name: str, sentence: str) -> Iterator[Text]:
+    kind, shown = subject
+    yield Text.assemble((f"{kind} {shown['id']}  {clean_line(name)}  ", "bold"), styled_state(words.state(shown)))
+    yield from indented([Text(clean_line(sentence))])
 
 
 def _destination(shown: Any, now: datetime) -> Iterator[Text]:

@@ -1,7 +1,7 @@
 """What an answer that is none of the hoped-for means, in words, and what helps. Pure: no I/O."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipeline.cli.address import Address
 from pipeline.cli.failures import CommandError, RefusedError, UnavailableError
 from pipeline.cli.screen.clean import clean_line
 
+_NOT_FOUND = 404
 _PROBLEM = "application/problem+json"
 _NAMED = re.compile(r"there is no (job|batch|delivery|destination|replay) ")
 _LISTED_BY = {"job": "jobs", "batch": "batches", "delivery": "deliveries"}
@@ -83,12 +84,23 @@ def _sentences(status: int, detail: str, problem: Mapping[str, Any], address: Ad
                 "Does the URL have a path that it should not have, or is the service older than this command?",
             )
         case 404 if (found := _NAMED.match(detail)) is not None:
-            batches = ", and `sendoff batches` the batches" if found[1] == "job" else ""
-            return detail, f"`sendoff {_LISTED_BY[found[1]]}` lists what there is{batches}."
+            # What is taken for a job's id is often a batch's.
+            return detail, listed_by(("job", "batch") if found[1] == "job" else (found[1],))
         case 500 if "id" in problem:
             return f"the service failed: {detail}", "Its log tells more under this id."
         case _:
             return detail, ""
+
+
+def is_nothing(error: RefusedError) -> bool:
+    """Tell whether it was the service that said that it has no such thing."""
+    return error.status == _NOT_FOUND and _NAMED.match(str(error)) is not None
+
+
+def listed_by(kinds: Sequence[str]) -> str:
+    """Return which commands list what there is of these kinds."""
+    *most, last = (f"`sendoff {_LISTED_BY[kind]}`" for kind in kinds)
+    return f"{', '.join(most)} and {last} list what there is." if most else f"{last} lists what there is."
 
 
 def _stranger(answer: Answer, address: Address) -> RefusedError:

@@ -60,4 +60,30 @@ def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> Non
         assert "It is held: nobody is paused by hand since" in said(waiting["id"])
         held = sendoff(service.folder, "deliveries", "--state", "held", "--json", SENDOFF_URL=url)
         assert [each["id"] for each in json.loads(held.stdout)["items"]] == [waiting["id"]], held.stderr
-        assert "there is no" in said("stranger", code=1)
+        told = said("stranger", code=1)
+        assert told.startswith("sendoff: there is no job, batch, delivery, destination or replay stranger\n")
+
+
+def test_a_batch_and_a_replay_are_explained(tmp_path: Path) -> None:
+    with Service(tmp_path / "service", FUNCTIONS, CONFIG.replace("on_success", "on_batch")) as service:
+        url = f"http://127.0.0.1:{service.port}"
+
+        def said(*arguments: str) -> str:
+            ended = sendoff(service.folder, *arguments, SENDOFF_URL=url, said="{}\n{}\n")
+            assert ended.returncode == 0, ended.stderr
+            return ended.stdout
+
+        batch = json.loads(said("batch", "quick-background", "-", "--json"))
+        owed = eventually(lambda: service.items(f"/v1/batches/{batch['id']}/deliveries"))
+        eventually(lambda: {each["state"] for each in service.items("/v1/deliveries")} == {"retrying", "dead"})
+        told = said("explain", batch["id"])
+        assert told.startswith(f"batch {batch['id']}  quick-background  completed\n")
+        assert "All of its 2 jobs succeeded." in told
+        for delivery in owed:
+            assert service.get(f"/v1/deliveries/{delivery['id']}").json()["explain"] in told
+        as_json = json.loads(said("explain", batch["id"], "--json"))
+        assert (as_json["batch"]["id"], len(as_json["deliveries"])) == (batch["id"], 2)
+        replay = json.loads(said("destinations", "replay", "gone", "--since", "1h", "--follow", "--json"))
+        told = said("explain", replay["id"])
+        assert told.startswith(f"replay {replay['id']}  gone  completed\n")
+        assert "1 of 1 delivery has been opened again." in told

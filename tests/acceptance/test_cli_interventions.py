@@ -115,7 +115,7 @@ def test_deliveries_are_sent_again_and_cancelled(service: Service) -> None:
     eventually(lambda: (of("refused", "dead") or {"attempt": 0})["attempt"] == 2)
     refused = run(service, "replay", eventually(lambda: of("slow", "cancelled"))["id"].replace("0", "1"))
     assert refused.returncode == 1
-    assert refused.stderr.startswith("sendoff: there is no job ")
+    assert refused.stderr.startswith("sendoff: there is no job or delivery ")
 
 
 def test_wishes_of_a_call_are_those_of_its_job(service: Service) -> None:

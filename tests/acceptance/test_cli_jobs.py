@@ -215,12 +215,12 @@ def test_a_result_that_is_not_there_says_what_to_do(world: World) -> None:
 
 
 def test_an_unknown_job_says_what_to_do(world: World) -> None:
-    for command in ("job", "wait", "logs", "result"):
-        ended = world.run(command, "01a20f4d-f3aa-774a-9a49-aa16cc7e7be8")
+    unknown = "01a20f4d-f3aa-774a-9a49-aa16cc7e7be8"
+    listed = "`sendoff jobs` and `sendoff batches` list what there is."
+    for command, what in (("job", "job or batch"), ("wait", "job or batch"), ("logs", "job"), ("result", "job")):
+        ended = world.run(command, unknown)
         assert (ended.returncode, ended.stdout) == (1, "")
-        assert ended.stderr.startswith(
-            "sendoff: there is no job 01a20f4d-f3aa-774a-9a49-aa16cc7e7be8\n  `sendoff jobs`"
-        )
+        assert ended.stderr == f"sendoff: there is no {what} {unknown}\n  {listed}\n"
 
 
 # Jobs that go on

@@ -29,8 +29,8 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, **m
         (problem(401, "the key is unknown"), WITH_KEY, "does not take the key in SENDOFF_KEY", "expired"),
         (problem(403, "the key lacks admin"), WITH_KEY, "the key lacks admin", "scope"),
         (problem(403, "the Host 'x' is not this service"), HERE, "the Host 'x' is not this service", ""),
-        (problem(404, "there is no job 1"), HERE, "there is no job 1", "`sendoff jobs`"),
-        (problem(404, "there is no batch 1"), HERE, "there is no batch 1", "`sendoff batches`"),
+        (problem(404, "there is no job 1"), HERE, "there is no job 1", "`sendoff jobs` and `sendoff batches` list"),
+        (problem(404, "there is no batch 1"), HERE, "there is no batch 1", "`sendoff batches` lists"),
         (
             problem(404, "nothing is at /v1/x"),
             HERE,
