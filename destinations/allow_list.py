@@ -21,6 +21,7 @@ _ENTRY = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"|(?P<bare>[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)"  # an address of IPv6 without its brackets
 )
+_NO_CREDENTIALS = "a callback is called without any"
 _EXPECTED = "expected a host such as api.example.com, *.example.org or *, with a port or without"
 
 
@@ -59,12 +60,13 @@ class AllowList:
         """
         if len(url) > LONGEST:
             return f"expected a URL of at most {LONGEST} characters, got {len(url)}"
-        if (fault := _fault_of_text(url) or fault_of_url(url)) is not None:
+        if (fault := fault_of_url(url, instead=_NO_CREDENTIALS) or _fault_of_text(url)) is not None:
             return fault
         host, port = _host_and_port(url)
         trust = self._trust_in(host, port)
         if trust is None:
-            return f"{host}:{port} is not among the hosts that callers may name here (allow_hosts)"
+            shown = f"[{host}]" if ":" in host else host
+            return f"{shown}:{port} is not among the hosts that callers may name here (allow_hosts)"
         return refusal_of_url(url, trust)
 
     def trust_in(self, url: str) -> Trust:
@@ -84,8 +86,8 @@ def entry_of(text: str) -> Entry:
     host, port = _split(text)
     is_pattern = host == "*" or host.startswith("*.")
     host = host.lower().removeprefix("*").removeprefix(".") if is_pattern else host.lower()
-    if (host or not is_pattern) and fault_of_host(host) is not None:
-        raise ValueError(f'{_EXPECTED}, got "{text}"')
+    if (host or not is_pattern) and (fault := fault_of_host(host)) is not None:
+        raise ValueError(f'{_EXPECTED}, got "{text}"' + ("" if host.isascii() else f": {fault}"))
     return Entry(host=_canonical(host), port=port, is_pattern=is_pattern)
 
 

@@ -6,6 +6,7 @@ What the errors mean stands in `failures`.
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -146,10 +147,17 @@ async def connect(host: str, port: int, trust: Trust) -> socket.socket:
                 sock.close()
             if not isinstance(error, OSError):
                 raise
-            failure = error
+            failure = _at(error, host, port)
         else:
             return sock
     raise failure
+
+
+def _at(error: OSError, host: str, port: int) -> OSError:
+    """Return an error of the system's with a sentence like those of other connections; asyncio's own is for itself."""
+    if isinstance(error, BlockedAddressError) or error.errno is None:
+        return error
+    return OSError(error.errno, f"{host}:{port}: {os.strerror(error.errno)}")
 
 
 async def _addresses(host: str, port: int) -> list[tuple[int, str]]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from yarl import URL
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -48,6 +50,13 @@ class Trust:
 OPERATOR = Trust(public_only=False)
 CALLER = Trust(public_only=True)
 
+_IS_METADATA = "is a link-local or metadata address, where no destination may lead"
+_IS_PRIVATE = (
+    "is not a public address: only a host that is written out in allow_hosts may lead there, or one to a network of "
+    "allow_cidrs"
+)
+_REFUSAL = re.compile(rf"([0-9A-Fa-f.:]+) ({_IS_METADATA}|{_IS_PRIVATE})")
+
 
 def refusal(address: Address | str, trust: Trust) -> str | None:
     """Return why no connection may be made to `address`, as a sentence, or None where it may.
@@ -57,12 +66,22 @@ def refusal(address: Address | str, trust: Trust) -> str | None:
     parsed = _parse(address)
     forms = _forms(parsed)
     if _is_in(forms, METADATA):
-        return f"{parsed} is a link-local or metadata address, where no destination may lead"
+        return f"{parsed} {_IS_METADATA}"
     if not trust.public_only or _is_in(forms, trust.allow_cidrs) or _is_public(parsed, forms):
         return None
-    return (
-        f"{parsed} is not a public address: only a host that is written out in allow_hosts may lead there, or one to a "
-        "network of allow_cidrs"
+    return f"{parsed} {_IS_PRIVATE}"
+
+
+def told_once(sentences: str) -> str:
+    """Return what is said of several addresses, one after the other, with each reason said once."""
+    addresses: dict[str, list[str]] = {}
+    for address, why in _REFUSAL.findall(sentences):
+        addresses.setdefault(why, []).append(address)
+    if not addresses:
+        return sentences
+    return "; ".join(
+        f"{first} {why}" + (f" (likewise {', '.join(others)})" if others else "")
+        for why, (first, *others) in addresses.items()
     )
 
 
@@ -107,19 +126,24 @@ _BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
-def fault_of_url(url: str) -> str | None:
-    """Return what is wrong with the form of `url`, or None: http or https, no credentials, a canonical host."""
+def fault_of_url(url: str, *, instead: str = "") -> str | None:
+    """Return what is wrong with the form of `url`, or None: http or https, no credentials, a canonical host.
+
+    `instead` says where credentials belong.
+    """
     if _UNSAFE.search(url):
         return "a URL holds no spaces, control characters or backslashes"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        return f"this is no URL: {error}"
+        # Of characters that stand for others ("\uff0f") urllib quotes all of what may hold a password.
+        said = "its host has characters that stand for others" if "netloc" in str(error) else error
+        return f"this is no URL: {said}"
     if parts.scheme not in _SCHEMES:
         return "expected a URL that begins with http:// or https://"
     if "@" in parts.netloc:
-        return "credentials do not belong in a URL; a header can carry them"
+        return f"credentials do not belong in a URL; {instead}".removesuffix("; ")
     if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
         return "the host is no IPv6 address"  # parsers disagree about what stands beside the brackets
     if port == 0:
@@ -154,12 +178,21 @@ def fault_of_host(host: str) -> str | None:
     if ":" in host:
         return _fault_of_ipv6(host)
     if not host.isascii():
-        return "write the host in its ASCII form (xn--...)"
+        return f"write the host in its ASCII form, {_ascii_form(host) or 'xn--...'}"
     if not _NAME.fullmatch(host):
         return "the host is neither a name nor an address"
     if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) and not _is_canonical_ipv4(host):
         return "write the host's address in its usual form, four decimal numbers"
     return None
+
+
+def _ascii_form(host: str) -> str | None:
+    """Return a name as IDNA encodes it; None for what is none. To be told, not dialled: it may be another's name."""
+    try:
+        encoded = URL(f"http://{host}/").raw_host
+    except ValueError:
+        return None
+    return encoded if encoded is not None and encoded.isascii() and "xn--" in encoded else None
 
 
 def _fault_of_ipv6(host: str) -> str | None:

@@ -10,6 +10,7 @@ import ssl
 from aiohttp import ClientConnectorDNSError, ClientConnectorError, ClientError, InvalidUrlClientError
 
 from destinations.connection import AnswerError
+from destinations.egress import told_once
 from pipeline.model import DeliveryReason
 
 BLOCKED = 10_000
@@ -109,7 +110,7 @@ def _of_connection(error: ClientConnectorError) -> str:
     match error:
         case _ if cause.errno == BLOCKED:
             # Where several addresses were refused, there are several sentences.
-            return str(cause.strerror).removeprefix("Multiple exceptions: ")
+            return told_once(str(cause.strerror).removeprefix("Multiple exceptions: "))
         case ClientConnectorDNSError():
             return f"{error.host} cannot be looked up: {cause.strerror or cause}"
         case ssl.SSLError() | ssl.CertificateError():

@@ -126,9 +126,8 @@ def fault_of_proxy_url(url: str) -> str | None:
     """Return what is wrong with the URL of a proxy, or None."""
     if not url.lower().startswith("http://"):
         return "expected http://HOST:PORT; the proxy itself is spoken to without TLS"
-    if (fault := egress.fault_of_url(url)) is not None:
-        if "@" in urlsplit(url).netloc:
-            return "credentials do not belong in a URL; write proxy: {url: ..., username: ..., password: ...}"
+    instead = "write proxy: {url: ..., username: ..., password: ...}"
+    if (fault := egress.fault_of_url(url, instead=instead)) is not None:
         return fault
     parts = urlsplit(url)
     if parts.port is None or parts.path not in ("", "/") or parts.query or parts.fragment:

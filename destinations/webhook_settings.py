@@ -48,13 +48,15 @@ class Settings:
     on_410: str = "disable"
 
 
+_BASIC = "write basic: {username: ..., password: ...}"
+
 S = TypeVar("S", bound=Settings)
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Return the settings in validated options; raises ValueError for a URL, secret or header that cannot be used."""
     settings = made(Settings, options)
-    if (fault := egress.fault_of_url(settings.url)) is not None:
+    if (fault := egress.fault_of_url(settings.url, instead=_BASIC)) is not None:
         raise ValueError(f"url: {fault}")
     return settings
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from pipeline.lifecycle import DeliveryStep
 from pipeline.model import Delivery, DeliveryState, Health, LastError, MessageType, Outcome, Verdict, Wanted
+from pipeline.shapes import rfc3339
 
 QUIET = timedelta(hours=1)
 """The same is told of the same destination once in so long a time at the most."""
@@ -44,6 +45,6 @@ def of_dead(delivery: Delivery, attempts: int, last: LastError | None) -> Wanted
 
 
 def _of_failures(health: Health) -> str:
-    since = health.failing_since and health.failing_since.isoformat(timespec="seconds")
+    since = health.failing_since and rfc3339(health.failing_since)
     failed = "an attempt has failed" if health.failures == 1 else f"{health.failures} attempts in a row have failed"
     return f"{failed} since {since}, the last one: {health.last}"

@@ -30,7 +30,7 @@ from pipeline.cli.screen.batch_end import print_batch_end, print_rejected
 from pipeline.cli.screen.batch_live import BatchLive
 from pipeline.cli.screen.clean import json_text
 from pipeline.cli.submitting import Submitted, submit
-from pipeline.cli.wishes import Header, wish
+from pipeline.cli.wishes import Header, callback, wish
 from pipeline.clock import SystemClock
 
 PATIENCE_S = 600.0
@@ -129,7 +129,7 @@ def _key(args: argparse.Namespace) -> str | None:
 async def _batch(args: argparse.Namespace, work: Work, client: Client) -> int:
     err = console.err()
     headers: list[Header] = [wish("Idempotency-Key", work.key), *(wish("X-Job-Tag", tag) for tag in args.tag)]
-    headers += [] if args.callback is None else [wish("X-Callback-Url", args.callback)]
+    headers += [] if args.callback is None else [callback(args.callback)]
     await check_function(client, args.function)
     err.print(f"{words.count(work.upload.total, 'item')} for {args.function}; key {work.key}", soft_wrap=True)
     with BatchLive(err, args.function) as live:

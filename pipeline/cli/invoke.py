@@ -29,7 +29,7 @@ from pipeline.cli.screen.clean import clean_line, clean_text, json_text
 from pipeline.cli.screen.console import say_trouble
 from pipeline.cli.screen.job_end import print_end
 from pipeline.cli.screen.job_live import JobLive
-from pipeline.cli.wishes import Header, header, wish
+from pipeline.cli.wishes import Header, callback, header, wish
 from pipeline.clock import SystemClock
 
 _LONGEST_S = 3600.0
@@ -75,7 +75,7 @@ def _wishes(args: argparse.Namespace) -> Iterator[Header]:
     if args.delay is not None:
         yield wish("X-Job-Delay", args.delay)
     if args.callback is not None:
-        yield wish("X-Callback-Url", args.callback)
+        yield callback(args.callback)
     if args.is_async:
         yield "Prefer", "respond-async"
 

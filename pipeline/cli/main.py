@@ -65,18 +65,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Intermixed(argparse.ArgumentParser):
-    """Takes options anywhere: `batch NAME --new FILE FILE`, too, which argparse by itself does not."""
+    """Takes options anywhere: `batch NAME --new FILE FILE`, too, which argparse by itself does not. For what it does
+    not know it shows its own usage, in the place of the one of all commands.
+    """
 
     _is_inside = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self._is_inside or self._subparsers is not None:  # argparse cannot mix where commands have commands
+        if self._is_inside:
             return super().parse_known_args(args, namespace)
         self._is_inside = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            # argparse cannot mix where commands have commands
+            parse = super().parse_known_args if self._subparsers is not None else self.parse_known_intermixed_args
+            found, unknown = parse(args, namespace)
         finally:
             self._is_inside = False
+        if unknown:
+            # Behind an option that it does not know argparse understands nothing any more.
+            options = [argument for argument in unknown if argument.startswith("-")]
+            self.error(f"unrecognized arguments: {' '.join(options or unknown)}")
+        return found, unknown
 
 
 def _parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:

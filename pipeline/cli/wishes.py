@@ -21,3 +21,12 @@ def wish(name: str, value: str) -> Header:
     if not (value.isascii() and value.isprintable() and value.strip()):
         raise UsageError(f"{name}: expected printable ASCII, got {value!r}")
     return name, value
+
+
+def callback(url: str) -> Header:
+    """Return the header that names where the end is to be heard of; UsageError for what can stand in none."""
+    if not url.isascii():
+        from destinations.egress import fault_of_url  # noqa: PLC0415 - who names no such URL need not load it
+
+        raise UsageError(f"--callback: {fault_of_url(url) or 'a URL holds ASCII only: encode the rest (%xx)'}")
+    return wish("X-Callback-Url", url)

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,6 +13,8 @@ from pipeline.config.shape import Shape
 from pipeline.config.source import Place, Source
 from pipeline.config.words import expectation, one_of, show
 from pipeline.errors import Fault
+
+_LIKE_A_MOMENT = re.compile(r"[0-9]{1,4}([-./:+ TZ]+[0-9]{1,6}){1,8}Z?")
 
 
 def all_faults(shape: Shape, source: Source) -> list[Fault]:
@@ -102,7 +105,11 @@ class _Explanation:
         return f"the value of {show(environment.written)}" if environment else show(value)
 
     def _may_be_secret(self, error: ValidationError, place: Place) -> bool:
-        return any(map(self._shape.has_secret, [error.schema, *self._shape.at(place, self._source.value)]))
+        schemas = [error.schema, *self._shape.at(place, self._source.value)]
+        # Where a moment is expected one that is none is to be seen; a secret in its place does not look like that.
+        if isinstance(error.instance, str) and _LIKE_A_MOMENT.fullmatch(error.instance):
+            schemas = [schema for schema in schemas if not (isinstance(schema, dict) and schema.get("x-hidden"))]
+        return any(map(self._shape.has_secret, schemas))
 
     def _value_at(self, place: Place) -> Any:
         value = self._source.value

@@ -118,5 +118,7 @@ def test_what_cannot_be_is_said(world: World) -> None:
     tested = world.run("destinations", "test", "back")
     assert tested.returncode == 1
     assert "has no address of its own" in tested.stderr
-    assert world.run("invoke", "held-background", "--callback", "https://b\u00fccher.example/").returncode == 2
+    encoded = world.run("invoke", "held-background", "--callback", "https://b\u00fccher.example/")
+    assert encoded.returncode == 2
+    assert "--callback: write the host in its ASCII form, xn--bcher-kva.example" in encoded.stderr
     assert world.service.items("/v1/jobs") == []

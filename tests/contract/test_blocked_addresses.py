@@ -257,6 +257,16 @@ async def test_where_none_may_be_called_none_is(receiver: Receiver, internet: In
     assert internet.dialled == []
 
 
+async def test_why_is_said_once_where_a_name_has_several_addresses(
+    receiver: Receiver, internet: Internet, names: NameServer
+) -> None:
+    names.lead(NAME, ("127.0.0.1", "::1"))
+    outcome = await sent(url_of(NAME, receiver), trust=CALLER)
+    assert_refused(outcome)
+    assert internet.dialled == []
+    assert outcome.message.count("is not a public address") == 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_inside_is_not_followed(status: int, internet: Internet) -> None:
     async with receiving() as target, receiving(answer(status, f"Location: {target.url}\r\n")) as receiver:

@@ -121,7 +121,9 @@ async def test_what_goes_wrong_has_its_class(
 
 
 async def test_nobody_listening_and_a_blocked_address_have_their_classes() -> None:
-    assert (await sent(free_port())).reason == "connection_refused"
+    port = free_port()
+    refused = await sent(port)
+    assert (refused.reason, refused.message) == ("connection_refused", f"127.0.0.1:{port}: Connection refused")
     assert (await sent(25, smtp="smtp://169.254.169.254")).reason == "blocked_address"
 
 

@@ -102,7 +102,7 @@ ALERT = AlertMessage(
     type=MessageType.BREAKER_OPENED,
     destination="archive",
     kind="webhook",
-    because="10 attempts in a row have failed since 2026-01-05T12:00:00+00:00, the last one: timeout",
+    because="10 attempts in a row have failed since 2026-01-05T12:00:00.000Z, the last one: timeout",
     delivery_id="01960000-0000-7000-8000-000000000003",
     at=AT,
     ended_at=AT + timedelta(seconds=3),

@@ -77,6 +77,19 @@ def test_any_other_host_may_not(hosts: list[str], url: str) -> None:
     assert "/" not in sentence, "nothing of path and query is told"
 
 
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://[::1]:8080/", "[::1]:8080 is not among the hosts"),
+        ("https://user:pw@a.example/", "credentials do not belong in a URL; a callback is called without any"),
+        ("https://b\u00fccher.example/", "write the host in its ASCII form, xn--bcher-kva.example"),
+        ("https://a.example/b\u00fccher", "a URL holds printable ASCII only: encode the rest (%xx)"),
+    ],
+)
+def test_a_refusal_names_what_helps(url: str, sentence: str) -> None:
+    assert (AllowList(["127.0.0.1"], ()).refusal_of(url) or "").startswith(sentence)
+
+
 @pytest.mark.parametrize("url", MALFORMED)
 def test_what_is_no_plain_url_is_refused_whatever_is_on_the_list(url: str) -> None:
     sentence = AllowList(["*", "127.0.0.1", "::1", "localhost"], ["0.0.0.0/0", "::/0"]).refusal_of(url)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destinations.egress import CALLER, OPERATOR, Trust, fault_of_url, refusal, refusal_of_url
+from destinations.egress import CALLER, OPERATOR, Trust, fault_of_url, refusal, refusal_of_url, told_once
 
 METADATA = [
     *("169.254.169.254", "169.254.0.0", "169.254.255.255", "168.63.129.16"),
@@ -119,7 +119,8 @@ def test_usual_urls_are_well_formed(url: str) -> None:
         ("http://exa mple.com/", "no spaces"),
         ("http://example.com/\n", "no spaces"),
         ("http://example.com\\@evil.example/", "backslashes"),
-        ("http://bücher.example/", "ASCII form"),
+        ("http://bücher.example/", "ASCII form, xn--bcher-kva.example"),
+        ("http://user:hunter2@a\uff0fb/", "characters that stand for others"),
         ("http://１２７.0.0.1/", "ASCII form"),
         ("http://127。0。0。1/", "ASCII form"),
         ("http://0x7f000001/", "four decimal numbers"),
@@ -143,7 +144,23 @@ def test_a_url_of_another_form_is_refused_with_the_reason(url: str, sentence: st
     fault = fault_of_url(url)
     assert fault is not None
     assert sentence in fault
+    assert "hunter2" not in fault
     assert refusal_of_url(url, OPERATOR) == fault
+
+
+def test_credentials_in_a_url_are_told_their_right_place() -> None:
+    said = "credentials do not belong in a URL"
+    assert fault_of_url("http://user:pass@example.com/") == said
+    assert fault_of_url("http://user:pass@example.com/", instead="write them there") == f"{said}; write them there"
+
+
+def test_what_is_said_of_several_addresses_is_said_once() -> None:
+    private, other = (refusal(address, CALLER) or "" for address in ("127.0.0.1", "::1"))
+    metadata = refusal("169.254.169.254", CALLER) or ""
+    assert told_once(private) == private
+    assert told_once(f"{private}, {other}") == f"{private} (likewise ::1)"
+    assert told_once(f"{other}, {metadata}, {private}") == f"{other} (likewise 127.0.0.1); {metadata}"
+    assert told_once("something else") == "something else"
 
 
 @pytest.mark.parametrize(
