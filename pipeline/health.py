@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from pipeline.config.settings import BreakerSpec
 from pipeline.model import HEALTHY, DeliveryReason, Health, Outcome, Verdict
+from pipeline.shapes import rfc3339
 
 LEAST_FAILURES = 10
 """Nothing is disabled for its failures after fewer of them, however long they take."""
@@ -80,7 +81,7 @@ def _disabled_if_due(health: Health, now: datetime, after_s: float | None) -> He
         return health
     if (now - since).total_seconds() < after_s:
         return health
-    said = f"{health.failures} attempts in a row have failed since {since.isoformat(timespec='seconds')}"
+    said = f"{health.failures} attempts in a row have failed since {rfc3339(since)}"
     return replace(health, disabled_at=now, disabled_because=f"{said}, the last one: {health.last}")
 
 

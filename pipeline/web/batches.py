@@ -246,6 +246,7 @@ def shown(request: web.Request, batch: Batch, running: int) -> views.View:
         "expired": batch.expired,
         "progress": {"done": batch.ended, "total": batch.total, "note": None},
         "eta_s": None if eta_s is None else round(eta_s, 1),
+        "callback": views.callback(batch.callback),
         "created_at": rfc3339(batch.created_at),
         "ended_at": views.moment(batch.ended_at),
         "links": batch_links(base_url(request, parts), batch.id),

@@ -41,7 +41,8 @@ class Sharing:
         found: dict[str, str] = job["links"]
         if self._own is not None:
             own = {name: links.with_signature(found[name], self._own) for name in ("self", "result")}
-            return job | {"links": found | own}
+            # Who has a link sees no deliveries either: where else the job is heard of is not for them.
+            return job | {"callback": None, "links": found | own}
         if self._until is not None:
             return job | {"links": found | {"share": links.signed(found["self"], job["id"], self._until, self._keys)}}
         return job

@@ -67,6 +67,7 @@ def job(view: JobView, base: str, takers: Takers) -> View:
         "batch_id": value.batch_id,
         "parent_id": value.parent_id,
         "replay_of": value.origin.replay_of,
+        "callback": callback(value.origin.callback),
         "tags": list(value.tags),
         "error": error(value.error),
         "deliveries": delivery_counts(view.deliveries, takers),
@@ -166,8 +167,15 @@ def last_error(last: LastError) -> View:
 
 def recipient_shown(kind: str, recipient: str) -> str:
     """Return a recipient as it is shown: of a caller's URL the query stays its own, as it may be a secret."""
-    url, mark, _ = recipient.partition("?")
-    return f"{url}?{MASK}" if mark and kind == "callback" else recipient
+    return callback(recipient) or "" if kind == "callback" else recipient
+
+
+def callback(url: str | None) -> str | None:
+    """Return a caller's URL without its query; None for None."""
+    if url is None:
+        return None
+    plain, mark, _ = url.partition("?")
+    return f"{plain}?{MASK}" if mark else plain
 
 
 def _subject_link(value: Delivery, base: str) -> View:

@@ -64,6 +64,7 @@ def test_a_callback_survives_the_service_between_the_202_and_the_end(world: Worl
     assert ended.returncode == 0, ended.stderr
     job_id = ended.stdout.strip()
     eventually(lambda: world.service.job(job_id)["state"] == "running", what="the job runs")
+    assert f"callback  {world.receiver.url('/mine?***')}" in world.run("job", job_id).stdout
     world.service.kill()
     world.service.start()
     world.go()

@@ -99,6 +99,27 @@ async def test_a_callers_url_hears_that_its_job_succeeded(tmp_path: Path, receiv
         assert (shown["destination"], shown["kind"], shown["state"]) == ("back", "callback", "delivered")
 
 
+async def test_who_is_called_back_is_shown_from_the_first_moment_on(tmp_path: Path, receiver: Receiver) -> None:
+    keys = (key("maker", INVOKE),)
+    options: dict[str, Any] = {"destinations": {"back": callback()}, "keys": keys, "link_keys": (Secret("a" * 32),)}
+    async with serving(tmp_path, FILES, **options) as service:
+
+        async def shown(path: str) -> Any:
+            return (await service.get(path, headers=bearer("maker"))).json
+
+        headers = to(receiver.url) | bearer("maker")
+        masked = receiver.url.replace("?a=1", "?***")
+        job_id = await service.start_job("waiting-background", headers=headers)
+        assert (await shown(f"/v1/jobs/{job_id}"))["callback"] == masked
+        link = (await shown(f"/v1/jobs/{job_id}?share=1h"))["links"]["share"].removeprefix(service.url)
+        assert (await service.get(link)).json["callback"] is None
+        batch = await service.post(BATCHES, data=b"{}\n", headers=headers | NDJSON)
+        batch_id = batch.headers["X-Batch-Id"]
+        assert batch.json["callback"] == (await shown(f"/v1/batches/{batch_id}"))["callback"] == masked
+        other = await service.start_job("quick-background", headers=bearer("maker"))
+        assert (await shown(f"/v1/jobs/{other}"))["callback"] is None
+
+
 async def test_it_hears_of_failure_and_of_expiry_too(tmp_path: Path, receiver: Receiver) -> None:
     functions = {**FAILS_ONCE, "waiting-background": FunctionSettings(max_age=5.0, concurrency=1)}
     async with serving(tmp_path, FILES, functions=functions, destinations={"back": callback()}) as service:

@@ -106,7 +106,7 @@ def test_after_five_days_of_failures_it_is_disabled() -> None:
     disabled = after(almost, FAILED, later(FIVE_DAYS))
     assert disabled.disabled_at == later(FIVE_DAYS)
     assert disabled.disabled_because == (
-        "14 attempts in a row have failed since 2026-01-05T12:00:00+00:00, the last one: timeout"
+        "14 attempts in a row have failed since 2026-01-05T12:00:00.000Z, the last one: timeout"
     )
 
 

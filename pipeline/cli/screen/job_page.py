@@ -74,6 +74,8 @@ def _origin(job: Any, now: datetime) -> Iterator[tuple[str, str]]:
     if ended := words.moment(job["ended_at"]):
         yield "ended", f"{words.full_time(ended)}, {span((ended - created).total_seconds())} later"
     yield from ((name, job[key]) for name, key in _KIN if job[key])
+    if job.get("callback"):  # an older service does not say
+        yield "callback", clean_line(job["callback"])
     if job["tags"]:
         yield "tags", clean_line(", ".join(job["tags"]))
 
