@@ -7,8 +7,11 @@ from typing import Any
 
 from destinations.base import PublicKey
 from destinations.signing import Signer, Temporary
-from destinations.signing_keys import Layout, parse_secret, public_key_of
+from destinations.signing_keys import RAW_PREFIX, Layout, parse_secret, public_key_of
 from pipeline.config.secret import Secret
+
+_LEAST_BYTES = 16
+"""A key of fewer can be found by trying, by whoever has seen one request with its signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +29,20 @@ def secrets_of(options: Mapping[str, Any], layout: Layout) -> tuple[AnySecret, .
     """Return the secrets in validated options; raises ValueError for one that cannot be used, with its place."""
     found = tuple(_secret(each) for each in options.get("secrets", ()))
     for number, each in enumerate(found):
-        place = f"secrets[{number}].secret" if isinstance(each, TemporarySecret) else f"secrets[{number}]"
         try:
             parse_secret(_text(each), layout)
         except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
+            raise ValueError(f"{_place(number, each)}: {error}") from None
     return found
+
+
+def short_ones(secrets: Sequence[AnySecret]) -> Iterator[tuple[str, int]]:
+    """Yield the place of each raw secret that is too short to keep a secret, and how many bytes it has."""
+    for number, each in enumerate(secrets):
+        text = _text(each)
+        size = len(text.removeprefix(RAW_PREFIX).encode())
+        if text.startswith(RAW_PREFIX) and size < _LEAST_BYTES:
+            yield _place(number, each), size
 
 
 def signer_of(secrets: Sequence[AnySecret], layout: Layout) -> Signer:
@@ -62,6 +73,10 @@ def end_of(secrets: Sequence[AnySecret]) -> datetime | None:
 
 def _secret(written: Secret | Mapping[str, Any] | TemporarySecret) -> AnySecret:
     return TemporarySecret(**written) if isinstance(written, Mapping) else written
+
+
+def _place(number: int, each: AnySecret) -> str:
+    return f"secrets[{number}].secret" if isinstance(each, TemporarySecret) else f"secrets[{number}]"
 
 
 def _text(each: AnySecret) -> str:

@@ -14,7 +14,7 @@ from destinations.bodies.message import MESSAGE
 from destinations.signing_keys import Layout
 from destinations.tls import Tls
 from destinations.webhook_access import Basic, Proxy, access_of, check_access, refusal_of_proxy
-from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of
+from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of, short_ones
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 
@@ -106,6 +106,9 @@ def warn_of_all(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work, whatever the URL."""
     if settings.signature is not Layout.STANDARD and not settings.secrets:
         yield "signature", "serves only with secrets: without any, requests are not signed"
+    for place, size in short_ones(settings.secrets):
+        count = f"{size} byte{'' if size == 1 else 's'}"
+        yield place, f"of {count} can be found by trying; `sendoff secret new` prints one of 24 random bytes"
     yield from forms.warn(settings.body, ends)
 
 

@@ -4,6 +4,7 @@ All is read, made and opened before anything is changed. Any fault leaves everyt
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from itertools import chain
@@ -66,6 +67,7 @@ class Reloader:
             return self._refuse("the service is shutting down")
         await self._app.adopt(setup)
         self._report(before, setup)
+        await self._tell_of_held(before.destinations - setup.destinations)
         for warning in warnings:
             self._telemetry.emit("service.warning", detail=warning)
         return True
@@ -90,6 +92,18 @@ class Reloader:
             changed=_named(changes(old, new)),
             removed=_named(old.keys() - new.keys()),
         )
+
+    async def _tell_of_held(self, removed: frozenset[str]) -> None:
+        """Say what waits for destinations that are gone: a name that was changed by mistake is seen by that."""
+        if not removed:
+            return
+        waiting = Counter[str]()
+        for (name, _), count in (await self._app.store.open_deliveries()).items():
+            waiting[name] += count
+        for name in sorted(removed & waiting.keys()):
+            many = "1 delivery is" if waiting[name] == 1 else f"{waiting[name]:,} deliveries are"
+            detail = f"{many} held: the destination {name} is not in the configuration any more"
+            self._telemetry.emit("service.warning", detail=detail)
 
 
 # What changed. Names only: values may be secrets.

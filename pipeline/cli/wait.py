@@ -1,4 +1,6 @@
-"""`sendoff wait`: follows a job, or a batch, to its end. Exit codes: 0 where it succeeded, 1 where it did not."""
+"""`sendoff wait`: follows a job, or a batch, to its end. Exit codes: 0 where it succeeded, 1 where it did not, or
+has not ended within `--timeout`.
+"""
 
 import argparse
 import asyncio

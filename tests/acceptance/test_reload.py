@@ -85,6 +85,20 @@ def test_a_destination_and_a_function_are_added_changed_and_removed(tmp_path: Pa
         assert service.settled(service.submit("work-background", REF))["deliveries"]["delivered"] == 0
 
 
+def test_what_waits_for_a_destination_that_is_gone_is_told(tmp_path: Path) -> None:
+    with receiving(lambda _: 500) as receiver, Service(tmp_path, {"work-background.py": WORK}) as service:
+        held = "the destination hook is not in the configuration any more"
+        for number, said in ((1, "1 delivery is held"), (2, "2 deliveries are held")):
+            write(service, to_hook(receiver).replace("secrets:", "retry: [1h], secrets:"))
+            reload(service)
+            job = service.submit("work-background", REF)
+            eventually(lambda job=job: service.job(job)["deliveries"]["retrying"] == 1)
+            write(service, "")
+            assert f"{said}: {held}" in reload(service, "service.warning"), number
+        write(service, to_hook(receiver))
+        assert held not in reload(service)
+
+
 FAULTS: dict[str, tuple[str, str, str]] = {
     "a value": ("service: {}", "service: {queue_limit: many}", "sendoff.yaml:2:24: service.queue_limit: expected "),
     "no YAML": ("service: {}", "service: [", "sendoff.yaml:"),

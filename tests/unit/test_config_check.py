@@ -10,7 +10,7 @@ import pytest
 from pipeline import __version__
 from tests.support.command import SENDOFF, sendoff
 
-SENT = "raw:any"
+SENT = "raw:any text that is long enough"
 HOOK = "destinations: {hook: {type: webhook, url: 'https://example.com/hook', secrets: ['${SECRET}']}}\n"
 
 
@@ -51,9 +51,9 @@ def test_without_a_file_the_defaults_are_ok(tmp_path: Path) -> None:
 
 
 def test_a_webhook_whose_secrets_are_all_over_is_a_warning(tmp_path: Path) -> None:
-    over, coming = "{secret: 'raw:a', until: 2020-01-01T00:00:00Z}", "{secret: 'raw:b', until: 2999-01-01T00:00:00Z}"
-    later = "{secret: 'raw:c', until: 2020-06-01T00:00:00Z}"
-    for secrets, expected in ((f"{over}, {later}", 1), (f"{coming}, {over}", 0), (f"'raw:d', {over}", 0), ("", 0)):
+    over = f"{{secret: '{SENT}', until: 2020-01-01T00:00:00Z}}"
+    later, coming = over.replace("2020-01", "2020-06"), over.replace("2020", "2999")
+    for secrets, expected in ((f"{over}, {later}", 1), (f"{coming}, {over}", 0), (f"'{SENT}', {over}", 0), ("", 0)):
         text = f"destinations: {{hook: {{type: webhook, url: 'https://example.com/', secrets: [{secrets}]}}}}\n"
         (tmp_path / "sendoff.yaml").write_text(text)
         warned = warnings_of(sendoff(tmp_path, "check"))
@@ -62,6 +62,19 @@ def test_a_webhook_whose_secrets_are_all_over_is_a_warning(tmp_path: Path) -> No
             "2020-06-01T00:00:00.000Z: every attempt will fail, as nothing is sent unsigned"
         )
         assert warned == [sentence] * expected, secrets
+
+
+def test_a_raw_secret_that_can_be_guessed_is_a_warning_and_is_not_shown(tmp_path: Path) -> None:
+    secrets = f"'raw:hunter2', {{secret: 'raw:h', until: 2999-01-01T00:00:00Z}}, '{SENT}', 'raw:{'x' * 16}'"
+    text = f"destinations: {{hook: {{type: webhook, url: 'https://example.com/', secrets: [{secrets}]}}}}\n"
+    (tmp_path / "sendoff.yaml").write_text(text)
+    said = "can be found by trying; `sendoff secret new` prints one of 24 random bytes"
+    done = sendoff(tmp_path, "check")
+    assert [line.split(": ", 1)[1] for line in warnings_of(done)] == [
+        f"destinations.hook.secrets[0]: of 7 bytes {said}",
+        f"destinations.hook.secrets[1].secret: of 1 byte {said}",
+    ]
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_a_layout_without_secrets_is_a_warning(tmp_path: Path) -> None:

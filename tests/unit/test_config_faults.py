@@ -165,7 +165,12 @@ DESTINATIONS = [
     ("destinations: {h: {type: hook}}", ["1:19: destinations.h: expected the key url, got none"]),
     (
         "destinations: {h: {type: hok}}",
-        ['1:26: destinations.h.type: expected a kind of destination (nearest: hook), got "hok"'],
+        [
+            (
+                "1:26: destinations.h.type: expected a kind of destination, built in or of an installed plug-in "
+                '(nearest: hook), got "hok"'
+            )
+        ],
     ),
     (hook("methd: PUT"), ['2:40: destinations.hook.methd: expected a known key (nearest: method), got "methd"']),
     (hook("method: GET"), ['2:48: destinations.hook.method: expected a known value (POST, PUT), got "GET"']),

@@ -87,7 +87,10 @@ def test_its_faults_have_their_places(path: Path) -> None:
             'got "soon"'
         ),
         "sendoff.yaml:6:12: destinations.here.token: expected text, got a number",
-        'sendoff.yaml:7:17: destinations.there.type: expected a kind of destination (nearest: box), got "bux"',
+        (
+            "sendoff.yaml:7:17: destinations.there.type: expected a kind of destination, built in or of an installed "
+            'plug-in (nearest: box), got "bux"'
+        ),
     ]
 
 
