@@ -300,12 +300,21 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(world: World) -> 
         assert not [code for code in ("\x1b]", "\x1b[2J", "\x07", "\x9b") if code in terminal.drawn]
 
 
-def test_a_table_is_cut_to_its_terminal_and_ids_stay_whole(world: World) -> None:
-    with Terminal(world.service.folder, "jobs", columns=60, SENDOFF_URL=world.url) as terminal:
-        assert terminal.ended() == 0
-    assert world.good in terminal.drawn
-    assert "…" in terminal.drawn
-    assert "1 delivered" not in terminal.drawn
+def test_on_a_terminal_that_is_too_narrow_for_a_table_nothing_of_it_is_left_out(world: World) -> None:
+    def shown(columns: int) -> list[str]:
+        with Terminal(world.service.folder, "jobs", columns=columns, SENDOFF_URL=world.url, NO_COLOR="1") as terminal:
+            assert terminal.ended() == 0
+        return re.sub(r"\x1b\[[0-9;]*m", "", terminal.drawn).splitlines()
+
+    wide, narrow = shown(200), shown(60)
+    assert wide[0].startswith("ID  ")
+    (row,) = (line for line in wide if line.startswith(world.good))
+    assert row.endswith("1 delivered")
+    at = narrow.index(world.good)
+    cells = " ".join(narrow[at + 1 : at + 4])
+    assert "  function good-background  state succeeded  attempt 1/3" in cells
+    assert "  deliveries 1 retrying, 1 delivered" in cells
+    assert max(map(len, narrow)) <= 60
 
 
 def test_waiting_and_following_survive_a_restart_of_the_service(tmp_path: Path) -> None:

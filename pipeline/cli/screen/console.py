@@ -102,11 +102,28 @@ def _row(cells: Sequence[Text], widths: Sequence[int]) -> Text:
 
 
 def print_table(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table: on a terminal no line is longer than that is wide, elsewhere every line is whole."""
-    for line in columns([[Text(head, "bold") for head in heads], *rows]):
-        if console.is_terminal:
-            line.truncate(console.width, overflow="ellipsis")
-        console.print(line, soft_wrap=True)
+    """Print a table; on a terminal that is too narrow for it each row takes several lines, and nothing is left out."""
+    held = list(rows)
+    lines = columns([[Text(head, "bold") for head in heads], *held])
+    if console.is_terminal and any(line.cell_len > console.width for line in lines):
+        lines = [line for row in held for line in _narrow(heads, row, console.width)]
+    print_lines(console, lines)
+
+
+def _narrow(heads: Sequence[str], row: Sequence[str | Text], width: int) -> Iterator[Text]:
+    """Yield a row as lines of pairs, each of a head and what stands under it; what is empty is left out."""
+    name, *cells = row
+    yield name.copy() if isinstance(name, Text) else Text(name, "bold")
+    line = Text()
+    for head, cell in zip(heads[1:], cells, strict=True):
+        pair = Text.assemble("  ", (f"{head.lower()} ", "dim"), cell)
+        if not cell:
+            continue
+        if line and line.cell_len + pair.cell_len > width:
+            yield line
+            line = Text()
+        line.append_text(pair)
+    yield line
 
 
 def print_lines(console: Console, lines: Iterable[Text]) -> None:
