@@ -51,6 +51,7 @@ def examine(patient: Patient, clock: Clock) -> Iterator[Finding]:
 
 def _of_service(config: Config, catalog: Catalog, patient: Patient, clock: Clock) -> Iterator[Finding]:
     from pipeline.doctor import disk, workers  # noqa: PLC0415 - so that what cannot be imported is a finding
+    from pipeline.doctor.links import links  # noqa: PLC0415 - likewise
     from pipeline.doctor.port import port  # noqa: PLC0415 - likewise
     from pipeline.services.slots import in_flight_at_most  # noqa: PLC0415 - likewise
     from pipeline.store.database import owner_of  # noqa: PLC0415 - likewise
@@ -71,6 +72,7 @@ def _of_service(config: Config, catalog: Catalog, patient: Patient, clock: Clock
         ("write-ahead log", partial(disk.log, config.store, clock)),
         ("store", partial(disk.store, config.store)),
         ("port", address),
+        ("links", partial(links, config)),
     )
 
 

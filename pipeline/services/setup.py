@@ -59,7 +59,7 @@ class Setup:
             alerts=tuple(map(goal_of, map(routes.__getitem__, config.alerts))),
             policies=MappingProxyType({name: policy(settings.retry) for name, settings in functions.items()}),
             callback=next((route for route in routes.values() if route.refusal_of is not None), None),
-            base_url=_base_url(config),
+            base_url=base_url_of(config),
         )
 
     def policy(self, function: str) -> Policy:
@@ -106,7 +106,8 @@ def check_functions(config: Config, catalog: Catalog) -> None:
         raise ConfigurationError(faults)
 
 
-def _base_url(config: Config) -> str:
+def base_url_of(config: Config) -> str:
+    """Return what the links in messages begin with, as nobody asks for those by a name of the service's."""
     service = config.service
     if service.public_url:
         return service.public_url.rstrip("/")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.acceptance
 GOOD = "def handler(event, context):\n    return 'done'\n"
 NAMES = [
     "python", "sqlite", "aiohttp", "aiodns", "uvloop", "proc", "user", "sandbox", "guard", "limits", "configuration",
-    "functions", "clock", "descriptors", "processes", "filesystem", "disk", "write-ahead log", "store", "port",
+    "functions", "clock", "descriptors", "processes", "filesystem", "disk", "write-ahead log", "store", "port", "links",
 ]  # fmt: skip
 # Root may do what the modes of files forbid; without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2) it may not.
 DROP_CAPABILITIES = """
@@ -115,6 +115,30 @@ def test_a_port_that_is_taken_names_who_has_it(tmp_path: Path) -> None:
         said = world.ask()
     assert (said.code, said.faulty()) == (78, {"port"})
     assert f"held by pid {os.getpid()} (" in said.of("port")["found"]
+
+
+def test_links_that_others_get_and_cannot_follow_are_a_warning(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        """
+        destinations:
+          here: {type: webhook, url: "http://[::1]:9/"}
+          there: {type: webhook, url: "https://example.com/"}
+          mail: {type: email, smtp: "smtp://localhost:25", from: a@example.com, to: [b@example.com]}
+          back: {type: callback, allow_hosts: ["*"]}
+          next: {type: function, function: f-background}
+        """,
+    )
+    found = world.ask().of("links")
+    assert found["level"] == "warning"
+    assert (
+        f"those to there, mail, back, as to a large result, begin with http://127.0.0.1:{world.port}," in found["found"]
+    )
+    assert "service.public_url" in found["remedy"]
+    with (tmp_path / "sendoff.yaml").open("a") as config:
+        config.write("\nservice: {public_url: 'https://jobs.example.com/'}\n")
+    found = world.ask().of("links")
+    assert (found["level"], found["found"]) == ("ok", "they begin with https://jobs.example.com")
 
 
 def test_a_public_address_is_a_fault_unless_it_is_meant(tmp_path: Path) -> None:
