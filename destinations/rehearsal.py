@@ -169,7 +169,7 @@ class _Anything(dict[str, Any]):
         return self
 
     def __getitem__(self, key: object) -> "_Anything":
-        return self
+        return _Pairs() if key == "items" else self
 
     def get(self, key: object, default: object = None) -> "_Anything":
         return self
@@ -217,3 +217,10 @@ class _Anything(dict[str, Any]):
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _combined
     __neg__ = __pos__ = __abs__ = _combined
     __le__ = __gt__ = __ge__ = __lt__
+
+
+class _Pairs(_Anything):
+    """What is at `items`: a key, or the method, of which two names are wanted."""
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        return ()

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, pass_context
+from jinja2 import Template, TemplateSyntaxError, Undefined, pass_context
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from destinations.sandbox import Sandbox, TemplateFaultError
 from pipeline.spans import span
 
 NAMES = frozenset({"type", "timestamp", "job", "batch", "alert", "result", "error", "failures"})
@@ -19,10 +19,7 @@ NAMES = frozenset({"type", "timestamp", "job", "batch", "alert", "result", "erro
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LARGEST = 256 * 1024
 """The most characters that a template may make."""
-
-
-class TemplateFaultError(Exception):
-    """A template cannot be read, or not be filled in; the message is for its author."""
+__all__ = ["LARGEST", "NAMES", "TemplateFaultError", "compile_template", "render", "until", "uses"]
 
 
 def until(begun: str, ended: str) -> str:
@@ -53,19 +50,22 @@ def compile_template(source: str, *, is_html: bool = False, is_json: bool = Fals
 
 
 def _printable(value: Any) -> Any:
+    # To its reader it is JSON, so nothing of it is written as Python would: null is nothing, and true is no name.
+    if value is None:
+        return ""
+    if isinstance(value, bool | Mapping | list | tuple):
+        value = _json(value)
     # What a function said may hold what steers a terminal.
-    return _CONTROL.sub("", value) if type(value) is str else value
+    return _CONTROL.sub("", value) if type(value) is str else _said(value)
 
 
-def _environment(*, is_html: bool = False) -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=is_html, trim_blocks=True, lstrip_blocks=True, finalize=_printable
-    )
+def _environment(*, is_html: bool = False) -> Sandbox:
+    environment = Sandbox(autoescape=is_html, trim_blocks=True, lstrip_blocks=True, finalize=_printable)
     environment.filters["until"] = until
     return environment
 
 
-def _json_environment() -> ImmutableSandboxedEnvironment:
+def _json_environment() -> Sandbox:
     environment = _environment(is_html=True)  # so that macros, blocks and `tojson` tell what is written already
     environment.finalize = _as_json
     return environment
@@ -75,10 +75,22 @@ def _json_environment() -> ImmutableSandboxedEnvironment:
 def _as_json(_: Context, value: Any) -> Markup:
     if isinstance(value, Markup):
         return value
-    if isinstance(value, Undefined):
-        value = str(value)  # raises
-    written = json.dumps(value, ensure_ascii=False, default=str)
+    value = _said(value)
+    written = _json(value)
     return Markup(written[1:-1] if isinstance(value, str) else written)  # noqa: S704 - of JSON, and not of HTML
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=lambda each: str(_said(each)))
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        return str(value)  # raises, unless it is of an `if` without an `else`
+    if callable(value) and not isinstance(value, Mapping):
+        name = getattr(value, "__name__", getattr(value, "name", "it"))
+        raise TemplateFaultError(f"{name} is no value but what is called, as in {name}()")
+    return value
 
 
 def render(template: Template, seen: Mapping[str, Any]) -> str:

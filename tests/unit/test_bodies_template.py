@@ -1,5 +1,6 @@
 """The form `template`: what is written as JSON, what cannot be filled in, and what is told of it beforehand."""
 
+import re
 from pathlib import Path
 
 import orjson
@@ -83,6 +84,64 @@ def test_what_is_not_there_is_a_fault() -> None:
             filled(source)
 
 
+# Keys and methods
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("{{ result.items }}", [1]),
+        ('{{ result["items"] }}', [1]),
+        ("{{ result.copy.keys }}", {"a": "b"}),
+        ("{{ result.copy.keys.items() | list }}", [["a", "b"]]),
+        ("{{ result.copy.values() | list | length }}", 1),
+        ("[{% for key in result %}\"{{ key }}\"{{ ',' if not loop.last }}{% endfor %}]", ["items", "copy"]),
+        ('{{ result.copy.pop | default("none") | tojson }}', "none"),
+        ("{{ result.copy.values is defined }}", False),
+        ("\"{{ 'a-%s' | format(result['items'][0]) }}{{ '{}'.format(2) }}\"", "a-12"),
+    ],
+)
+def test_a_dot_asks_for_the_key_and_a_method_can_only_be_called(source: str, made: object) -> None:
+    body = b'{"items": [1], "copy": {"keys": {"a": "b"}}}'
+    assert orjson.loads(filled(source, body)) == made
+    assert body_of(with_result(body, "application/json"), TemplateForm(f"{source} ", "text/plain")).content
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("{{ result.items }}", "'dict object' has no key 'items', but a method of Python's of that name, which is no "),
+        ("{{ result.items }}", 'a key is written result["items"], and one that may be missing with | default("")'),
+        ('{{ result["items"] }}', "'dict object' has no attribute 'items'"),
+        ("{{ [result.items] }}", "'dict object' has no key 'items'"),
+        ("{% for each in result.items %}{% endfor %}", "'dict object' has no key 'items'"),
+        ("{{ 1 if result.items else 2 }}", "'dict object' has no key 'items'"),
+        ("{{ result.name.title }}", "'str object' has no key 'title'"),
+        ("{{ job.tags.count }}", "'list object' has no key 'count'"),
+        ("{{ range }}", "range is no value but what is called, as in "),
+        ("{% macro line() %}1{% endmacro %}{{ line }}", "line is no value but what is called"),
+    ],
+)
+def test_a_method_that_would_be_printed_is_a_fault(content_type: str, source: str, fault: str) -> None:
+    with pytest.raises(TemplateFaultError, match=re.escape(fault)):
+        filled(source, b'{"name": "a"}', content_type)
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("{{ job.parent_id }}", ""),
+        ("{{ result.nothing }}|{{ result.yes }}|{{ result.list }}", '|true|[null, "ä", {"a": false}]'),
+        ("{{ result.number }} {{ result.text }}", "1.5 None"),
+        ("{{ result.nothing is none }}", "true"),
+    ],
+)
+def test_in_a_text_nothing_is_written_as_python_would(source: str, made: str) -> None:
+    body = '{"nothing": null, "yes": true, "list": [null, "ä", {"a": false}], "number": 1.5, "text": "None"}'
+    assert filled(source, body.encode(), "text/plain") == made
+
+
 # What is told beforehand
 
 
@@ -152,6 +211,8 @@ def test_only_the_ends_that_come_and_cannot_be_told_are_warned_of() -> None:
         "[{{ result.title | tojson }}]",
         '{"text": "{{ result.title }}"}',
         '{"a": {{ result }}, "b": {{ result.n }}}',
+        "[{% for key, value in result.items() %}{{ value }}{% endfor %}]",
+        "[{% for item in result.items %}{{ item.n }}{% endfor %}, {{ result.items }}]",
     ],
 )
 def test_what_depends_on_a_result_is_not_held_against_its_template(template: str) -> None:
