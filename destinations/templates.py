@@ -14,7 +14,7 @@ from markupsafe import Markup
 from destinations.sandbox import Sandbox, TemplateFaultError
 from pipeline.spans import span
 
-NAMES = frozenset({"type", "timestamp", "job", "batch", "alert", "result", "error", "failures"})
+NAMES = frozenset({"type", "timestamp", "job", "batch", "alert", "result", "result_encoding", "error", "failures"})
 """What templates see."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LARGEST = 256 * 1024

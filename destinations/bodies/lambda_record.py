@@ -12,6 +12,7 @@ import orjson
 from destinations.base import Sending
 from destinations.bodies.base import JSON_TYPE, LARGE, Body, Form
 from destinations.bodies.message import MESSAGE, inlined
+from destinations.bodies.raw import declared_type
 from destinations.bodies.subjects import result_of
 from pipeline.model import JobState, Message
 from pipeline.shapes import error, job_links, rfc3339
@@ -66,4 +67,13 @@ def _payload(message: Message, sending: Sending, inline_limit: int) -> Any:
     value = inlined(message.result, inline_limit)
     if value is None:
         return {"result_url": sending.link(job_links(sending.base_url, message.job_id)["result"])}
-    return value
+    if value.encoding is None:
+        return orjson.Fragment(value.json)
+    # What a function of Lambda returns that answers with bytes: nothing else can be returned there.
+    declared = declared_type(message.result)
+    return {
+        "statusCode": message.result.status,
+        "headers": {} if declared is None else {"Content-Type": declared},
+        "body": orjson.Fragment(value.json),
+        "isBase64Encoded": True,
+    }

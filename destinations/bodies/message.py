@@ -12,7 +12,7 @@ from destinations.base import Sending
 from destinations.bodies.base import JSON_TYPE, Body, Form
 from destinations.bodies.subjects import Subject, result_of, subject_of
 from pipeline.model import Result
-from pipeline.values import value_json
+from pipeline.values import Value, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,17 @@ def data_of(subject: Subject, sending: Sending, inline_limit: int) -> dict[str, 
     written: dict[str, Any] = {subject.key: subject.facts}
     if result is not None:
         if (value := inlined(result, inline_limit)) is not None:
-            written["result"] = value
+            written |= value.members
         else:
             written["result_url"] = sending.link(subject.facts["links"]["result"])
     written |= subject.more
     return written
 
 
-def inlined(result: Result, inline_limit: int) -> orjson.Fragment | None:
+def inlined(result: Result, inline_limit: int) -> Value | None:
     """Return the result's value to be spliced in, or None where it is too long for that."""
     if len(result.body) <= inline_limit:
-        value = value_json(result)
-        if len(value) <= inline_limit:  # as a JSON string, text and base64 are longer than the body was
-            return orjson.Fragment(value)
+        value = value_of(result)
+        if len(value.json) <= inline_limit:  # as a JSON string, text and base64 are longer than the body was
+            return value
     return None

@@ -6,7 +6,7 @@ import orjson
 
 from destinations.base import Sending
 from destinations.bodies.subjects import result_of, subject_of
-from pipeline.values import value_json
+from pipeline.values import value_of
 
 
 def seen_by_templates(sending: Sending) -> dict[str, Any]:
@@ -24,4 +24,7 @@ def seen_by_templates(sending: Sending) -> dict[str, Any]:
         links = seen["job"]["links"]
         links |= {name: sending.link(links[name]) for name in ("self", "result")}
     result = result_of(message)
-    return seen | {"result": None if result is None else orjson.loads(value_json(result))}
+    if result is None:
+        return seen | {"result": None, "result_encoding": None}
+    value = value_of(result)
+    return seen | {"result": orjson.loads(value.json), "result_encoding": value.encoding}

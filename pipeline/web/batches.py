@@ -17,7 +17,7 @@ from pipeline.services.batches import progress_of
 from pipeline.shapes import batch_links, error, rfc3339
 from pipeline.store.batches import Added
 from pipeline.store.idempotency import IdempotencyKey
-from pipeline.values import value_json
+from pipeline.values import value_of
 from pipeline.web import access, uploads, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.callbacks import destination_or_earlier
@@ -310,7 +310,7 @@ def _line(line: BatchLine) -> views.View:
         "reason": line.reason,
     }
     if line.result is not None:
-        return shown_line | {"result": orjson.Fragment(value_json(line.result))}
+        return shown_line | value_of(line.result).members
     return shown_line | {"error": error(line.error)}
 
 

@@ -133,6 +133,20 @@ async def test_a_batch_of_files(tmp_path: Path) -> None:
         assert found[0]["result"]["body"] == "base64:" + base64.b64encode(b"%PDF-1.7 \xff").decode()
 
 
+async def test_a_result_of_bytes_is_marked_as_base64(tmp_path: Path) -> None:
+    scan = """
+        def handler(event, context):
+            return {"statusCode": 200, "body": "/wA=", "isBase64Encoded": bool(event["body"])}
+    """
+    async with serving(tmp_path, {"scan.py": scan}) as service:
+        answer = await post(service, {"body": "bytes"}, {}, url="/v1/batches?function=scan")
+        await ended(service, answer.json["id"])
+        bytes_, text = await results(service, answer.json["id"])
+        assert (bytes_["result"], bytes_["result_encoding"]) == ("/wA=", "base64")
+        assert text["result"] == "/wA="
+        assert "result_encoding" not in text
+
+
 async def test_any_function_takes_a_batch(tmp_path: Path) -> None:
     async with serving(tmp_path, FILES) as service:
         answer = await post(service, {}, {}, url="/v1/batches?function=quick")

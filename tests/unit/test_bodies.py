@@ -2,6 +2,7 @@
 
 import os
 import re
+from base64 import b64encode
 from dataclasses import replace
 from datetime import timedelta, timezone
 from pathlib import Path
@@ -209,6 +210,33 @@ def test_thin_tells_nothing_of_what_came_of_the_job_but_its_type() -> None:
     assert content["data"].keys() == {"job", "result_url"}
     assert content["data"]["job"].keys() == {"id", "function", "batch_id", "parent_id", "links"}
     assert content["data"]["result_url"].endswith(f"/v1/jobs/{JOB}/result?sig=v1")
+
+
+# Bytes
+
+PNG = b"\x89PNG\xff"
+
+
+def test_bytes_are_marked_as_base64_and_a_text_that_looks_like_it_is_not() -> None:
+    encoded = b64encode(PNG).decode()
+    bytes_, text = with_result(PNG, "image/png"), with_result(encoded.encode(), "text/plain")
+    data = content_of(bytes_, MESSAGE)["data"]
+    assert (data["result"], data["result_encoding"]) == (encoded, "base64")
+    assert content_of(text, MESSAGE)["data"].keys() == {"job", "result", "error"}
+    template = TemplateForm("[{{ result | tojson }}, {{ result_encoding | tojson }}]")
+    assert [content_of(each, template)[1] for each in (bytes_, text, FAILED)] == ["base64", None, None]
+
+
+@pytest.mark.parametrize("content_type", ["image/png", None])
+def test_in_a_record_bytes_are_what_a_function_of_lambda_answers_with_bytes_by(content_type: str | None) -> None:
+    record = content_of(with_result(PNG, content_type), LAMBDA)
+    check("lambda-record", record)
+    assert record["responsePayload"] == {
+        "statusCode": 200,
+        "headers": {"Content-Type": content_type} if content_type else {},
+        "body": b64encode(PNG).decode(),
+        "isBase64Encoded": True,
+    }
 
 
 # lambda

@@ -150,7 +150,10 @@ def test_in_a_text_nothing_is_written_as_python_would(source: str, made: str) ->
     [
         ("{% if %}", "expected a Jinja2 template, got an error in its line 1: Expected an expression"),
         ("[\n{{ job.id }", "expected a Jinja2 template, got an error in its line 2: unexpected '}'"),
-        ("[{{ jobs.id }}]", "knows only alert, batch, error, failures, job, result, timestamp, type, not jobs"),
+        (
+            "[{{ jobs.id }}]",
+            "knows only alert, batch, error, failures, job, result, result_encoding, timestamp, type, not jobs",
+        ),
         ("[{{ job.nope }}]", "expected a template that can be filled in, got UndefinedError: 'dict object' has no"),
         (
             "[{{ job.id }}]",
