@@ -32,7 +32,12 @@ ELSEWHERE = {
 }
 """Schemas of what does not go through this API, or of what is a part of something in it."""
 
-WITH_BODY = {"/v1/batches", "/v1/deliveries/{id}/replay", "/v1/destinations/{name}/replay"}
+WITH_BODY = {
+    "/v1/batches",
+    "/v1/deliveries/{id}/replay",
+    "/v1/destinations/{name}/replay",
+    "/v1/destinations/{name}/test",
+}
 
 
 def parts(value: Any) -> Iterator[dict[str, Any]]:

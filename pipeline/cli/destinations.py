@@ -6,24 +6,20 @@ it held, and `resume NAME` has it sent; `replay NAME` sends again what it missed
 
 import argparse
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from rich.text import Text
 
-from pipeline.cli import asking, listing, replaying
+from pipeline.cli import asking, listing, replaying, testing
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
 from pipeline.cli.refusals import parsed, refusal
 from pipeline.cli.screen import words
-from pipeline.cli.screen.clean import clean_line, json_text
+from pipeline.cli.screen.clean import json_text
 from pipeline.cli.screen.console import out, print_lines, styled_state
 from pipeline.clock import SystemClock
-from pipeline.spans import span
-
-_MOST_SAID = 300
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,6 +31,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verbs = parser.add_subparsers(metavar="VERB")
     test = verbs.add_parser("test", help="send a webhook.test to a destination, once", description=run_test.__doc__)
     test.add_argument("name", type=_name, metavar="NAME", help="the destination")
+    testing.add_wish(test)
     test.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print what the service answers")
     add_address(test, is_inner=True)
     test.set_defaults(run=run_test)
@@ -60,8 +57,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_test(args: argparse.Namespace) -> int:
-    """Send one message `webhook.test`, now, and say what became of it; 0 where every recipient took it, else 1."""
-    return asking.run(args, partial(_test, args))
+    """Send one message `webhook.test`, now, and say what became of it; 0 where every recipient took it, else 1.
+
+    It tells of a made-up job whose result is {"test": true}, or what --data says; or again of the job that --job names.
+    """
+    return asking.run(args, partial(testing.begin, args))
 
 
 def run_verb(args: argparse.Namespace) -> int:
@@ -91,32 +91,6 @@ async def _change(args: argparse.Namespace, client: Client) -> int:
     already = f"  already, since {words.clock_time(since, SystemClock().now())}" if since else ""
     print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"{already}  {waiting} waiting")])
     return 0
-
-
-async def _test(args: argparse.Namespace, client: Client) -> int:
-    tested = await client.post(f"/v1/destinations/{args.name}/test")
-    if args.json:
-        print(json_text(tested))
-    else:
-        print_lines(out(), _tested(tested))
-    return 0 if tested["delivered"] else 1
-
-
-def _tested(tested: Any) -> Iterator[Text]:
-    for each in tested["tries"]:
-        name = f"{tested['destination']} {each['recipient']}" if each["recipient"] else tested["destination"]
-        line = Text.assemble((clean_line(name), "bold"), "  ")
-        line.append("delivered" if each["delivered"] else f"not delivered ({each['class']})", _colour(each))
-        line.append(f"  {each['status']}" if each["status"] is not None else "")
-        yield line.append(f"  {span(each['duration_ms'] / 1000)}", "dim")
-        if each["message"]:
-            yield Text(f"  {clean_line(each['message'])}")
-        if not each["delivered"] and (said := clean_line(each["body"] or "")):
-            yield Text(f"  it answered: {said[:_MOST_SAID]}{' ...' if len(said) > _MOST_SAID else ''}")
-
-
-def _colour(tried: Any) -> str:
-    return "green" if tried["delivered"] else "red"
 
 
 def _name(text: str) -> str:

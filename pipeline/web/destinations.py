@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
+import orjson
 from aiohttp import web
 
 from pipeline.explain import Situation, reason_of
-from pipeline.model import DeliveryState, DestinationStatus, LastFailure
+from pipeline.model import DeliveryState, DestinationStatus, JobState, LastFailure
 from pipeline.services.routes import Route
-from pipeline.web import views
-from pipeline.web.answers import json_answer
+from pipeline.services.testing import Ended
+from pipeline.web import documents, views
+from pipeline.web.answers import json_answer, not_there
 from pipeline.web.parameters import OF_DESTINATION
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import ProblemError
@@ -54,7 +56,8 @@ async def resume(request: web.Request) -> web.StreamResponse:
 
 async def test(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/destinations/{name}/test: what became of one message `webhook.test`, sent now and once, and
-    stored nowhere; it tells of a job that never was. A destination that is paused gets it, too.
+    stored nowhere. It tells of a job that never was, with the `result` that the body names, or again of the job that
+    `job_id` names. A destination that is paused gets it, too.
     """
     name, parts = request.match_info["name"], request.app[PARTS]
     route = await routed(request, "there is nothing to test until it is in the configuration again")
@@ -67,7 +70,25 @@ async def test(request: web.Request) -> web.StreamResponse:
             "function with the header X-Callback-Url to test it"
         )
         raise ProblemError(409, "Nothing to test", detail)
-    return json_answer(views.destination_test(route, await parts.tester.test(route)))
+    tested = await parts.tester.test(route, await _what_to_tell(request))
+    return json_answer(views.destination_test(route, tested))
+
+
+async def _what_to_tell(request: web.Request) -> bytes | Ended | None:
+    """Return the result, or the ended job, that the body has a test tell of; None where it names nothing."""
+    document = await documents.read(request, "destination-test-request")
+    if "result" in document:
+        return orjson.dumps(document["result"])
+    if (job_id := document.get("job_id")) is None:
+        return None
+    store = request.app[PARTS].store
+    if (found := await store.get_job(job_id)) is None:
+        raise not_there(request, "job", job_id)
+    job = found.job
+    if not job.state.is_final or job.state is JobState.CANCELLED:
+        detail = f"job {job_id} is {job.state}: only one that has succeeded, failed or expired can be told of"
+        raise ProblemError(409, "Wrong state", detail, state=job.state)
+    return Ended(job=job, result=await store.get_result(job_id), event=await store.get_event(job_id) or b"null")
 
 
 async def routed(request: web.Request, without_it: str) -> Route:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.acceptance
 CONFIG = """
     destinations:
       hook: {{type: webhook, url: "{url}", secrets: ["{secret}"]}}
+      picky: {{type: webhook, url: "{url}", secrets: ["{secret}"], body: {{template: "[{{{{ result.n }}}}]"}}}}
       stranger: {{type: webhook, url: "{url}"}}
       nobody: {{type: webhook, url: "http://127.0.0.1:9/", retry: [1h]}}
       ops: {{type: email, smtp: "smtp://127.0.0.1:{smtp}", from: s@example.com, to: [a@example.com, b@example.com]}}
@@ -48,7 +49,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     with Listener(tmp_path, "--json", "--smtp", "0", SENDOFF_WEBHOOK_SECRET=SECRET) as listener:
         config = CONFIG.format(url=listener.url(), smtp=listener.port("smtp"), secret=SECRET)
-        with Service(tmp_path / "service", {"calm.py": CALM}, config) as service:
+        with Service(tmp_path / "service", {"calm.py": CALM, "quiet-background.py": CALM}, config) as service:
             yield World(service, listener)
 
 
@@ -61,6 +62,32 @@ def test_a_webhook_gets_one_signed_message_and_its_answer_is_told(world: World) 
     assert hook["body"]["data"]["result"] == {"test": True}
     assert world.service.items("/v1/jobs") == []
     assert world.service.items("/v1/deliveries") == []
+
+
+def test_a_test_tells_of_the_result_or_the_job_that_is_named(world: World) -> None:
+    (world.service.folder / "result.json").write_text('{"n": 2}')
+    ended = world.run("test", "picky")
+    assert ended.returncode == 1
+    assert "the result of a test is" in ended.stdout
+    assert "--data" in ended.stdout
+    assert world.run("test", "picky", "--data", '{"n": 1}').returncode == 0
+    assert world.run("test", "picky", "--data", "@result.json").returncode == 0
+    job = world.service.submit("quiet-background")
+    world.service.settled(job)
+    assert world.run("test", "hook", "--job", job).returncode == 0
+    *titled, of_job = world.listener.came(3)
+    assert [each["body"] for each in titled] == [[1], [2]]
+    assert (of_job["type"], of_job["body"]["data"]["job"]["id"]) == ("webhook.test", job)
+    for arguments, said in (
+        (("--data", "{title"), "expected JSON, or @FILE with it: "),
+        (("--data", "@nothing.json"), "nothing.json cannot be read: No such file"),
+        (("--data", "1", "--job", job), "not allowed with argument"),
+    ):
+        ended = world.run("test", "hook", *arguments)
+        assert ended.returncode == 2
+        assert said in ended.stderr
+    ended = world.run("test", "hook", "--job", "nothing")
+    assert (ended.returncode, ended.stderr.splitlines()[0]) == (1, "sendoff: there is no job nothing")
 
 
 def test_what_is_not_delivered_is_told_why_and_is_not_tried_again(world: World) -> None:

@@ -21,6 +21,7 @@ PROBLEMS = (400, 408, 413, 415)
 """What a document that cannot be taken is answered with."""
 OF_REPLAY = _document("replay-request")
 OF_DELIVERY_REPLAY = _document("delivery-replay-request")
+OF_TEST = _document("destination-test-request")
 
 OF_FUNCTION: Mapping[str, Any] = MappingProxyType(
     {

@@ -22,6 +22,7 @@ SHAPES = (
     "replay-request",
     "replay-counts",
     "delivery-replay-request",
+    "destination-test-request",
     "listed-function",
     "usage",
     "health",

@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from pipeline.web import destinations
 from pipeline.web import parameters as query
-from pipeline.web.openapi import headers
+from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.components import component, page_of
 from pipeline.web.openapi.operation import Operation, Operations, json_of
 
@@ -41,10 +41,11 @@ OPERATIONS: Operations = MappingProxyType(
         destinations.test: Operation(
             name="test_destination",
             tag="Destinations",
+            body=bodies.OF_TEST,
             answers=(
                 json_of(component("destination-test"), says="What became of it, whether it was delivered or not."),
             ),
-            problems=(404, 409),
+            problems=(*bodies.PROBLEMS, 404, 409, 410),
         ),
     }
 )
