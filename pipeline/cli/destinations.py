@@ -17,7 +17,7 @@ from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
 from pipeline.cli.refusals import parsed, refusal
 from pipeline.cli.screen import words
-from pipeline.cli.screen.clean import json_text
+from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import out, print_lines, styled_state
 from pipeline.clock import SystemClock
 
