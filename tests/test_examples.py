@@ -40,7 +40,7 @@ def test_the_configuration_passes_check(
         monkeypatch.syspath_prepend(pip_installed(config.parent, tmp_path / "site"))
     for variable in re.findall(r"\$\{(\w+)\}", config.read_text()):
         value = {"DEMO_MAIL_URL": "smtp://127.0.0.1:25"}.get(variable, "http://127.0.0.1:9000/hook")
-        monkeypatch.setenv(variable, value if variable.endswith("_URL") else "raw:a secret")
+        monkeypatch.setenv(variable, value if variable.endswith("_URL") else "raw:a secret of some length")
     code = command_line.main(["check", "--config", str(config)])
     said = capsys.readouterr()
     assert code == 0, said.err

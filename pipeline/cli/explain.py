@@ -40,7 +40,7 @@ async def _explain(args: argparse.Namespace, client: Client) -> int:
     subject = await subjects.find_any(client, args.id)
     kind, shown = subject
     owed: list[Any] = []
-    if kind in ("job", "batch"):
+    if kind in ("job", "batch") and not client.has_link:  # that shows the job, and no more
         listed, _ = await client.items(f"{subject.path}/deliveries", _MOST)
         owed = list(await asyncio.gather(*(client.get(f"/v1/deliveries/{each['id']}") for each in listed)))
     if args.json:

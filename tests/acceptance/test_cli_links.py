@@ -58,6 +58,8 @@ def test_a_job_made_without_a_key_is_followed_by_its_link(service: Service, tmp_
     assert (result.returncode, result.stdout) == (0, "done: x")
     page = sendoff(tmp_path, "job", link, **elsewhere)
     assert (page.returncode, "succeeded" in page.stdout) == (0, True), page.stderr
+    explained = sendoff(tmp_path, "explain", link, **elsewhere)
+    assert (explained.returncode, "The job is done" in explained.stdout) == (0, True), explained.stderr
 
 
 def test_waiting_for_it_gives_its_result_at_once(service: Service, tmp_path: Path) -> None:
