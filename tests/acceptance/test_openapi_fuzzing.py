@@ -107,6 +107,7 @@ class KeyedService(Service):
         return super().request(method, path, body, {**(headers or {}), **bearer("all")}, seconds)
 
 
+@pytest.mark.timeout(330)  # it takes one minute; on a machine that has much else to do, three
 @pytest.mark.parametrize("has_keys", [False, True], ids=["without keys", "with keys"])
 def test_schemathesis_finds_nothing(tmp_path: Path, has_keys: bool) -> None:
     with receiving() as receiver:
