@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pipeline.cli import listing
 from pipeline.cli.client import Client
+from pipeline.cli.failures import UsageError
 from pipeline.cli.patience import Patience
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.clean import clean_line, json_text
@@ -39,11 +40,18 @@ def add_wish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_rate, metavar="RATE", help="so many at the most (default 50/s)")
     parser.add_argument("--new-id", action="store_true", help="under new message ids, which receivers do not know yet")
     parser.add_argument("--dry-run", action="store_true", help="only count them")
-    parser.add_argument("--follow", action="store_true", help="wait until it has ended")
+    parser.add_argument("--follow", action="store_true", help="wait until all that it opened is sent, dead or held")
 
 
 async def begin(args: argparse.Namespace, client: Client) -> int:
-    """Have a destination replayed as the command line says; return 0, and 1 where it was followed and cancelled."""
+    """Have a destination replayed as the command line says; return 0, and 1 where it was followed and did not go well.
+
+    UsageError for a span of time that cannot be.
+    """
+    if args.since > rfc3339(SystemClock().now()):
+        raise UsageError(f"--since {args.since} has not come yet")
+    if args.until is not None and args.until < args.since:
+        raise UsageError(f"--until {args.until} is before --since {args.since}")
     wish = {"since": args.since, "until": args.until, "states": args.state and sorted(set(args.state))}
     wish |= {"rate": args.rate, "new_id": args.new_id, "dry_run": args.dry_run}
     document = {name: value for name, value in wish.items() if value}
@@ -65,7 +73,10 @@ async def begin(args: argparse.Namespace, client: Client) -> int:
 
 
 async def follow(client: Client, replay: Any, *, is_json: bool) -> int:
-    """Wait until a replay has ended, over restarts of the service, and tell of it; 1 where it was cancelled."""
+    """Wait until a replay has ended, and all that it opened, over restarts of the service, and tell of it.
+
+    What is held has ended, too: it waits for an operator. Returns 1 where it was cancelled, or something is dead.
+    """
     clock = SystemClock()
     patience = Patience(clock, console.say_trouble)
     with _shown(replay) as show:
@@ -73,8 +84,17 @@ async def follow(client: Client, replay: Any, *, is_json: bool) -> int:
             await clock.sleep(_PAUSE_S)
             replay = await patience.ask(partial(client.get, f"/v1/replays/{replay['id']}"))
             show(replay)
+        if (left := _left(replay)) and not is_json:
+            console.err().print(f"All are opened; {words.count(left, 'delivery is', 'deliveries are')} still to end.")
+        while _left(replay):
+            await clock.sleep(_PAUSE_S)
+            replay = await patience.ask(partial(client.get, f"/v1/replays/{replay['id']}"))
     tell(replay, is_json=is_json)
-    return 0 if replay["state"] == "completed" else 1
+    return 0 if replay["state"] == "completed" and not replay["deliveries"]["dead"] else 1
+
+
+def _left(replay: Any) -> int:
+    return sum(replay["deliveries"][state] for state in words.OPEN_DELIVERIES)
 
 
 @contextmanager
@@ -99,10 +119,12 @@ def tell(replay: Any, *, is_json: bool) -> None:
 
 
 def progress(replay: Any) -> str:
-    """Return how far a replay got: `120 of 10,000 opened, 3 skipped`."""
+    """Return how far a replay got: `120 of 10,000 opened, 3 skipped: 1 dead, 119 delivered`."""
     total = "" if replay["total"] is None else f" of {replay['total']:,}"
     skipped = f", {replay['skipped']:,} skipped" if replay["skipped"] else ""
-    return f"{replay['done']:,}{total} opened{skipped}"
+    counts = replay.get("deliveries", {})  # lists have none
+    became = ", ".join(f"{counts[state]:,} {state}" for state in words.DELIVERY_STATES if counts.get(state))
+    return f"{replay['done']:,}{total} opened{skipped}{became and f': {became}'}"
 
 
 HEADS = ("ID", "DESTINATION", "STATE", "OF", "PROGRESS", "RATE", "AGE")

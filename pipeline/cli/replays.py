@@ -18,14 +18,16 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = subparsers.add_parser("replays", help="list replays of destinations, or follow one", description=__doc__)
     parser.add_argument("id", nargs="?", type=asking.an_id, metavar="ID", help="the replay's id, or its URL")
     parser.add_argument("--destination", metavar="NAME", help="only those of this destination")
-    parser.add_argument("--follow", action="store_true", help="wait until the replay has ended")
+    parser.add_argument("--follow", action="store_true", help="wait until all that it opened is sent, dead or held")
     listing.add_listing(parser)
     add_address(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print them; return 0, and 1 for one that was followed and cancelled. UsageError where `--follow` names none."""
+    """Print them; return 0, and 1 for one that was followed and did not go well. UsageError where `--follow` names
+    none.
+    """
     if args.follow and args.id is None:
         raise UsageError("--follow is for one replay: name it by its id")
     return asking.run(args, partial(_show, args))

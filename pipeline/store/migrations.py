@@ -311,6 +311,13 @@ CREATE INDEX delivery_dead ON delivery (destination) WHERE state = 'dead';
 """
 
 
+REPLAYED = """
+-- The replay of a destination that opened a delivery last.
+ALTER TABLE delivery ADD COLUMN replay_id TEXT;
+CREATE INDEX delivery_by_replay ON delivery (replay_id, destination, state) WHERE replay_id IS NOT NULL;
+"""
+
+
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
     steps = Migrations("sendoff")
@@ -330,6 +337,7 @@ def migrations() -> Migrations:
         ("alerts", ALERTS),
         ("callbacks", CALLBACKS),
         ("failures", FAILURES),
+        ("replayed", REPLAYED),
     ):
         steps(name=name)(_running(script))
     return steps

@@ -58,6 +58,10 @@ class ReplayVerbs:
         """Return a replay, or None."""
         return await self._reader.read(partial(replays.get, replay_id=replay_id))
 
+    async def opened_by(self, replay_id: str) -> dict[tuple[str, DeliveryState], int]:
+        """Count the deliveries that a replay was the last to open, by destination and state."""
+        return await self._reader.read(partial(replays.opened_by, replay_id=replay_id))
+
     async def list_all(self, *, before: str | None, most: int, destination: str | None = None) -> list[Replay]:
         """Return up to `most` replays older than the id `before`, newest first."""
         return await self._reader.read(partial(replays.list_all, before=before, most=most, destination=destination))

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import orjson
 
-from pipeline.model import HELD_STATES, Addition, Reopening, Replay, ReplayOf, ReplayState
+from pipeline.model import HELD_STATES, Addition, DeliveryState, Reopening, Replay, ReplayOf, ReplayState
 from pipeline.store import bulk, rows
 from pipeline.store.rows import micros, micros_or_none
 
@@ -42,7 +42,7 @@ UPDATE replay SET state = ?, ended_at = ? WHERE id = ? AND state = 'running' RET
 _REOPEN = """
 UPDATE delivery SET state = 'pending', reason = NULL, spent = attempt, max_attempts = attempt + again.column3, lost = 0,
                     due_at = again.column4, replayed_at = again.column4, delivered_at = NULL,
-                    new_message_id = coalesce(again.column2, new_message_id)
+                    new_message_id = coalesce(again.column2, new_message_id), replay_id = again.column6
 FROM ({values}) AS again
 WHERE delivery.id = again.column1 AND delivery.state IN (SELECT value FROM json_each(again.column5))
 RETURNING id, job_id, type
@@ -51,13 +51,18 @@ RETURNING id, job_id, type
 # Only where the message is there still, and has no such delivery yet.
 _ADD = """
 INSERT INTO delivery (id, message_id, type, job_id, destination, kind, recipient, state, attempt, max_attempts, lost,
-                      created_at, due_at, replayed_at, new_message_id)
+                      created_at, due_at, replayed_at, new_message_id, replay_id)
 SELECT new.column1, message.id, json_extract(message.facts, '$.type'), message.job_id, new.column4, new.column5,
-       new.column6, 'pending', 0, new.column7, 0, new.column8, new.column8, new.column8, new.column9
+       new.column6, 'pending', 0, new.column7, 0, new.column8, new.column8, new.column8, new.column9,
+       new.column10
 FROM ({values}) AS new JOIN message ON message.job_id = new.column3 AND message.id = new.column2
 WHERE true
 ON CONFLICT DO NOTHING
 RETURNING id, job_id, type
+"""
+_DELIVERIES = """
+SELECT destination, state, count(*) FROM delivery INDEXED BY delivery_by_replay WHERE replay_id = ?
+GROUP BY destination, state
 """
 _PRUNE = "DELETE FROM replay WHERE id IN (SELECT id FROM replay WHERE ended_at < ? ORDER BY id LIMIT ?)"
 
@@ -103,12 +108,11 @@ def advance(
     if rows.only(db, _STEP, step) is None:
         return None
     at, states = micros(now), orjson.dumps(sorted(_stored_states(replay.of))).decode()
-    opened = bulk.execute(
-        db, _REOPEN, [(each.delivery_id, each.new_message_id, max_attempts, at, states) for each in portion.reopenings]
-    )
-    opened += bulk.execute(
-        db, _ADD, [_addition_row(each, replay.destination, kind, max_attempts, at) for each in portion.additions]
-    )
+    again = [
+        (each.delivery_id, each.new_message_id, max_attempts, at, states, replay.id) for each in portion.reopenings
+    ]
+    new = [_addition_row(each, replay, kind, max_attempts, at) for each in portion.additions]
+    opened = bulk.execute(db, _REOPEN, again) + bulk.execute(db, _ADD, new)
     asked = len(portion.reopenings) + len(portion.additions)
     db.execute(_COUNT, (len(opened), asked - len(opened), replay.id))
     return [Opened(delivery_id=row[0], subject_id=row[1], is_of_batch=row[2] == "batch.completed") for row in opened]
@@ -135,6 +139,12 @@ def get(db: sqlite3.Connection, replay_id: str) -> Replay | None:
     return None if row is None else _replay(row)
 
 
+def opened_by(db: sqlite3.Connection, replay_id: str) -> dict[tuple[str, DeliveryState], int]:
+    """Count the deliveries that a replay was the last to open, by destination and state."""
+    found = db.execute(_DELIVERIES, (replay_id,))
+    return {(destination, DeliveryState(state)): count for destination, state, count in found}
+
+
 def list_all(db: sqlite3.Connection, *, before: str | None, most: int, destination: str | None) -> list[Replay]:
     """Return up to `most` replays older than the id `before`, newest first."""
     terms = ["id < :before"] if before else []
@@ -151,17 +161,18 @@ def _stored_states(of: Iterable[ReplayOf]) -> set[str]:
     return held | {str(each) for each in named - {ReplayOf.HELD, ReplayOf.MISSING}}
 
 
-def _addition_row(value: Addition, destination: str, kind: str, max_attempts: int, at: int) -> rows.Row:
+def _addition_row(value: Addition, replay: Replay, kind: str, max_attempts: int, at: int) -> rows.Row:
     return (
         value.id,
         value.message_id,
         value.subject_id,
-        destination,
+        replay.destination,
         kind,
         value.recipient,
         max_attempts,
         at,
         value.new_message_id,
+        replay.id,
     )
 
 

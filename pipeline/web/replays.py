@@ -13,7 +13,7 @@ from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, LIMIT
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
-from pipeline.web.views import View, moment
+from pipeline.web.views import View, delivery_counts, moment
 
 RATE = "50/s"
 _FIRST = datetime.fromtimestamp(0, UTC)  # ids know no time before it
@@ -32,7 +32,7 @@ async def begin(request: web.Request) -> web.StreamResponse:
     if (other := await parts.replays.begin(replay)) is not None:
         detail = f"replay {other.id} of {name} is running: wait until it has ended, or cancel it"
         raise ProblemError(409, "Replay running", detail, state=other.state)
-    return json_answer(_view(replay, base_url(request, parts)), 202, {"Location": f"/v1/replays/{replay.id}"})
+    return json_answer(await _shown(request, replay), 202, {"Location": f"/v1/replays/{replay.id}"})
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
@@ -50,8 +50,8 @@ async def of_destination(request: web.Request) -> web.StreamResponse:
 
 
 async def get(request: web.Request) -> web.StreamResponse:
-    """Answer GET /v1/replays/{id}: a replay, and how far it got."""
-    return json_answer(_view(await _found(request), base_url(request, request.app[PARTS])))
+    """Answer GET /v1/replays/{id}: a replay, how far it got, and what became of the deliveries that it opened."""
+    return json_answer(await _shown(request, await _found(request)))
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
@@ -62,17 +62,31 @@ async def cancel(request: web.Request) -> web.StreamResponse:
         raise ProblemError(
             409, "Wrong state", f"the replay is {state}: only a running one can be cancelled", state=state
         )
-    shown = _view(await _found(request), base_url(request, parts))
+    shown = await _shown(request, await _found(request))
     return json_answer(shown, 202, {"Location": f"/v1/replays/{found.id}"})
+
+
+async def _shown(request: web.Request, replay: Replay) -> View:
+    """Return a replay with what became of the deliveries that it opened, which lists do not count."""
+    parts = request.app[PARTS]
+    counts = await parts.store.replays.opened_by(replay.id)
+    return _view(replay, base_url(request, parts)) | {"deliveries": delivery_counts(counts, parts.takers)}
 
 
 def _made(parts: Parts, destination: str, document: dict[str, Any]) -> Replay:
     now = parts.clock.now()
+    since, until = _moment(document, "since") or now, _moment(document, "until")
+    if since > now:
+        raise documents.refused(f"expected a moment that has passed, got {moment(since)}: it is {moment(now)}", "since")
+    if until is not None and until < since:
+        raise documents.refused(
+            f"expected a moment not before `since`, which is {moment(since)}, got {moment(until)}", "until"
+        )
     return Replay(
         id=parts.ids.new(),
         destination=destination,
-        since=max(_moment(document, "since") or now, _FIRST),
-        until=max(min(_moment(document, "until") or now, now), _FIRST),
+        since=max(since, _FIRST),
+        until=max(min(until or now, now), _FIRST),
         of=frozenset(map(ReplayOf, document.get("states", [ReplayOf.DEAD]))),
         rate=document.get("rate", RATE),
         is_renewing=document.get("new_id", False),

@@ -96,13 +96,36 @@ def test_a_destination_is_replayed_and_followed_by_the_command_line(failing: tup
     )  # fmt: skip
     assert (ended.returncode, ended.stdout) == (0, "hook  3 deliveries to send: 3 dead, 0 missing\n")
     ended = sendoff(service.folder, "destinations", "replay", "hook", "--since", "2h", "--follow", SENDOFF_URL=url)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.endswith("  hook  completed  3 of 3 opened\n")
-    eventually(lambda: len(receiver.at("/hook")) == 6)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("  hook  completed  3 of 3 opened: 3 delivered\n")
+    assert len(receiver.at("/hook")) == 6
     (listed,) = run(service, "replays")["items"]
     assert (listed["done"], listed["rate"], listed["states"]) == (3, "50/s", ["dead"])
     shown = sendoff(service.folder, "replays", "--destination", "hook", SENDOFF_URL=url)
     assert "3 of 3 opened" in shown.stdout
+
+
+def test_following_ends_with_what_became_of_what_was_opened(tmp_path: Path) -> None:
+    answers = iter([500, 500, 503, 500])
+    with receiving(lambda _: next(answers, 200)) as receiver:
+        config = CONFIG.format(url=receiver.url("/hook"), secret=SECRET)
+        with Service(tmp_path / "service", FUNCTIONS, config) as service:
+            url = f"http://127.0.0.1:{service.port}"
+            for job in [service.submit("quick-background") for _ in range(2)]:
+                service.settled(job)
+            wish = ("destinations", "replay", "hook", "--since", "2h", "--follow")
+            ended = sendoff(service.folder, *wish, SENDOFF_URL=url)
+            assert ended.returncode == 1
+            assert ended.stdout.endswith("  hook  completed  2 of 2 opened: 2 dead\n")
+            run(service, "destinations", "pause", "hook")
+            ended = sendoff(service.folder, *wish, SENDOFF_URL=url)
+            assert ended.returncode == 0
+            assert ended.stdout.endswith("  hook  completed  2 of 2 opened: 2 held\n")
+            (last, first) = run(service, "replays")["items"]
+            assert "deliveries" not in last
+            run(service, "destinations", "resume", "hook")
+            assert run(service, "replays", last["id"], "--follow")["deliveries"]["delivered"] == 2
+            assert sum(run(service, "replays", first["id"], "--follow")["deliveries"].values()) == 0
 
 
 def test_a_replay_is_cancelled_and_a_delivery_replayed_under_a_new_id(failing: tuple[Service, Receiver]) -> None:
@@ -124,6 +147,8 @@ def test_a_replay_is_cancelled_and_a_delivery_replayed_under_a_new_id(failing: t
     [
         (["hook"], "--since"),
         (["hook", "--since", "yesterday"], "expected a duration such as 2h, or a moment"),
+        (["hook", "--since", "2h", "--until", "3h"], " is before --since "),
+        (["hook", "--since", "2999-01-01T00:00:00Z"], "--since 2999-01-01T00:00:00.000Z has not come yet"),
         (["hook", "--since", "2h", "--rate", "fast"], "expected a rate such as 20/s"),
         (["hook", "--since", "2h", "--state", "pending"], "invalid choice: 'pending'"),
     ],

@@ -98,6 +98,22 @@ async def test_what_is_opened_has_the_full_schedule_again_and_its_history(store:
     assert (after.cursor, after.done, after.skipped, after.state) == ("1", 1, 0, ReplayState.RUNNING)
 
 
+async def test_what_a_replay_was_the_last_to_open_is_counted_by_state(store: Store) -> None:
+    first, one, two = await begun(store), await dead(store), await dead(store)
+    assert await step(store, first, "1", Reopening(delivery_id=one.id), Reopening(delivery_id=two.id))
+    assert await store.replays.opened_by(first.id) == {("archive", DeliveryState.PENDING): 2}
+    assert await store.deliveries.cancel(one.id)
+    assert await store.replays.opened_by(first.id) == {
+        ("archive", DeliveryState.PENDING): 1,
+        ("archive", DeliveryState.CANCELLED): 1,
+    }
+    assert await store.replays.end(first.id, ReplayState.COMPLETED, now=later(5))
+    second = await begun(store, of=frozenset({ReplayOf.CANCELLED}))
+    assert await step(store, second, "1", Reopening(delivery_id=one.id))
+    assert await store.replays.opened_by(second.id) == {("archive", DeliveryState.PENDING): 1}
+    assert await store.replays.opened_by(first.id) == {("archive", DeliveryState.PENDING): 1}
+
+
 async def test_a_step_is_taken_once(store: Store) -> None:
     given, one = await begun(store), await dead(store)
     assert await step(store, given, "1", Reopening(delivery_id=one.id))

@@ -83,6 +83,8 @@ async def test_what_is_dead_is_sent_again_once_each_by_the_full_schedule(tmp_pat
         assert (shown["total"], shown["done"], shown["skipped"]) == (7, 7, 0)
         done = await deliveries(service, "delivered", 7)
         assert {(each.attempt, each.max_attempts) for each in done} == {(2, 2)}
+        became = (await service.get(f"/v1/replays/{shown['id']}")).json["deliveries"]
+        assert became == dict.fromkeys(became, 0) | {"delivered": 7}
         ids = [request.headers["webhook-id"] for request in receiver.requests]
         assert sorted(ids[:7]) == sorted(ids[7:]) == sorted(each.message_id for each in done)
         (one, two) = (await service.get(f"/v1/deliveries/{done[0].id}")).json["attempts"]
@@ -123,6 +125,29 @@ async def test_only_what_the_span_of_time_has_is_replayed(tmp_path: Path) -> Non
         later = (at + within).isoformat()
         assert (await begin(service, dry_run=True, since=later)).json["total"] == 1
         assert (await begin(service, dry_run=True, since=first.isoformat(), until=first.isoformat())).json["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("span", "field", "said"),
+    [
+        ({"since": "2999-01-01T00:00:00Z"}, "since", "expected a moment that has passed, got 2999-01-01T00:00:00.000Z"),
+        (
+            {"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T23:00:00Z"},
+            "until",
+            "expected a moment not before `since`, which is 2026-01-02T00:00:00.000Z, got 2026-01-01T23:00:00.000Z",
+        ),
+    ],
+)
+async def test_a_span_of_time_that_cannot_be_is_refused(
+    tmp_path: Path, span: dict[str, str], field: str, said: str
+) -> None:
+    async with hooked(tmp_path, OK) as (_, service):
+        for is_dry in (True, False):
+            refused = await begin(service, dry_run=is_dry, **span)
+            (error,) = refused.json["errors"]
+            assert (refused.status, error["pointer"]) == (400, f"/{field}")
+            assert said in error["detail"]
+        assert (await service.get("/v1/replays")).json["items"] == []
 
 
 async def test_delivered_and_cancelled_are_replayed_where_they_are_named(tmp_path: Path) -> None:
