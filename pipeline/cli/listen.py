@@ -11,14 +11,19 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.cli.failures import CommandError, UsageError
 from pipeline.cli.listening.manners import Manners
 from pipeline.config.units import DURATION_PATTERN, duration_s
 
+if TYPE_CHECKING:
+    from destinations.signing_keys import Layout
+
 HOST = "127.0.0.1"
 PORT = 9000
 VARIABLE = "SENDOFF_WEBHOOK_SECRET"
+LAYOUTS = ("standard", "stripe", "github")
 _LONGEST_S = 3600.0
 
 
@@ -30,10 +35,13 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "--secret", action="append", metavar="SECRET",
-        help="whsec_... or whpk_..., to check signatures by; may stand more than once. Others on this machine see what "
-        f"a command is told: --secret-file or the variable {VARIABLE} is better",
+        help="whsec_..., raw:... or whpk_..., to check signatures by; may stand more than once. Others on this "
+        f"machine see what a command is told: --secret-file or the variable {VARIABLE} is better",
     )  # fmt: skip
     parser.add_argument("--secret-file", type=Path, metavar="FILE", help="secrets, one a line")
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, help="the destination's signature (default: that of the header that came)"
+    )
     parser.add_argument("--smtp", type=_port, metavar="PORT", help="also catch mails there (0: a free one)")
     parser.add_argument("--answer", type=_status, metavar="CODE", help="answer everything with this status")
     parser.add_argument("--fail", type=_whole, metavar="N", help="answer so only the first N requests of each message")
@@ -45,9 +53,12 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Receive until Ctrl-C; return 0. CommandError for a port that is not free, UsageError for what makes no sense."""
-    from pipeline.cli.listening.session import receive  # noqa: PLC0415 - the help of a command need not load aiohttp
+    from destinations.signing_keys import Layout  # noqa: PLC0415 - the help of a command needs none
+    from pipeline.cli.listening.checking import Checker  # noqa: PLC0415 - likewise
+    from pipeline.cli.listening.session import receive  # noqa: PLC0415 - nor need it load aiohttp
 
-    secrets = _secrets(args.secret or [], args.secret_file)
+    layout = None if args.layout is None else Layout(args.layout)
+    secrets = _secrets(args.secret or [], args.secret_file, layout or Layout.STANDARD)
     if args.retry_after is not None and args.answer is None and args.fail is None:
         raise UsageError("--retry-after goes with bad answers", "Ask for some: --answer 503, or --fail 3.")
     manners = Manners(answer=args.answer, fail=args.fail, retry_after_s=args.retry_after, delay_s=args.delay)
@@ -55,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
         web = sockets.enter_context(_bound(args.port, "--port"))
         smtp = None if args.smtp is None else sockets.enter_context(_bound(args.smtp, "--smtp"))
         return asyncio.run(
-            receive(secrets, manners, web, smtp, greeting=_greeting(secrets, web, smtp), is_json=args.json)
+            receive(
+                Checker(secrets, layout), manners, web, smtp, greeting=_greeting(secrets, web, smtp), is_json=args.json
+            )
         )
 
 
@@ -69,7 +82,7 @@ def _greeting(secrets: tuple[str, ...], web: socket.socket, smtp: socket.socket 
 # Secrets
 
 
-def _secrets(given: list[str], file: Path | None) -> tuple[str, ...]:
+def _secrets(given: list[str], file: Path | None, layout: "Layout") -> tuple[str, ...]:
     """Return the secrets that count: those of the command line, else those of the environment."""
     from destinations.signing_keys import parse_verifier  # noqa: PLC0415 - the help of a command needs none
 
@@ -81,7 +94,7 @@ def _secrets(given: list[str], file: Path | None) -> tuple[str, ...]:
     named = named or list(_lines(VARIABLE, os.environ.get(VARIABLE, "")))
     for origin, secret in named:
         try:
-            parse_verifier(secret)
+            parse_verifier(secret, layout)
         except ValueError as error:
             raise UsageError(f"{origin}: {error}", "`secrets` of the destination has it.") from None
     return tuple(secret for _, secret in named)

@@ -1,5 +1,6 @@
 """`sendoff listen` as a process: what it checks, prints and catches, how it misbehaves, and with a real service."""
 
+import hmac
 import json
 import smtplib
 import socket
@@ -86,6 +87,37 @@ def test_any_of_the_secrets_of_a_file_will_do(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text(f"{OTHER}\n\n{SECRET}\n")
     with Listener(tmp_path, "--json", "--secret-file", "secrets") as listener:
         assert [send(listener.port(), secret=each)[0] for each in (SECRET, OTHER)] == [200, 200]
+
+
+def test_the_layouts_of_others_are_checked_and_told_as_a_service_signs_in_them(tmp_path: Path) -> None:
+    with Listener(tmp_path, "--json", **{VARIABLE: f"{OTHER}\n{SECRET}"}) as listener:
+        hooks = "".join(
+            f"""
+      {layout}: {{type: webhook, url: "{listener.url(f"/{layout}")}", secrets: ["{SECRET}"], signature: {layout}}}"""
+            for layout in ("standard", "stripe", "github")
+        )
+        config = f"""
+    functions:
+      settings:
+        good-background: {{on_success: [standard, stripe, github]}}
+    destinations:{hooks}
+    """
+        with Service(tmp_path / "service", FUNCTIONS, config) as service:
+            assert service.settled(service.submit("good-background", {}))["deliveries"]["delivered"] == 3
+        came = listener.came(3)
+    assert {(hook["path"], hook["layout"], hook["signature"], hook["status"]) for hook in came} == {
+        (f"/{layout}", layout, "good", 200) for layout in ("standard", "stripe", "github")
+    }
+
+
+def test_a_layout_that_was_asked_for_is_the_only_one_that_is_taken(tmp_path: Path) -> None:
+    with Listener(tmp_path, "--layout", "github", "--secret", SECRET) as listener:
+        by_text = hmac.new(SECRET.encode(), BODY, "sha256").hexdigest()
+        assert send(listener.port(), **{"x-hub-signature-256": f"sha256={by_text}"})[0] == 200
+        assert send(listener.port())[0] == 401
+        text = listener.shown("is missing")
+        assert "  signature good (github)\n" in text
+        assert "  signature bad (github): the header x-hub-signature-256 is missing\n" in text
 
 
 # What is shown
@@ -247,6 +279,11 @@ def test_a_port_that_is_taken_is_said_with_what_helps(tmp_path: Path) -> None:
         (("--fail", "-1"), "--fail"),
         (("--retry-after", "10"), "--retry-after goes with bad answers\n  Ask for some: --answer 503"),
         (("--secret", "whsec_short"), "sendoff: --secret: expected whsec_ and base64 of 24-64 bytes"),
+        (
+            ("--layout", "github", "--secret", "whpk_AAAA"),
+            "sendoff: --secret: expected a secret that signs; whpk_ is a",
+        ),
+        (("--layout", "gitlab"), "invalid choice: 'gitlab'"),
         (("--secret-file", "nothing"), "sendoff: nothing cannot be read: No such file"),
         (("--secret-file", "empty"), "sendoff: empty holds no secret\n  Each line is one"),
         (("--secret-file", "bad"), "sendoff: bad:2: expected whsec_ and base64"),

@@ -2,8 +2,14 @@
 
 import pytest
 
+from destinations.signing import Signer
+from destinations.signing_keys import Layout, parse_secret
+from pipeline.cli.listening.checking import Checker
 from pipeline.cli.listening.manners import Manners, Memory
-from pipeline.cli.listening.received import number_of
+from pipeline.cli.listening.received import Signature, number_of
+
+AT, BODY = 1614265330, b"Hello, World!"
+SECRET, PUBLIC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whpk_PcMy5mcRVNzPfO8Dz4d0ZcPYIQMGsmtBFa2MWDiTOLg="
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,43 @@ def test_the_oldest_messages_are_forgotten() -> None:
 )
 def test_an_attempt_is_a_number_or_nothing(text: str | None, number: int | None) -> None:
     assert number_of(text) == number
+
+
+# Signatures
+
+
+def signed(*layouts: Layout) -> dict[str, str]:
+    signers = [Signer([parse_secret(SECRET, layout)], layout) for layout in layouts]
+    headers = {signer.header.title(): signer.sign("msg_1", AT, BODY) for signer in signers}
+    return {"Webhook-Id": "msg_1", "Webhook-Timestamp": str(AT), **headers}
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_a_layout_is_checked_where_it_was_asked_for_or_where_its_header_came(
+    layout: Layout, is_asked_for: bool
+) -> None:
+    checker = Checker([PUBLIC, SECRET], layout if is_asked_for else None)
+    good, bad = checker.check(signed(layout), BODY, AT), checker.check(signed(layout), BODY + b" ", AT)
+    assert (good.signature, good.layout, good.why) == (Signature.GOOD, layout, None)
+    assert (bad.signature, bad.layout) == (Signature.BAD, layout)
+    assert "no signature matches" in (bad.why or "")
+
+
+def test_the_standard_layout_goes_first_and_another_one_is_not_taken_for_it() -> None:
+    headers = signed(*Layout)
+    assert Checker([SECRET], None).check(headers, BODY, AT).layout is Layout.STANDARD
+    headers["Webhook-Signature"] = "v1,AAAA"
+    assert Checker([SECRET], None).check(headers, BODY, AT).signature is Signature.BAD
+    found = Checker([SECRET], Layout.STRIPE).check(signed(Layout.GITHUB), BODY, AT)
+    assert (found.signature, found.why) == (Signature.BAD, "the header stripe-signature is missing")
+
+
+def test_public_keys_check_no_layout_of_others_and_that_is_said() -> None:
+    found = Checker([PUBLIC], None).check(signed(Layout.STRIPE), BODY, AT)
+    assert (found.signature, found.layout) == (Signature.BAD, Layout.STRIPE)
+    assert "no secret for the layout stripe: it takes whsec_ or raw:" in (found.why or "")
+
+
+def test_without_a_secret_no_layout_is_checked() -> None:
+    assert Checker([], Layout.GITHUB).check(signed(Layout.STRIPE), BODY, AT).signature is Signature.UNCHECKED

@@ -1,12 +1,12 @@
 """The receiver of webhooks: looks at the signature, has each told, and answers as it was told to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from aiohttp import web
 
-from destinations.signing import SignatureError, verify
+from pipeline.cli.listening.checking import Checker
 from pipeline.cli.listening.manners import Manners, Memory
-from pipeline.cli.listening.received import Signature, Webhook, number_of, readable
+from pipeline.cli.listening.received import Checked, Signature, Webhook, number_of, readable
 from pipeline.clock import Clock
 
 LARGEST = 64 << 20
@@ -17,13 +17,13 @@ class Hooks:
 
     def __init__(
         self,
-        secrets: Sequence[str],
+        checker: Checker,
         manners: Manners,
         tell: Callable[[Webhook], None],
         complain: Callable[[str], None],
         clock: Clock,
     ) -> None:
-        self._secrets = secrets
+        self._checker = checker
         self._manners = manners
         self._tell = tell
         self._complain = complain
@@ -56,13 +56,13 @@ class Hooks:
         path, message_id = readable(request.path_qs), _header(request, "webhook-id")
         key = (path, message_id or "")
         if request.method in ("POST", "PUT"):
-            signature, why = self._signature(request, body, now.timestamp())
+            checked = self._checker.check(request.headers, body, now.timestamp())
             seen, is_accepted = self._memory.note(key)
-            status = self._manners.status(seen, is_good=signature is not Signature.BAD)
+            status = self._manners.status(seen, is_good=checked.signature is not Signature.BAD)
             if 200 <= status < 300:
                 self._memory.accept(key)
         else:
-            signature, why = Signature.UNCHECKED, "a webhook comes by POST or PUT"
+            checked = Checked(signature=Signature.UNCHECKED, why="a webhook comes by POST or PUT")
             seen, is_accepted, status = 1, False, 405
         return Webhook(
             at=now,
@@ -73,23 +73,13 @@ class Hooks:
             batch_id=_header(request, "x-sendoff-batch-id"),
             destination=_header(request, "x-sendoff-destination"),
             attempt=number_of(request.headers.get("x-sendoff-attempt")),
-            signature=signature,
-            why=why,
+            checked=checked,
             seen=seen,
-            is_duplicate=is_accepted and message_id is not None and signature is not Signature.BAD,
+            is_duplicate=is_accepted and message_id is not None and checked.signature is not Signature.BAD,
             status=status,
             content_type=_header(request, "content-type"),
             body=body,
         )
-
-    def _signature(self, request: web.Request, body: bytes, now: float) -> tuple[Signature, str | None]:
-        if not self._secrets:
-            return Signature.UNCHECKED, "no secret was given"
-        try:
-            verify(self._secrets, request.headers, body, now)
-        except SignatureError as error:
-            return Signature.BAD, readable(str(error))
-        return Signature.GOOD, None
 
 
 def _header(request: web.Request, name: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from destinations.signing_keys import Layout
 from pipeline.cli.screen.clean import is_text
 
 _MOST_DIGITS = 9
@@ -22,6 +23,17 @@ class Signature(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What was found of a signature."""
+
+    signature: Signature
+    why: str | None = None
+    """Why it is not good."""
+    layout: Layout | None = None
+    """The layout that it was checked in; None where it was not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """One request, and what it was answered."""
 
@@ -33,9 +45,7 @@ class Webhook:
     batch_id: str | None
     destination: str | None
     attempt: int | None
-    signature: Signature
-    why: str | None
-    """Why the signature is not good."""
+    checked: Checked
     seen: int
     """How often its message has come, this time included."""
     is_duplicate: bool
@@ -79,8 +89,9 @@ class Webhook:
             "batch_id": self.batch_id,
             "destination": self.destination,
             "attempt": self.attempt,
-            "signature": self.signature,
-            "why": self.why,
+            "signature": self.checked.signature,
+            "layout": self.checked.layout,
+            "why": self.checked.why,
             "seen": self.seen,
             "is_duplicate": self.is_duplicate,
             "status": self.status,

@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp.web import SockSite
 from rich.text import Text
 
+from pipeline.cli.listening.checking import Checker
 from pipeline.cli.listening.http import Hooks
 from pipeline.cli.listening.manners import Manners
 from pipeline.cli.listening.received import Mail, Webhook
@@ -22,7 +23,7 @@ from pipeline.clock import SystemClock
 
 
 async def receive(
-    secrets: Sequence[str],
+    checker: Checker,
     manners: Manners,
     web: socket.socket,
     smtp: socket.socket | None,
@@ -35,7 +36,7 @@ async def receive(
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, printer.stop.set)
     _have_said(printer.say)
-    runner, mails = Hooks(secrets, manners, printer.hook, printer.say, clock).runner(), None
+    runner, mails = Hooks(checker, manners, printer.hook, printer.say, clock).runner(), None
     try:
         await runner.setup()
         await SockSite(runner, web).start()

@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.text import Text
 
-from pipeline.cli.listening.received import Mail, Signature, Webhook
+from destinations.signing_keys import Layout
+from pipeline.cli.listening.received import Checked, Mail, Signature, Webhook
 from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line, clean_text, is_text, json_text
 
@@ -22,8 +23,7 @@ def webhook_lines(hook: Webhook) -> Iterator[Text]:
     head.append("  answered ")
     head.append(str(hook.status), "green" if 200 <= hook.status < 300 else "red")
     yield head
-    signature = Text(str(hook.signature), _SIGNATURES[hook.signature])
-    yield _fact("signature", signature.append(f": {clean_line(hook.why)}" if hook.why else ""))
+    yield _fact("signature", _signature(hook.checked))
     if repeat := _repeat(hook):
         yield _fact("message", Text.assemble(clean_line(hook.message_id or ""), "  ", repeat))
     elif hook.message_id:
@@ -63,7 +63,7 @@ class Tally:
             return
         self._webhooks += 1
         self._accepted += 200 <= hook.status < 300
-        self._bad += hook.signature is Signature.BAD
+        self._bad += hook.checked.signature is Signature.BAD
         self._duplicates += hook.is_duplicate
 
     def mail(self, mail: Mail) -> None:
@@ -82,10 +82,17 @@ class Tally:
         return "; ".join(parts)
 
 
+def _signature(checked: Checked) -> Text:
+    found = Text(str(checked.signature), _SIGNATURES[checked.signature])
+    if checked.layout not in (None, Layout.STANDARD):
+        found.append(f" ({checked.layout})")
+    return found.append(f": {clean_line(checked.why)}") if checked.why else found
+
+
 def _repeat(hook: Webhook) -> Text | None:
     if hook.is_duplicate:
         return Text(f"duplicate: accepted before, {_times(hook.seen)} now", "magenta")
-    if hook.seen > 1 and hook.message_id and hook.signature is not Signature.BAD:
+    if hook.seen > 1 and hook.message_id and hook.checked.signature is not Signature.BAD:
         return Text(f"again: not accepted so far, {_times(hook.seen)} now", "yellow")
     return None
 
