@@ -91,8 +91,17 @@ class Delivery:
     """So many attempts were made before its last replay, which opened it with the full schedule again."""
     replayed_at: datetime | None = None
     """When it was last replayed."""
+    is_by_hand: bool = False
+    """Whether that replay was of it alone, and not one of its destination."""
     new_message_id: str | None = None
     """The message id that a replay gave it, in the place of the message's own."""
+
+    @property
+    def trigger(self) -> str:
+        """Return who makes its attempts: `auto` the service, `manual` its own replay, `replay` its destination's."""
+        if self.replayed_at is None:
+            return "auto"
+        return "manual" if self.is_by_hand else "replay"
 
     @property
     def sent_message_id(self) -> str:

@@ -79,7 +79,7 @@ class Recorder:
         step = after_attempt(delivery, outcome, rule, now, jitter)
         attempt = Attempt(
             number=delivery.attempt,
-            trigger="replay" if delivery.replayed_at else "auto",
+            trigger=delivery.trigger,
             started_at=started_at,
             duration_s=duration_s,
             outcome=outcome,

@@ -310,11 +310,15 @@ ALTER TABLE destination ADD COLUMN last_failure TEXT;
 CREATE INDEX delivery_dead ON delivery (destination) WHERE state = 'dead';
 """
 
-
 REPLAYED = """
 -- The replay of a destination that opened a delivery last.
 ALTER TABLE delivery ADD COLUMN replay_id TEXT;
 CREATE INDEX delivery_by_replay ON delivery (replay_id, destination, state) WHERE replay_id IS NOT NULL;
+"""
+
+REPLAYS_BY_HAND = """
+-- Whether the last replay was of the delivery alone; of those before this was noted nobody knows.
+ALTER TABLE delivery ADD COLUMN is_by_hand INTEGER NOT NULL DEFAULT 0;
 """
 
 
@@ -338,6 +342,7 @@ def migrations() -> Migrations:
         ("callbacks", CALLBACKS),
         ("failures", FAILURES),
         ("replayed", REPLAYED),
+        ("replays by hand", REPLAYS_BY_HAND),
     ):
         steps(name=name)(_running(script))
     return steps

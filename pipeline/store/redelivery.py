@@ -18,7 +18,8 @@ UPDATE delivery SET state = 'cancelled', reason = NULL WHERE id = ? AND state IN
 # With its history: attempts go on counting, and so many of them are spent.
 _REPLAY = """
 UPDATE delivery SET state = 'pending', reason = NULL, spent = attempt, max_attempts = attempt + ?, lost = 0,
-                    due_at = ?, replayed_at = ?, delivered_at = NULL, new_message_id = coalesce(?, new_message_id)
+                    due_at = ?, replayed_at = ?, is_by_hand = 1, delivered_at = NULL,
+                    new_message_id = coalesce(?, new_message_id)
 WHERE id = ? AND state IN ('delivered', 'dead', 'cancelled')
 RETURNING id
 """

@@ -41,8 +41,8 @@ UPDATE replay SET state = ?, ended_at = ? WHERE id = ? AND state = 'running' RET
 # With its history, as when one delivery is replayed.
 _REOPEN = """
 UPDATE delivery SET state = 'pending', reason = NULL, spent = attempt, max_attempts = attempt + again.column3, lost = 0,
-                    due_at = again.column4, replayed_at = again.column4, delivered_at = NULL,
-                    new_message_id = coalesce(again.column2, new_message_id), replay_id = again.column6
+                    due_at = again.column4, replayed_at = again.column4, is_by_hand = 0, replay_id = again.column6,
+                    delivered_at = NULL, new_message_id = coalesce(again.column2, new_message_id)
 FROM ({values}) AS again
 WHERE delivery.id = again.column1 AND delivery.state IN (SELECT value FROM json_each(again.column5))
 RETURNING id, job_id, type

@@ -112,7 +112,7 @@ def job(row: Row) -> Job:
 
 DELIVERY_COLUMNS = (
     "id, message_id, type, job_id, destination, kind, recipient, state, reason, attempt, max_attempts, lost,"
-    " created_at, due_at, delivered_at, last_error, spent, replayed_at, new_message_id"
+    " created_at, due_at, delivered_at, last_error, spent, replayed_at, new_message_id, is_by_hand"
 )
 
 
@@ -138,6 +138,7 @@ def delivery(row: Row) -> Delivery:
         spent=row[16],
         replayed_at=moment_or_none(row[17]),
         new_message_id=row[18],
+        is_by_hand=bool(row[19]),
     )
 
 

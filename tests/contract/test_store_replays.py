@@ -92,6 +92,7 @@ async def test_what_is_opened_has_the_full_schedule_again_and_its_history(store:
     now = await the_delivery(store, one.id)
     assert (now.state, now.reason, now.attempt, now.spent, now.max_attempts) == (DeliveryState.PENDING, None, 1, 1, 6)
     assert (now.due_at, now.replayed_at) == (later(100), later(100))
+    assert now.trigger == "replay"
     assert len(await store.list_attempts(one.id)) == 1
     after = await store.replays.get(given.id)
     assert after is not None
@@ -112,6 +113,21 @@ async def test_what_a_replay_was_the_last_to_open_is_counted_by_state(store: Sto
     assert await step(store, second, "1", Reopening(delivery_id=one.id))
     assert await store.replays.opened_by(second.id) == {("archive", DeliveryState.PENDING): 1}
     assert await store.replays.opened_by(first.id) == {("archive", DeliveryState.PENDING): 1}
+
+
+async def test_a_delivery_knows_whether_its_last_replay_was_of_it_alone_also_after_a_restart(
+    store: Store, rig: Rig
+) -> None:
+    one = await dead(store)
+    assert one.trigger == "auto"
+    assert await store.deliveries.replay(one.id, 1, now=later(1))
+    await rig.reopen()
+    (claimed,) = await rig.store.claim_deliveries("archive", 1, now=later(2), lease=lease(2))
+    assert claimed.delivery.trigger == (await the_delivery(rig.store, one.id)).trigger == "manual"
+    again = delivery_step(DeliveryState.DEAD, attempt=2)
+    assert await rig.store.record_attempt(claimed.delivery, 2, again, attempt(2, UNAVAILABLE), now=later(2))
+    assert await step(rig.store, await begun(rig.store), "1", Reopening(delivery_id=one.id))
+    assert (await the_delivery(rig.store, one.id)).trigger == "replay"
 
 
 async def test_a_step_is_taken_once(store: Store) -> None:
@@ -204,7 +220,7 @@ async def test_messages_without_a_delivery_are_found_and_get_one(store: Store) -
     made = await the_delivery(store, new.id)
     assert (made.destination, made.kind, made.state, made.type) == ("index", "webhook", "pending", "job.succeeded")
     assert (made.attempt, made.max_attempts, made.message_id) == (0, 5, message.id)
-    assert (made.created_at, made.replayed_at) == (later(100), later(100))
+    assert (made.created_at, made.replayed_at, made.trigger) == (later(100), later(100), "replay")
     assert await unsent(store) == []
     (claimed,) = await store.claim_deliveries("index", 1, now=NOW, lease=lease(9))
     assert claimed.message == replace(message, result=samples.RESULT)

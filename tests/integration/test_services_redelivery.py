@@ -38,7 +38,7 @@ async def test_a_dead_delivery_is_replayed_with_the_full_schedule_and_its_histor
             await service.until_delivered(job_id, "delivered")
             attempts = (await service.get(f"/v1/deliveries/{dead.id}")).json["attempts"]
             assert [(each["number"], each["trigger"], each["status"]) for each in attempts] == [
-                (1, "auto", 500), (2, "auto", 500), (3, "replay", 500), (4, "replay", 200)
+                (1, "auto", 500), (2, "auto", 500), (3, "manual", 500), (4, "manual", 200)
             ]  # fmt: skip
             ids = {request.headers["webhook-id"] for request in receiver.requests}
             assert len(ids) == 1
