@@ -199,3 +199,37 @@ async def test_own_headers_may_hold_more_than_ascii() -> None:
     async with receiving() as receiver:
         await sent(receiver.url, headers={"X-Team": Secret("Büro\t\udcff")})
     assert receiver.requests[0].headers["x-team"] == "Büro\t".encode().decode("latin-1")
+
+
+# How much of an answer is read
+
+KIB = 1024
+LIMIT = 64 * KIB
+
+
+async def test_of_a_body_without_an_end_64_kib_are_read_and_the_connection_is_closed() -> None:
+    written = 0
+
+    async def reply(writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while written < 512 * KIB:
+            writer.write(b"y" * KIB)
+            written += KIB
+            await writer.drain()
+            await asyncio.sleep(0.001)  # the sender has this piece before the next one is written
+
+    async with receiving(reply) as receiver, opened(receiver.url) as destination:
+        read = await exchange_of(destination).send({}, b"")
+        await receiver.abandoned()
+    some_pieces = 16 * KIB
+    assert LIMIT <= len(read.body) < LIMIT + some_pieces
+    assert LIMIT <= written < LIMIT + 2 * some_pieces
+
+
+@pytest.mark.parametrize(("size", "connections"), [(60 * KIB, 1), (70 * KIB, 2)])
+async def test_a_connection_is_kept_after_an_answer_that_was_read_to_its_end(size: int, connections: int) -> None:
+    async with receiving(answer(200, body=b"y" * size)) as receiver, opened(receiver.url) as destination:
+        for _ in range(2):
+            assert (await destination.send(sending())).verdict is Verdict.DELIVERED
+    assert receiver.connections == connections
