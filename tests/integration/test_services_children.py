@@ -1,6 +1,7 @@
 """Functions as destinations: one child for each delivery, what it is called with, and where a chain ends."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from destinations.bodies.forms import LAMBDA, RAW
 from destinations.function import Settings as FunctionTarget
 from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec
-from tests.support.service import QUICK, WAITING, Service, sends_to, serving
+from tests.support.service import QUICK, WAITING, Service, eventually, sends_to, serving
 
 ECHO = """
     def handler(event, context):
@@ -66,6 +67,49 @@ async def test_a_result_becomes_the_message_that_another_function_is_called_with
         assert (delivery["kind"], delivery["state"]) == ("function", "delivered")
         (attempt,) = (await service.get(f"/v1/deliveries/{delivery['id']}")).json["attempts"]
         assert (attempt["status"], attempt["headers"]["location"]) == (202, f"/v1/jobs/{child['id']}")
+
+
+async def test_each_replay_of_a_delivery_has_one_further_child(tmp_path: Path) -> None:
+    files = {"first-background.py": QUICK, "second-background.py": ECHO}
+    functions = {"first-background": sends_to("next")}
+    async with serving(tmp_path, files, functions=functions, destinations={"next": to("second-background")}) as service:
+        parent_id = await service.start_job("first-background")
+        (delivery,) = await service.until_delivered(parent_id, "delivered")
+
+        async def children(count: int) -> list[dict[str, Any]]:
+            """Return what the children were called with, oldest first; of them there are so many."""
+            found = (await service.get(f"/v1/jobs?parent={parent_id}")).json["items"]
+            assert len(found) == count
+            for child in found:
+                assert (child["function"], child["parent_id"]) == ("second-background", parent_id)
+                await service.until(child["id"], "succeeded")
+            return [await said_by(service, child["id"]) for child in reversed(found)]
+
+        async def attempts(count: int) -> list[dict[str, Any]]:
+            shown = await eventually(partial(at_attempt, service, delivery.id, count))
+            return list(shown["attempts"])
+
+        (first,) = await children(1)
+        assert (await service.post(f"/v1/deliveries/{delivery.id}/replay")).status == 202
+        await attempts(2)
+        _, again = await children(2)
+        assert again["event"]["body"] == first["event"]["body"]
+        assert again["event"]["headers"]["x-sendoff-parent"] == again["parent_id"] == parent_id
+
+        wish = {"since": "2026-01-01T00:00:00Z", "states": ["delivered"]}
+        assert (await service.post("/v1/destinations/next/replay", json=wish)).status == 202
+        made = await attempts(3)
+        calls = await children(3)
+        assert [each["trigger"] for each in made] == ["auto", "manual", "replay"]
+        ids = [call["event"]["headers"]["x-nf-request-id"] for call in calls]
+        assert [each["headers"]["location"] for each in made] == [f"/v1/jobs/{each}" for each in ids]
+
+
+async def at_attempt(service: Service, delivery_id: str, count: int) -> dict[str, Any] | None:
+    """Return a delivery once it is delivered after so many attempts."""
+    shown: dict[str, Any] = (await service.get(f"/v1/deliveries/{delivery_id}")).json
+    await service.clock.advance(0.1)
+    return shown if (shown["state"], shown["attempt"]) == ("delivered", count) else None
 
 
 async def test_a_failure_is_handed_on_too(tmp_path: Path) -> None:
