@@ -1,6 +1,6 @@
 """What a webhook's answer means for its delivery: the table of answers, what it asks for, what is kept. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 
@@ -9,7 +9,7 @@ from pipeline.retry_after import retry_after_s
 
 KEPT_BODY = 16 * 1024
 KEPT_HEADERS = 8 * 1024
-"""The most that is kept of an answer's headers: the first that fit."""
+"""The most that is kept of an answer's headers: those that were heeded, then the first that fit."""
 PATIENCE_S = 60.0
 """The shortest wait after a timeout, and after a 429 that does not say how long."""
 
@@ -19,6 +19,8 @@ _PAUSING = frozenset({_TOO_MANY, 503})
 """With these a Retry-After speaks for the whole receiver, and not for this one message."""
 
 _ASKING, _ABORT, _DISABLE = "webhook-delivery", "abort-message", "disable"
+_RETRY_AFTER, _LOCATION = "retry-after", "location"
+_HEEDED = frozenset({_ASKING, _RETRY_AFTER, _LOCATION})
 
 Headers = Iterable[tuple[str, str]]
 
@@ -35,20 +37,20 @@ def judge(
 ) -> Outcome:
     """Return the outcome of an attempt that was answered; a date in Retry-After is held against `now`.
 
-    `gone_disables` says that 410 speaks for the whole receiver.
+    `gone_disables` says that 410 speaks for the whole receiver. All headers count, whatever little is kept of them.
     """
-    kept = _kept_headers(headers)
-    asked = _asked_of_sender(kept)
+    headers = [(name, value if value.isascii() else _clean(value)) for name, value in headers]
+    asked = _asked_of_sender(headers)
     verdict, reason = _verdict(status, dead_on)
     if verdict is Verdict.TEMPORARY and _ABORT in asked:
         verdict, reason = Verdict.PERMANENT, DeliveryReason.REJECTED
-    asked_s = _asked_s(kept, now) if verdict is Verdict.TEMPORARY else None
+    asked_s = _asked_s(headers, now) if verdict is Verdict.TEMPORARY else None
     return Outcome(
         verdict=verdict,
         reason=reason,
-        message="" if verdict is Verdict.DELIVERED else _sentence(status, kept, asked),
+        message="" if verdict is Verdict.DELIVERED else _sentence(status, headers, asked),
         status=status,
-        headers=kept,
+        headers=_kept(headers),
         body=body[:KEPT_BODY],
         remote_address=remote_address,
         retry_after_s=asked_s,
@@ -87,7 +89,7 @@ def _sentence(status: int, headers: Headers, asked: Collection[str]) -> str:
         said = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         said = str(status)
-    location = _header(headers, "location")
+    location = _header(headers, _LOCATION)
     if _ABORT in asked:
         return f"{said}, {_ASKING}: {_ABORT}"
     if 300 <= status <= 399 and location is not None:
@@ -96,7 +98,7 @@ def _sentence(status: int, headers: Headers, asked: Collection[str]) -> str:
 
 
 def _asked_s(headers: Headers, now: datetime) -> float | None:
-    value = _header(headers, "retry-after")
+    value = _header(headers, _RETRY_AFTER)
     return None if value is None else retry_after_s(value, now)
 
 
@@ -104,15 +106,16 @@ def _header(headers: Headers, name: str) -> str | None:
     return next((value for key, value in headers if key.lower() == name), None)
 
 
-def _kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
-    kept = []
+def _kept(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return what fits, in the order of the answer; first of all those that were heeded, which explain the outcome."""
     room = KEPT_HEADERS
-    for name, value in headers:
-        room -= len(name) + len(value)
-        if room < 0:
-            break
-        kept.append((name, value if value.isascii() else _clean(value)))
-    return tuple(kept)
+    fitting = set()
+    for number in sorted(range(len(headers)), key=lambda number: headers[number][0].lower() not in _HEEDED):
+        size = sum(map(len, headers[number]))
+        if size <= room:
+            room -= size
+            fitting.add(number)
+    return tuple(header for number, header in enumerate(headers) if number in fitting)
 
 
 def _clean(value: str) -> str:

@@ -56,6 +56,16 @@ async def test_a_redirect_is_recorded_and_its_target_never_called() -> None:
     assert target.connections == 0
 
 
+async def test_what_an_answer_asks_for_holds_behind_more_headers_than_are_kept() -> None:
+    padding = f"Set-Cookie: a={'v' * 4096}\r\n" * 2
+    asking = f"{padding}Retry-After: 300\r\nWebhook-Delivery: disable\r\n"
+    async with receiving(answer(503, asking)) as receiver:
+        outcome = await sent(receiver.url)
+    assert (outcome.retry_after_s, outcome.pause_s) == (300, 300)
+    assert "disable" in outcome.disables
+    assert {("Retry-After", "300"), ("Webhook-Delivery", "disable")} <= set(outcome.headers)
+
+
 async def test_a_receiver_that_never_answers_is_a_timeout_with_patience() -> None:
     async with receiving(silence) as receiver:
         outcome = await sent(receiver.url, timeout=SHORT_S)

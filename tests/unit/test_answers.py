@@ -136,6 +136,25 @@ def test_what_is_kept_of_an_answer_is_bounded() -> None:
     assert outcome.headers[0] == headers[0]
 
 
+def test_a_header_that_does_not_fit_leaves_room_for_those_behind_it() -> None:
+    headers = [("a", "v" * 5000), ("b", "v" * 5000), ("c", "v"), ("Location", "/there"), ("d", "v" * 3000)]
+    outcome = judge(302, headers, b"", dead_on=(), now=NOW)
+    assert outcome.headers == (headers[0], headers[2], headers[3], headers[4])
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "value"),
+    [(503, "Retry-After", "300"), (500, "Webhook-Delivery", "abort-message"), (302, "Location", "/there")],
+)
+def test_what_is_kept_of_an_answer_shows_what_was_heeded(status: int, name: str, value: str) -> None:
+    padding = [(f"x-{number}", "v" * 4090) for number in range(20)]
+    bare = judge(status, [(name, value)], b"", dead_on=(), now=NOW)
+    outcome = judge(status, [*padding, (name, value)], b"", dead_on=(), now=NOW)
+    assert outcome.headers == (padding[0], (name, value))
+    assert (outcome.verdict, outcome.message) == (bare.verdict, bare.message)
+    assert (outcome.retry_after_s, outcome.pause_s) == (bare.retry_after_s, bare.pause_s)
+
+
 def test_bytes_that_are_no_text_are_kept_as_text_that_can_be_stored() -> None:
     outcome = judge(302, [("Location", "http://a/\udcff"), ("X-Name", "Jürgen")], b"", dead_on=(), now=NOW)
     assert outcome.headers == (("Location", "http://a/\ufffd"), ("X-Name", "Jürgen"))
