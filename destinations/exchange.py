@@ -28,6 +28,8 @@ from destinations.detour import Detour
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNLIMITED = ClientTimeout()
+_REPLACED_WITHIN_S = 1.0
+_UNSENT = "the connection was closed before anything was sent"
 
 T = TypeVar("T")
 
@@ -86,7 +88,7 @@ class Exchange:
         began = self._loop.time()
         head = self._head_of(headers, len(body), target)
         if self._slots.locked():
-            await self._in_time(self._slots.acquire(), began, _busy)
+            await self._in_time(self._slots.acquire(), began, self._connect_timeout_s, _busy)
         else:
             await self._slots.acquire()
         try:
@@ -112,15 +114,17 @@ class Exchange:
 
     # Connections
 
-    async def _in_time(self, coming: Coroutine[Any, Any, T], began: float, late: Callable[[float], OSError]) -> T:
-        timeout = asyncio.timeout_at(began + self._connect_timeout_s)
+    async def _in_time(
+        self, coming: Coroutine[Any, Any, T], began: float, wait_s: float, late: Callable[[float], OSError]
+    ) -> T:
+        timeout = asyncio.timeout_at(began + wait_s)
         try:
             async with timeout:
                 return await coming
         except TimeoutError as error:
             if not timeout.expired():
                 raise  # the system's own
-            raise late(self._connect_timeout_s) from error
+            raise late(wait_s) from error
 
     async def _kept(self) -> KeptConnection | None:
         """Return a connection that was used before and can be written to, if there is one."""
@@ -135,14 +139,18 @@ class Exchange:
         return None
 
     async def _dialled(self, began: float) -> KeptConnection:
-        """Return a new connection. One that was closed at once is replaced once: nothing has left on it."""
-        connection = await self._dial(began) or await self._dial(began)
+        """Return a new connection. One that was closed at once is replaced once, soon: nothing has left on it."""
+        connection = await self._dial(began, self._connect_timeout_s, self._late)
         if connection is None:
-            raise ClientConnectionResetError("the connection was closed before anything was sent")
+            now = self._loop.time()
+            left_s = min(_REPLACED_WITHIN_S, began + self._connect_timeout_s - now)
+            connection = await self._dial(now, left_s, _not_replaced)
+        if connection is None:
+            raise ClientConnectionResetError(_UNSENT)
         return connection
 
-    async def _dial(self, began: float) -> KeptConnection | None:
-        dialled = await self._in_time(self._connected(), began, self._late)
+    async def _dial(self, began: float, wait_s: float, late: Callable[[float], OSError]) -> KeptConnection | None:
+        dialled = await self._in_time(self._connected(), began, wait_s, late)
         handler, transport = dialled.protocol, dialled.transport
         assert handler is not None
         if transport is None or transport.is_closing() or handler.should_close:  # or it holds what nobody asked for
@@ -150,7 +158,7 @@ class Exchange:
             return None
         if self._detour is not None:
             try:
-                transport = await self._detour.through(transport, began, self._connect_timeout_s)
+                transport = await self._detour.through(transport, began, wait_s)
             except BaseException:
                 transport.abort()
                 self._give_back(dialled, None)
@@ -204,6 +212,10 @@ class Exchange:
 
 def _busy(wait_s: float) -> OSError:
     return ConnectionTimeoutError(f"no connection was free within {wait_s:g} s")
+
+
+def _not_replaced(wait_s: float) -> OSError:
+    return ClientConnectionResetError(f"{_UNSENT}, and no other was made within {wait_s:.2g} s")
 
 
 def _fixed_head(url: URL, headers: Iterable[tuple[str, str]], detour: Detour | None) -> bytes:

@@ -150,6 +150,28 @@ async def test_an_unsent_request_is_made_again_once_only(monkeypatch: pytest.Mon
     assert (receiver.connections, len(receiver.requests)) == (3, 1)
 
 
+async def test_an_unsent_request_waits_a_second_at_most_for_the_other_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = []
+    timeout_at = asyncio.timeout_at
+
+    def noted(when: float | None) -> asyncio.Timeout:
+        assert when is not None
+        waits.append(when - asyncio.get_running_loop().time())
+        # The time is up at once for the second connection: nobody sleeps a second to see it.
+        return timeout_at(when if len(waits) == 1 else 0)
+
+    async with receiving() as receiver, opened(receiver.url, connect_timeout=5.0) as destination:
+        monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.is_closing", lambda _: True)
+        monkeypatch.setattr("asyncio.timeout_at", noted)
+        outcome = await destination.send(sending())
+        monkeypatch.undo()
+    assert waits == [pytest.approx(5, abs=1), pytest.approx(1, abs=0.5)]
+    assert (outcome.reason, outcome.patience_s) == (DeliveryReason.CONNECTION_RESET, None)
+    assert outcome.message.endswith("closed before anything was sent, and no other was made within 1 s")
+
+
 async def test_a_cancelled_sending_says_nothing_and_closes_its_connection() -> None:
     async with receiving(silence) as receiver, opened(receiver.url) as destination:
         task = asyncio.create_task(destination.send(sending()))
