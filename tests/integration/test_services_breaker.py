@@ -1,7 +1,10 @@
 """A destination that only fails is left alone, tried with one attempt at a time, and goes on by itself."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pipeline.config.settings import BreakerSpec, RetrySpec
 from tests.support.fake_clock import FakeClock
@@ -71,6 +74,27 @@ async def test_it_opens_waits_tries_once_and_closes_with_the_first_success(tmp_p
         for job_id in jobs:
             await service.until_delivered(job_id, "delivered")
         assert (await breaker(service), len(receiver.requests)) == ("closed", 17)
+
+
+@pytest.mark.parametrize(("asked_s", "until"), [(3, "12:00:30.000Z"), (300, "12:05:00.000Z")])
+async def test_answers_that_ask_for_a_pause_count_and_the_longer_wait_holds(
+    tmp_path: Path, asked_s: int, until: str
+) -> None:
+    both_came = asyncio.Barrier(2)
+
+    async def busy(writer: asyncio.StreamWriter) -> None:
+        await both_came.wait()  # so that neither has to wait for the other's pause
+        writer.write(answer(503, f"Retry-After: {asked_s}\r\n"))
+
+    spec = BreakerSpec(failures=2, deliveries=2)
+    async with (
+        receiving(busy) as receiver,
+        serving(tmp_path, FILES, **options(("hook", receiver), breaker=spec)) as service,
+    ):
+        for job_id in [await service.start_job("quick-background") for _ in range(2)]:
+            await service.until_delivered(job_id, "retrying")
+        shown = (await service.get("/v1/destinations/hook")).json
+        assert (shown["breaker"], shown["not_before"]) == ("open", f"2026-01-05T{until}")
 
 
 async def test_half_open_lets_one_attempt_through_at_a_time(tmp_path: Path) -> None:
