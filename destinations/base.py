@@ -37,7 +37,9 @@ class Sending:
     started_at: datetime
     """When the attempt began: signatures carry it, and dates in answers are held against it."""
     link: Callable[[str], str] = _plain
-    """Makes of the link to the job's result one that the receiver can follow: where keys are asked for, it signs it."""
+    """Makes of the link to a job, to its result, or to a batch's results one that the receiver can follow: where keys
+    are asked for, it signs it.
+    """
     read_event: Callable[[], Awaitable[bytes]] = _no_event
     """Reads the event that the job's function was called with, as JSON; for the few bodies that repeat it."""
 

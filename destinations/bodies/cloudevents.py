@@ -66,7 +66,7 @@ class CloudEventsForm(Form):
 
     def make(self, sending: Sending, inline_limit: int, event: bytes) -> Body:
         """Return the event."""
-        subject = subject_of(sending.message, sending.base_url)
+        subject = subject_of(sending)
         attributes = self._attributes(sending, subject)
         result = result_of(sending.message)
         if self.mode is Mode.STRUCTURED:

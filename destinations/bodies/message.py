@@ -24,7 +24,7 @@ class MessageForm(Form):
     def make(self, sending: Sending, inline_limit: int, event: bytes = b"") -> Body:
         """Return the body as JSON."""
         message = sending.message
-        subject = subject_of(message, sending.base_url)
+        subject = subject_of(sending)
         data = data_of(subject, sending, inline_limit)
         written = {"type": message.type, "timestamp": subject.ended_at, "data": data}
         return Body(content=orjson.dumps(written), content_type=JSON_TYPE)

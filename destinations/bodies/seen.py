@@ -11,15 +11,16 @@ from pipeline.values import value_of
 
 def seen_by_templates(sending: Sending) -> dict[str, Any]:
     """Return what templates see: what the form `message` says, each name always there, with the result always as its
-    value, and links to status and result that the reader can follow.
+    value, and links to a job's status and result, and to a batch's results, that the reader can follow.
     """
     message = sending.message
-    subject = subject_of(message, sending.base_url)
+    subject = subject_of(sending)
     facts = {"type": message.type, "timestamp": subject.ended_at, subject.key: subject.facts, **subject.more}
     seen: dict[str, Any] = {"job": None, "batch": None, "alert": None, "error": None, "failures": []}
     # Through JSON, so that templates see lists and texts, and nothing of the model.
     seen |= orjson.loads(orjson.dumps(facts))
-    seen.pop("results_url", None)  # it stands in the links
+    if seen["batch"] is not None:
+        seen["batch"]["links"]["results"] = seen.pop("results_url")  # where templates look for it
     if seen["job"] is not None:
         links = seen["job"]["links"]
         links |= {name: sending.link(links[name]) for name in ("self", "result")}

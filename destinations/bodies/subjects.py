@@ -4,8 +4,10 @@ This is the one place of the bodies that knows which kinds there are: another ki
 one in `result_of` and `has_event` if it tells of a job.
 """
 
+from collections.abc import Callable
 from typing import Any, assert_never
 
+from destinations.base import Sending
 from pipeline.model import AlertMessage, AnyMessage, BatchMessage, Message, Result
 from pipeline.records import record
 from pipeline.shapes import alert_links, batch_links, error, job_links, rfc3339
@@ -27,13 +29,14 @@ class Subject:
     """Of the service: what it happened to, a function or a destination."""
 
 
-def subject_of(message: AnyMessage, base_url: str) -> Subject:
-    """Return what a message is about; links start with `base_url`."""
+def subject_of(sending: Sending) -> Subject:
+    """Return what a message is about."""
+    message, base_url = sending.message, sending.base_url
     match message:
         case Message():
             return _job(message, base_url)
         case BatchMessage():
-            return _batch(message, base_url)
+            return _batch(message, base_url, sending.link)
         case AlertMessage():
             return _alert(message, base_url)
     assert_never(message)
@@ -67,7 +70,7 @@ def _job(message: Message, base_url: str) -> Subject:
     return Subject(key="job", facts=facts, more={"error": error(message.error)}, ended_at=ended_at, path=_path(message))
 
 
-def _batch(message: BatchMessage, base_url: str) -> Subject:
+def _batch(message: BatchMessage, base_url: str, link: Callable[[str], str]) -> Subject:
     batch, ended_at = message.batch, rfc3339(message.ended_at)
     links = batch_links(base_url, batch.id)
     facts = {
@@ -93,7 +96,7 @@ def _batch(message: BatchMessage, base_url: str) -> Subject:
         }
         for line in message.failures
     ]
-    more = {"failures": failures, "results_url": links["results"]}
+    more = {"failures": failures, "results_url": link(links["results"])}
     return Subject(key="batch", facts=facts, more=more, ended_at=ended_at, path=_path(message))
 
 

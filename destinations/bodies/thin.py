@@ -25,7 +25,7 @@ class ThinForm(Form):
     def make(self, sending: Sending, inline_limit: int, event: bytes) -> Body:
         """Return the body as JSON; a result is linked, whatever its size."""
         message = sending.message
-        subject = subject_of(message, sending.base_url)
+        subject = subject_of(sending)
         facts = {key: subject.facts[key] for key in _KEPT if key in subject.facts}
         inside: dict[str, Any] = {subject.key: facts}
         if result_of(message) is not None:

@@ -14,6 +14,7 @@ from pipeline import links
 from pipeline.clock import Clock
 from pipeline.errors import HeldError, StoreError, UnknownFunctionError
 from pipeline.model import (
+    BatchMessage,
     ClaimedDelivery,
     Delivery,
     DeliveryReason,
@@ -180,6 +181,7 @@ class Deliverer:
 
     def _described(self, claimed: ClaimedDelivery, started_at: datetime) -> Sending:
         delivery = claimed.delivery
+        purpose = links.Purpose.BATCH if isinstance(claimed.message, BatchMessage) else links.Purpose.JOB
         return Sending(
             delivery_id=delivery.id,
             destination=delivery.destination,
@@ -189,16 +191,16 @@ class Deliverer:
             started_at=started_at,
             message=claimed.message,
             base_url=self._current.setup.base_url,
-            link=partial(self._link, delivery.subject_id),
+            link=partial(self._link, purpose, delivery.subject_id),
             read_event=partial(self._read_event, delivery.subject_id),
         )
 
-    def _link(self, job_id: str, url: str) -> str:
+    def _link(self, purpose: links.Purpose, subject_id: str, url: str) -> str:
         config = self._current.setup.config
         if not (config.keys and config.service.link_keys):
             return url
         until = self._clock.now() + timedelta(seconds=config.service.link_expiry)
-        return links.signed(url, job_id, until, config.service.link_keys)
+        return links.signed(url, subject_id, until, config.service.link_keys, purpose)
 
     async def _read_event(self, job_id: str) -> bytes:
         return await self._store.get_event(job_id) or b"null"

@@ -180,12 +180,13 @@ def _is_public(config: Config, function: str) -> bool:
 
 
 def _check_link(request: web.Request, policy: Policy, config: Config) -> None:
-    given = SIGNATURE.read(request) if policy.is_linked else None
-    if given is None:
+    purpose = policy.link
+    given = None if purpose is None else SIGNATURE.read(request)
+    if purpose is None or given is None:
         raise _unauthorized("this needs a key: Authorization: Bearer KEY")
     parts = request.app[PARTS]
     try:
-        links.check(given, request.match_info["id"], parts.clock.now(), config.service.link_keys)
+        links.check(given, request.match_info["id"], parts.clock.now(), config.service.link_keys, purpose)
     except links.BadLinkError as error:
         raise ProblemError(403, "Bad link", str(error)) from None
     request[_LINK] = given

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.config.settings import Scope
+from pipeline.links import Purpose
 from pipeline.store.ownership import Subject
 
 
@@ -16,10 +17,15 @@ class Policy:
     owned: Subject | None = None
     """A key with `invoke` needs no other scope for what it made itself."""
     is_change: bool = False
-    is_linked: bool = False
-    """Whether a signed link will do, too."""
+    link: Purpose | None = None
+    """The signed links that will do, too."""
     is_function: bool = False
     """Whether it is the function's own `access` that decides, and which functions a key may invoke."""
+
+    @property
+    def is_linked(self) -> bool:
+        """Tell whether a signed link will do, too."""
+        return self.link is not None
 
 
 OPEN = Policy(who="anyone")
@@ -29,9 +35,11 @@ READ = Policy(who="`read`", scope=Scope.READ)
 ADMIN = Policy(who="`admin`", scope=Scope.ADMIN)
 
 READ_JOB = Policy(who="`read`, or its maker", scope=Scope.READ, owned=Subject.JOB)
-READ_LINKED_JOB = Policy(who="`read`, its maker, or a signed link", scope=Scope.READ, owned=Subject.JOB, is_linked=True)
+_READER_OR_LINK = "`read`, its maker, or a signed link"
+READ_LINKED_JOB = Policy(who=_READER_OR_LINK, scope=Scope.READ, owned=Subject.JOB, link=Purpose.JOB)
 CHANGE_JOB = Policy(who="`admin`, or its maker", scope=Scope.ADMIN, owned=Subject.JOB, is_change=True)
 READ_BATCH = Policy(who="`read`, or its maker", scope=Scope.READ, owned=Subject.BATCH)
+READ_LINKED_BATCH = Policy(who=_READER_OR_LINK, scope=Scope.READ, owned=Subject.BATCH, link=Purpose.BATCH)
 CHANGE_BATCH = Policy(who="`admin`, or its maker", scope=Scope.ADMIN, owned=Subject.BATCH, is_change=True)
 READ_DELIVERY = Policy(who="`read`, or its job's maker", scope=Scope.READ, owned=Subject.DELIVERY)
 CHANGE_DELIVERY = Policy(who="`admin`, or its job's maker", scope=Scope.ADMIN, owned=Subject.DELIVERY, is_change=True)

@@ -36,6 +36,7 @@ from pipeline.web.policies import (
     READ_BATCH,
     READ_DELIVERY,
     READ_JOB,
+    READ_LINKED_BATCH,
     READ_LINKED_JOB,
 )
 from pipeline.web.protocol import Runner, expect
@@ -61,7 +62,7 @@ ROUTES: tuple[Row, ...] = (
     Row("POST", "/v1/batches", batches.post, INVOKE),
     Row("GET", "/v1/batches", batches.list_all, READ),
     Row("GET", "/v1/batches/{id}", batches.get, READ_BATCH),
-    Row("GET", "/v1/batches/{id}/results", batches.results, READ_BATCH),
+    Row("GET", "/v1/batches/{id}/results", batches.results, READ_LINKED_BATCH),
     Row("GET", "/v1/batches/{id}/events", events.batch, READ_BATCH),
     Row("GET", "/v1/batches/{id}/deliveries", batches.deliveries, READ_BATCH),
     Row("POST", "/v1/batches/{id}/cancel", batches.cancel, CHANGE_BATCH),

@@ -11,7 +11,7 @@ import pytest
 
 from destinations.email import Settings as Email
 from pipeline.config.secret import Secret
-from pipeline.config.settings import Access, DestinationSettings, FunctionSettings, KeySettings
+from pipeline.config.settings import Access, DestinationSettings, FunctionSettings, KeySettings, Target
 from tests.support import samples
 from tests.support.callers import CALLERS, bearer
 from tests.support.mail_server import mail_server
@@ -179,6 +179,40 @@ async def test_a_result_too_large_for_a_message_is_a_link_that_its_receiver_can_
             await service.clock.advance(3599)
             assert (await service.get(path)).status == 200
             await service.clock.advance(2)
+            assert (await service.get(path)).status == 403
+
+
+@pytest.mark.parametrize(("keys", "link_keys"), [(CALLERS, (OLD,)), ((), (OLD,)), (CALLERS, ())])
+async def test_the_results_of_a_batch_are_a_link_that_its_receiver_can_follow(
+    tmp_path: Path, keys: tuple[KeySettings, ...], link_keys: tuple[Secret, ...]
+) -> None:
+    async with receiving(OK) as receiver:
+        options = {
+            "functions": {"quick-background": FunctionSettings(on_batch=(Target(to="hook"),))},
+            "destinations": {"hook": webhook(receiver.url)},
+        }
+        async with sharing(tmp_path, keys, link_keys, link_expiry=3600.0, **options) as service:
+            document = {"function": "quick-background", "items": [{"body": "a"}, {"body": "b"}]}
+            batch_id = (await service.post("/v1/batches", json=document, headers=bearer("maker"))).json["id"]
+            own = f"/v1/batches/{batch_id}"
+            await service.get(f"{own}?wait=30&until=settled", headers=bearer("maker"))
+            (request,) = receiver.requests
+            path = json.loads(request.body)["data"]["results_url"].removeprefix(service.url)
+            if not (keys and link_keys):
+                assert path == f"{own}/results"
+                return
+            results = await service.get(path)
+            assert [json.loads(line)["result"] for line in results.body.splitlines()] == [{"done": True}] * 2
+            sig = urlsplit(path).query
+            for other in (own, f"{own}/events", f"{own}/deliveries", "/v1/batches"):
+                assert (await service.get(f"{other}?{sig}")).status == 401, other
+            job_id = json.loads(results.body.splitlines()[0])["job_id"]
+            for other in (f"/v1/jobs/{job_id}/result", f"/v1/jobs/{batch_id}", f"/v1/batches/{job_id}/results"):
+                assert (await service.get(f"{other}?{sig}")).status == 403, other
+            of_job = urlsplit(await shared(service, job_id)).query
+            refused = await service.get(f"{own}/results?{of_job}")
+            assert (refused.status, "another batch" in refused.json["detail"]) == (403, True)
+            await service.clock.advance(3601)
             assert (await service.get(path)).status == 403
 
 

@@ -239,6 +239,13 @@ def test_in_a_record_bytes_are_what_a_function_of_lambda_answers_with_bytes_by(c
     }
 
 
+@pytest.mark.parametrize("form", [MESSAGE, THIN], ids=str)
+def test_the_results_of_a_batch_are_linked_so_that_the_receiver_can_follow(form: Form) -> None:
+    data = content_of(COMPLETED, form)["data"]
+    assert data["results_url"] == f"{data['batch']['links']['results']}?sig=v1"
+    assert b"sig=" not in orjson.dumps(data["batch"]["links"])
+
+
 # lambda
 
 

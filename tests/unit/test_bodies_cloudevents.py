@@ -35,7 +35,7 @@ def event_of(message: AnyMessage, limit: int = LIMIT, form: CloudEventsForm = ST
 
 def test_both_modes_say_the_same_of_an_event() -> None:
     for message in (SUCCEEDED, TRACED, FAILED, BAD_STATUS, EXPIRED, COMPLETED):
-        event, binary = event_of(message), body_of(message, BINARY)
+        event, binary = event_of(message), body_of(message, BINARY, link=signed)
         headers = {name.removeprefix("ce-"): unquote(value) for name, value in binary.headers}
         assert {**headers, "datacontenttype": binary.content_type} == {
             name: value for name, value in event.items() if name != "data"

@@ -67,8 +67,8 @@ def test_what_templates_see_is_what_a_message_says_with_links_that_can_be_follow
     assert [orjson.loads(body_of(each, form, link=signed).content)[:2] for each in (SUCCEEDED, TEST)] == [
         [kind, f"https://sendoff.example/v1/jobs/{JOB}/result?sig=v1"] for kind in ("job.succeeded", "webhook.test")
     ]
-    kind, link, failures = orjson.loads(body_of(COMPLETED, form).content)
-    assert (kind, link.endswith("/results"), failures) == ("batch.completed", True, 1)
+    kind, link, failures = orjson.loads(body_of(COMPLETED, form, link=signed).content)
+    assert (kind, link.endswith("/results?sig=v1"), failures) == ("batch.completed", True, 1)
 
 
 def test_a_result_of_any_size_is_seen_and_what_is_made_is_bounded() -> None:

@@ -41,6 +41,14 @@ def test_a_link_is_for_one_job_and_by_a_key_that_is_there() -> None:
     assert said(GOOD, job=OTHER) == said(GOOD, keys=(NEW,)) == said(GOOD, keys=()) == wrong
 
 
+def test_a_link_for_the_one_purpose_is_none_for_the_other() -> None:
+    of_batch = links.signature(JOB, NOW + timedelta(hours=1), [OLD], links.Purpose.BATCH)
+    links.check(of_batch, JOB, NOW, [OLD], links.Purpose.BATCH)
+    assert "another job" in said(of_batch)
+    with pytest.raises(links.BadLinkError, match="another batch"):
+        links.check(GOOD, JOB, NOW, [OLD], links.Purpose.BATCH)
+
+
 def test_a_new_key_signs_and_the_old_one_is_good_still() -> None:
     assert said(GOOD, keys=(NEW, OLD)) == ""
     newer = links.signature(JOB, NOW + timedelta(hours=1), [NEW, OLD])

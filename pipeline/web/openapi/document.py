@@ -52,7 +52,7 @@ _SCHEMES = {
         "type": "apiKey",
         "in": "query",
         "name": SIGNATURE.name,
-        "description": f"{SIGNATURE.description} It is good for one job, its result, and a while.",
+        "description": f"{SIGNATURE.description} It is good for one job, or a batch's results, and a while.",
     },
 }
 
