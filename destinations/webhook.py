@@ -47,6 +47,7 @@ class Webhook:
         self._signer = signer_of(settings.secrets, settings.signature)
         self._headers = _fixed_headers(name, settings)
         self._has_own_type = "content-type" in self._headers
+        self._set_by_owner = _VARYING.intersection(name.lower() for name in settings.headers)
         self._is_https = settings.url.lower().startswith("https:")
         self._exchange: Exchange | None = None
 
@@ -121,7 +122,7 @@ class Webhook:
         return self._exchange.send(headers, content)
 
     def _headers_of(self, sending: Sending, body: Body) -> dict[str, str]:
-        """Return the headers of this one request; their names are `_VARYING`."""
+        """Return the headers of this one request, but for those that the destination has of its own."""
         message = sending.message
         timestamp = int(sending.started_at.timestamp())
         headers = {
@@ -139,6 +140,8 @@ class Webhook:
             }
         if message.traceparent is not None:
             headers["traceparent"] = message.traceparent
+        if self._set_by_owner:
+            headers = {name: value for name, value in headers.items() if name.lower() not in self._set_by_owner}
         if not self._has_own_type:
             headers["content-type"] = body.content_type
         headers.update(body.headers)
@@ -150,14 +153,17 @@ class Webhook:
 _SUBJECTS: Mapping[type[AnyMessage], str] = MappingProxyType(
     {Message: "x-sendoff-job-id", BatchMessage: "x-sendoff-batch-id", AlertMessage: "x-sendoff-alert-id"}
 )
-_VARYING = (
-    *("webhook-id", "webhook-timestamp", *_SUBJECTS.values(), "x-sendoff-attempt", "traceparent"),
-    *("x-call-id", "x-function-name", "x-function-status", "x-duration-seconds"),
+_VARYING = frozenset(
+    {
+        *(*_SUBJECTS.values(), "x-sendoff-attempt", "traceparent"),
+        *("x-call-id", "x-function-name", "x-function-status", "x-duration-seconds"),
+    }
 )
+"""Those of one request that a destination may have of its own: the configuration takes no `webhook-*`."""
 
 
 def _fixed_headers(name: str, settings: Settings) -> CIMultiDict[str]:
-    """Return what every request of a destination carries; its own headers win over ours, but for those that vary."""
+    """Return what every request of a destination carries; its own headers win over ours."""
     headers = CIMultiDict(
         {
             "accept": "*/*",
@@ -170,8 +176,6 @@ def _fixed_headers(name: str, settings: Settings) -> CIMultiDict[str]:
         headers["authorization"] = said
     for own, value in settings.headers.items():
         headers[own] = value.reveal()
-    for varying in _VARYING:
-        headers.popall(varying, None)
     return headers
 
 

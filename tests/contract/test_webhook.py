@@ -101,6 +101,21 @@ async def test_own_headers_win_over_the_usual_ones() -> None:
     assert len(request.header_names) == len(set(map(str.lower, request.header_names)))
 
 
+async def test_own_headers_win_over_those_that_differ_from_request_to_request() -> None:
+    names = ("x-sendoff-job-id", "x-sendoff-attempt", "X-Call-Id", "X-Function-Name", "x-function-status")
+    named = [*names, "X-Duration-Seconds", "TraceParent", "x-sendoff-destination"]
+    settings = webhook_settings.settings_of(
+        {"url": "http://a/", "headers": {name: Secret(f"our {name}") for name in named}}
+    )
+    async with receiving() as receiver, opened(receiver.url, headers=settings.headers) as destination:
+        await destination.send(sending(traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))
+        await destination.send(sending())
+    for request in receiver.requests:
+        assert [request.headers[name.lower()] for name in named] == [f"our {name}" for name in named]
+        assert len(request.header_names) == len(set(map(str.lower, request.header_names)))
+        assert request.headers["webhook-id"].startswith("msg_")
+
+
 async def test_a_large_body_arrives_whole() -> None:
     body = bytes(range(256)) * 40_000
     async with receiving() as receiver, opened(receiver.url, body=RAW) as destination:
