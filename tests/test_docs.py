@@ -19,6 +19,7 @@ import pytest
 import trustme
 from ruamel.yaml import YAML
 
+from destinations import dial, egress, failures
 from destinations.base import Destination
 from destinations.callback_settings import OF_ONE_RECEIVER
 from destinations.conformance import DestinationConformance, Manner, Receiver
@@ -434,6 +435,16 @@ def test_the_guide_for_destinations_shows_the_example_s_own_code() -> None:
     (shown,) = guide.blocks("toml")
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert tomllib.loads(shown.text)["project"].items() <= project.items()
+
+
+def test_the_guide_for_destinations_names_the_guard_as_it_is() -> None:
+    spans = " ".join(document("docs/how-to/write-a-destination.md").spans())
+    told = ((dial, ("connect", "guarded")), (egress, ("OPERATOR",)), (failures, ("reason_of", "sentence_of")))
+    for module, names in told:
+        assert module.__name__.replace(".", "/") + ".py" in spans
+        for name in names:
+            assert hasattr(module, name), name
+            assert re.search(rf"\b{name}\b", spans), name
 
 
 def test_the_guide_for_destinations_tells_of_every_manner_and_method_of_receivers() -> None:

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from destinations import dial, egress
+from destinations import dial, egress, failures
 from destinations.egress import CALLER, OPERATOR, Trust
 from destinations.failures import BlockedAddressError
 from pipeline.model import DeliveryReason, Outcome, Verdict
@@ -308,6 +309,23 @@ async def test_a_mail_server_at_metadata(
     for host in (METADATA[form], NAME):
         (await dial.connect(host, receiver.port, trust)).close()
     assert [ip_address(each) for each in internet.dialled] == [ip_address(METADATA[form])] * 2
+
+
+@pytest.mark.parametrize("form", METADATA)
+async def test_a_plug_in_s_own_client_at_metadata(
+    form: str, receiver: Receiver, internet: Internet, names: NameServer
+) -> None:
+    names.lead(NAME, METADATA[form])
+    literal = f"[{METADATA[form]}]" if ":" in METADATA[form] else METADATA[form]
+    # As docs/how-to/write-a-destination.md has it.
+    connector = aiohttp.TCPConnector(socket_factory=dial.guarded(OPERATOR))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        for host in (literal, NAME):
+            with pytest.raises((OSError, aiohttp.ClientError)) as refused:
+                await session.post(f"http://{host}:{receiver.port}/")
+            assert failures.reason_of(refused.value) is DeliveryReason.BLOCKED_ADDRESS
+            assert "link-local or metadata" in failures.sentence_of(refused.value)
+    assert internet.dialled == []
 
 
 @pytest.mark.parametrize("form", PRIVATE)
