@@ -11,7 +11,7 @@ from pipeline.model import ClaimedDelivery, DeliveryState
 from pipeline.retry import Policy
 from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
-from pipeline.services.pacing import Pacer
+from pipeline.services.pacing import BacklogPacer, Pacer
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.services.slots import Slots
@@ -78,13 +78,14 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
             lane.pace(None if rate is None else Pacer(rate, self._clock))
 
     def spread(self, name: str, backlog: int | None = None) -> None:
-        """Send what waits for a destination now, or so many, at a steady rate, and only then as it comes.
+        """Send what waits for a destination now, or so many, at a steady rate, and what comes meanwhile after it.
 
-        So a receiver that was down is not brought down again. Where it has a rate of its own, that holds for all.
+        So a receiver that was down is not brought down again; once nothing waits any more, all is sent as it comes.
+        Where it has a rate of its own, that holds for all.
         """
         lane = self.get(name)
         if lane is not None and self._rates.get(name) is None:
-            lane.pace(Pacer(SPREAD_PER_S, self._clock, lane.backlog if backlog is None else backlog))
+            lane.pace(BacklogPacer(SPREAD_PER_S, self._clock, lane.backlog if backlog is None else backlog))
 
     async def pending(self) -> Mapping[str, int]:
         """Count what waits in the store to be sent, by destination."""

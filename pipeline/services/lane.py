@@ -136,7 +136,7 @@ class Lane(Generic[T]):
 
     def _paced(self, wanted: int) -> int:
         pacer = self._pacer
-        if pacer is not None and pacer.is_over:
+        if pacer is not None and pacer.is_over(self.backlog - self._asked):
             self._pacer = pacer = None
         return wanted if pacer is None else pacer.take(wanted)
 

@@ -1,6 +1,8 @@
 """Pacing: turns are counted out evenly, and none is saved up."""
 
-from pipeline.services.pacing import Pacer
+from itertools import pairwise
+
+from pipeline.services.pacing import BacklogPacer, Pacer
 from tests.support.fake_clock import FakeClock
 
 
@@ -33,15 +35,68 @@ async def test_a_slow_rate_lets_one_through_at_a_time() -> None:
 
 
 async def test_what_was_given_back_can_be_taken_again() -> None:
-    pacer = Pacer(50.0, FakeClock(), most=5)
+    pacer = BacklogPacer(50.0, FakeClock(), 5)
     assert pacer.take(4) == 4
     pacer.give_back(3)
-    assert (pacer.take(4), pacer.is_over) == (4, True)
+    assert (pacer.take(4), pacer.is_over(0)) == (4, True)
 
 
-async def test_it_is_over_after_as_many_as_it_was_to_count_out() -> None:
+async def test_it_is_over_once_the_backlog_has_gone() -> None:
     clock = FakeClock()
-    pacer = Pacer(50.0, clock, most=7)
-    assert (pacer.take(7), pacer.is_over) == (6, False)
+    pacer = BacklogPacer(50.0, clock, 7)
+    assert (pacer.take(7), pacer.is_over(0)) == (6, False)  # one is still to become due
     await clock.advance(0.1)
-    assert (pacer.take(1), pacer.is_over) == (1, True)
+    assert (pacer.take(1), pacer.is_over(0)) == (1, True)
+
+
+async def test_what_came_meanwhile_goes_at_the_same_rate() -> None:
+    clock = FakeClock()
+    pacer = BacklogPacer(50.0, clock, 60)
+    waiting, steps = 60, 0
+    while not pacer.is_over(waiting):
+        waiting -= pacer.take(waiting)
+        waiting += 40 if steps == 0 else 0
+        await clock.advance(0.02)
+        steps += 1
+    assert (waiting, pacer.rate) == (0, 50.0)
+    assert steps in range(94, 97)
+
+
+async def test_where_more_come_than_go_the_pace_is_raised_step_by_step() -> None:
+    clock = FakeClock()
+    pacer = BacklogPacer(50.0, clock, 10_000)
+    waiting, sent = 10_000, []
+    while True:
+        sent.append(pacer.take(waiting))
+        waiting -= sent[-1]
+        if pacer.is_over(waiting):
+            break
+        waiting += 100
+        await clock.advance(0.1)
+    assert 1000 < pacer.rate < 2000
+    assert len(sent) < 2000
+    for before, after in pairwise(sent[1:]):
+        assert after <= before * 1.25 + 2
+
+
+async def test_where_the_pace_holds_nothing_up_it_stays() -> None:
+    clock = FakeClock()
+    pacer = BacklogPacer(50.0, clock, 1000)
+    waiting = 1000
+    for _ in range(1000):
+        waiting -= pacer.take(2)  # there are no more slots
+        waiting += 20
+        await clock.advance(0.1)
+        assert not pacer.is_over(waiting)
+    assert pacer.rate == 50.0
+
+
+async def test_a_long_backlog_goes_at_one_rate_and_what_is_still_to_become_due_is_no_news() -> None:
+    clock = FakeClock()
+    pacer = BacklogPacer(50.0, clock, 1000)
+    waiting = 500
+    while not pacer.is_over(waiting):
+        waiting -= pacer.take(waiting)
+        waiting += 500 if clock.monotonic() == 0 else 0
+        await clock.advance(0.02)
+    assert pacer.rate == 50.0
