@@ -1,7 +1,7 @@
 """Runs and deliveries over time: retries at their exact moments, promotion, and what the history shows of them."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from pipeline.config.settings import FunctionSettings, RetrySpec
 from pipeline.services.lane import Lane
 from tests.support.receiver import OK, answer, receiving, silence
-from tests.support.service import QUICK, holds, sends_to, serving, webhook
+from tests.support.service import QUICK, eventually, holds, sends_to, serving, webhook
 
 FLAKY = """
     def handler(event, context):
@@ -121,6 +121,30 @@ async def test_many_jobs_due_at_once_are_all_run(tmp_path: Path) -> None:
 
 
 # Deliveries
+
+
+async def test_jitter_spreads_waits_evenly_over_a_fifth_more_and_shortens_none(tmp_path: Path) -> None:
+    names = [f"hook{number}" for number in range(30)]
+    async with receiving(answer(500)) as receiver:
+        hooks = {name: webhook(receiver.url, waits=(100.0,), breaker=None) for name in names}
+        functions = {"quick-background": sends_to(*names)}
+        async with serving(
+            tmp_path, {"quick-background.py": QUICK}, functions=functions, destinations=hooks
+        ) as service:
+            for _ in range(10):
+                await service.start_job("quick-background")
+
+            async def all_failed() -> list[float] | None:
+                shown = (await service.get("/v1/deliveries?state=retrying&limit=500")).json["items"]
+                moments = [datetime.fromisoformat(each["next_attempt_at"]) for each in shown]
+                waits = [(moment - service.clock.now()).total_seconds() for moment in moments]
+                return waits if len(waits) == 300 else None
+
+            waits = sorted(await eventually(all_failed))
+            assert (waits[0] >= 100, waits[-1] <= 120.001) == (True, True)
+            assert len(set(waits)) > 280
+            for tenth in range(10):  # about 30 each
+                assert 10 < sum(100 + 2 * tenth <= wait < 102 + 2 * tenth for wait in waits) < 60
 
 
 async def test_a_delivery_is_tried_again_by_its_policy_with_jitter_only_added(tmp_path: Path) -> None:
