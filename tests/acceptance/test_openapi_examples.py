@@ -97,7 +97,7 @@ def answers(hello: Service) -> dict[str, Any]:
     batch = f"/v1/batches/{hello.request('POST', '/v1/batches', document, call).json()['id']}"
     ended = asked(hello, "GET", f"{batch}?wait=30").json()
     (delivery,) = hello.deliveries(accepted["id"])
-    wish = example_of("ReplayRequest")
+    wish, to_test = example_of("ReplayRequest"), example_of("DestinationTestRequest")
     replay = _replay(hello, wish).json()
     replayed = eventually(
         lambda: _if(hello.get(f"/v1/replays/{replay['id']}").json(), "state", "completed"), what="the replay ends"
@@ -116,7 +116,8 @@ def answers(hello: Service) -> dict[str, Any]:
         "BatchLine": json.loads(hello.get(f"{batch}/results").body.splitlines()[0]),
         "Destination": hello.get("/v1/destinations/hook").json(),
         "WebhookKeys": hello.get("/.well-known/webhook-keys").json(),
-        "DestinationTest": hello.request("POST", "/v1/destinations/hook/test").json(),
+        "DestinationTest": _posted(hello, "/v1/destinations/hook/test", to_test).json(),
+        "DestinationTestRequest": to_test,
         "Replay": replayed,
         "ReplayRequest": wish,
         "ReplayCounts": _replay(hello, wish | {"dry_run": True}).json(),
@@ -130,7 +131,11 @@ def answers(hello: Service) -> dict[str, Any]:
 
 
 def _replay(hello: Service, wish: dict[str, Any]) -> Answer:
-    return asked(hello, "POST", "/v1/destinations/hook/replay", json.dumps(wish).encode(), "application/json")
+    return _posted(hello, "/v1/destinations/hook/replay", wish)
+
+
+def _posted(hello: Service, path: str, document: dict[str, Any]) -> Answer:
+    return asked(hello, "POST", path, json.dumps(document).encode(), "application/json")
 
 
 def _if(value: dict[str, Any], key: str, wanted: str) -> dict[str, Any] | None:
