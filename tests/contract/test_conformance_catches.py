@@ -1,32 +1,71 @@
 """The conformance suite finds what is wrong: for each of its checks there are kinds that fail that check."""
 
-import asyncio
-import os
 import re
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from destinations.base import Sending
 from destinations.conformance import DestinationConformance, Manner, Receiver
 from destinations.conformance.vocabulary import OWN
-from pipeline.config.secret import Secret
-from pipeline.model import BatchMessage, DeliveryReason, Outcome, Verdict
-from tests.support.boxes import KIND, SCHEMA, Box, Settings, Shelf, box, changed, setting, suite_of
+from pipeline.model import DeliveryReason, Outcome, Verdict
+from tests.support.boxes import KIND, SCHEMA, Settings, Shelf, box, changed, setting, suite_of
+from tests.support.broken_kinds import (
+    DELIVERED,
+    Changeable,
+    Closing,
+    Impatient,
+    Test,
+    Unequal,
+    answers_wrongly,
+    blocks,
+    by_name,
+    closes_once,
+    connects,
+    forgets_to_await,
+    is_deaf,
+    is_deaf_for_ever,
+    is_stuck_when_closed,
+    leaves_a_connection,
+    leaves_a_deaf_task,
+    leaves_a_file,
+    leaves_a_half,
+    leaves_a_task,
+    leaves_a_thread,
+    looks_a_name_up,
+    loses_an_error,
+    makes_a_file,
+    needs_its_receiver,
+    never_closes,
+    never_times_out,
+    opens_a_lock,
+    opens_once,
+    plain,
+    raises,
+    reads_a_file,
+    refuse,
+    refuses_spaces,
+    says_closed,
+    sends_one_after_the_other,
+    settings,
+    shows_its_token,
+    starts_a_thread,
+    swallows,
+    takes_no_batches,
+    wants_a_result,
+    without_a_token,
+)
 
 CHECKS = sorted(name for name in dir(DestinationConformance) if name.startswith("test_"))
 ROOT = Path(__file__).parents[2]
-DELIVERED = Outcome(verdict=Verdict.DELIVERED)
 PATIENCE_S = 2.0
 """With those that are broken: some take all of it."""
 
@@ -36,283 +75,12 @@ def test_a_kind_without_fault_passes(check: str) -> None:
     getattr(suite_of(KIND, bad_options={"place": 5}), check)()
 
 
-class Test:
-    __test__ = False
-    is_over = threading.Event()
-
-
 @pytest.fixture(autouse=True)
 def over() -> Iterator[None]:
     """Tell threads that a test leaves behind when it is over."""
     Test.is_over = threading.Event()
     yield
     Test.is_over.set()
-
-
-# What each broken kind does. `self` is its destination.
-
-
-async def blocks(self: Box, sending: Sending) -> Outcome:
-    self.shelf.waiting += 1
-    if self.shelf.manner is Manner.HANG:
-        self.shelf.free.wait()
-    return DELIVERED
-
-
-async def raises(self: Box, sending: Sending) -> Outcome:
-    if self.shelf.manner is not Manner.WELL:
-        raise ConnectionRefusedError(111, "nobody there")
-    return await Box.send(self, sending)
-
-
-async def is_deaf(self: Box) -> None:
-    self.shelf.waiting += 1
-    while self.shelf.manner is Manner.HANG:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(0.001)
-    self.shelf.waiting -= 1
-
-
-async def is_deaf_for_ever(self: Box) -> None:
-    while not Test.is_over.is_set():
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(0.001)
-
-
-async def leaves_a_deaf_task(self: Box, sending: Sending) -> Outcome:
-    self.task = asyncio.ensure_future(is_deaf_for_ever(self))  # type: ignore[attr-defined]
-    return await Box.send(self, sending)
-
-
-async def swallows(self: Box, sending: Sending) -> Outcome:
-    try:
-        return await Box.send(self, sending)
-    except asyncio.CancelledError:
-        return self.failed(Verdict.TEMPORARY, DeliveryReason.ABORTED)
-
-
-async def never_times_out(self: Box, sending: Sending) -> Outcome:
-    await self.wait()
-    return await Box.send(self, sending)
-
-
-async def leaves_a_half(self: Box, sending: Sending) -> Outcome:
-    self.shelf.halves.append("a file")
-    outcome = await Box.send(self, sending)
-    self.shelf.halves.remove("a file")
-    return outcome
-
-
-async def leaves_a_task(self: Box, sending: Sending) -> Outcome:
-    self.task = asyncio.ensure_future(asyncio.Event().wait())  # type: ignore[attr-defined]
-    return await Box.send(self, sending)
-
-
-async def leaves_a_connection(self: Box, sending: Sending) -> Outcome:
-    self.sock = socket.socket()  # type: ignore[attr-defined]
-    return await Box.send(self, sending)
-
-
-async def leaves_a_file(self: Box, sending: Sending) -> Outcome:
-    os.open(__file__, os.O_RDONLY)
-    return await Box.send(self, sending)
-
-
-async def leaves_a_thread(self: Box, sending: Sending) -> Outcome:
-    if not hasattr(self, "thread"):
-        self.thread = threading.Thread(target=Test.is_over.wait, name="left alone")  # type: ignore[attr-defined]
-        self.thread.start()  # type: ignore[attr-defined]
-    return await Box.send(self, sending)
-
-
-async def loses_an_error(self: Box, sending: Sending) -> Outcome:
-    asyncio.get_running_loop().call_soon(int, "x")
-    return await Box.send(self, sending)
-
-
-async def forgets_to_await(self: Box, sending: Sending) -> Outcome:
-    Box.wait(self)  # type: ignore[unused-coroutine]
-    return await Box.send(self, sending)
-
-
-async def reads_a_file(self: Box, sending: Sending) -> Outcome:
-    await asyncio.to_thread(Path(__file__).read_bytes)  # not on the loop: that is right
-    Path(__file__).read_bytes()
-    return await Box.send(self, sending)
-
-
-async def looks_a_name_up(self: Box, sending: Sending) -> Outcome:
-    socket.getaddrinfo("127.0.0.1", 80)
-    return await Box.send(self, sending)
-
-
-async def connects(self: Box, sending: Sending) -> Outcome:
-    with suppress(OSError), socket.socket() as sock:
-        sock.connect(("127.0.0.1", 1))
-    return await Box.send(self, sending)
-
-
-async def takes_no_batches(self: Box, sending: Sending) -> Outcome:
-    if isinstance(sending.message, BatchMessage):
-        return self.failed(Verdict.PERMANENT, DeliveryReason.REJECTED)
-    return await Box.send(self, sending)
-
-
-async def wants_a_result(self: Box, sending: Sending) -> Outcome:
-    assert sending.message.result.status  # type: ignore[union-attr]
-    return await Box.send(self, sending)
-
-
-async def answers_wrongly(self: Box, sending: Sending) -> Any:
-    await Box.send(self, sending)
-    return True
-
-
-async def shows_its_token(self: Box, sending: Sending) -> Outcome:
-    outcome = await Box.send(self, sending)
-    assert self.settings.token
-    return replace(outcome, message=f"{outcome.message} with {self.settings.token.reveal()}")
-
-
-async def sends_one_after_the_other(self: Box, sending: Sending) -> Outcome:
-    async with self.lock:  # type: ignore[attr-defined]
-        return await Box.send(self, sending)
-
-
-async def opens_a_lock(self: Box) -> None:
-    self.lock = asyncio.Lock()  # type: ignore[attr-defined]
-
-
-async def needs_its_receiver(self: Box) -> None:
-    if self.shelf.manner is Manner.ABSENT:
-        raise ConnectionRefusedError(111, "nobody there")
-
-
-async def opens_once(self: Box) -> None:
-    assert not hasattr(self, "was_open"), "it was open before"
-    self.was_open = True  # type: ignore[attr-defined]
-
-
-async def closes_once(self: Box) -> None:
-    assert not hasattr(self, "was_closed"), "it was closed before"
-    self.was_closed = True  # type: ignore[attr-defined]
-
-
-async def never_closes(self: Box) -> None:
-    await asyncio.Event().wait()
-
-
-async def closes_all(self: Box) -> None:
-    Closing.closed = True
-
-
-class Closing(Box):
-    closed = False
-
-    def __init__(self, name: str, settings: Settings) -> None:
-        super().__init__(name, settings)
-        Closing.closed = False
-
-    close = closes_all  # type: ignore[assignment]
-
-    async def send(self, sending: Sending) -> Outcome:
-        assert not Closing.closed, "it is closed"
-        return await super().send(sending)
-
-
-async def waits_for_ever_once_closed(self: Box) -> None:
-    self.wait = asyncio.Event().wait  # type: ignore[method-assign, assignment]
-
-
-async def is_stuck_when_closed(self: Box) -> None:
-    self.shelf.waiting += 1
-    try:
-        while self.shelf.manner is Manner.HANG and not hasattr(self, "closed"):
-            await asyncio.sleep(0.001)
-        if hasattr(self, "closed"):
-            raise RuntimeError("the session is closed")
-    finally:
-        self.shelf.waiting -= 1
-
-
-async def says_closed(self: Box) -> None:
-    self.closed = True  # type: ignore[attr-defined]
-
-
-def makes_a_file(self: Box, name: str, settings: Settings) -> None:
-    Box.__init__(self, name, settings)
-    Path(__file__).read_bytes()
-
-
-def starts_a_thread(self: Box, name: str, settings: Settings) -> None:
-    Box.__init__(self, name, settings)
-    threading.Thread(target=Test.is_over.wait, name="made early").start()
-
-
-def refuses_spaces(self: Box, name: str, settings: Settings) -> None:
-    Box.__init__(self, name, settings)
-    assert settings.place.strip() or not settings.place
-
-
-@dataclass(kw_only=True)
-class Changeable(Settings.__mro__[1]):  # type: ignore[misc]
-    place: str
-    token: Secret | None = None
-    timeout: float = 5.0
-    concurrency: int = 4
-    retry: Any = Settings(place="").retry
-
-
-class Unequal(Settings):
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-
-@dataclass(frozen=True, kw_only=True)
-class Impatient(Settings):
-    timeout: float = 6.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plain(Settings):
-    token: Any = None
-
-
-@contextmanager
-def without_a_token() -> Iterator[Receiver]:
-    class Anonymous(Shelf):
-        @property
-        def options(self) -> Mapping[str, Any]:
-            return {"place": self.name}
-
-    receiver = Anonymous()
-    Shelf.ALL[receiver.name] = receiver
-    yield receiver
-    del Shelf.ALL[receiver.name]
-
-
-def settings(make: Callable[..., Any]) -> Any:
-    return replace(KIND, settings=make)
-
-
-def refuse(sentence: str) -> Callable[..., Any]:
-    def settings_of(options: Mapping[str, Any]) -> Settings:
-        if not options["place"].startswith("shelf"):
-            raise ValueError(sentence)
-        return Settings(**options)
-
-    return settings_of
-
-
-def by_name(options: Mapping[str, Any]) -> Settings:
-    """Break on what the schema lets pass."""
-    assert Shelf.ALL[options["place"]]
-    return Settings(**options)
-
-
-def plain(options: Mapping[str, Any]) -> Settings:
-    token = options.get("token")
-    return Plain(**{**options, "token": token and token.reveal()})
 
 
 OPEN_ENDED = {
@@ -373,7 +141,7 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
         (box(__init__=refuses_spaces), r"settings\(\) took it, and make\(\) raised AssertionError"),
     ],
     "test_making_one_touches_nothing": [
-        (box(__init__=makes_a_file), r"expected make\(\) to do no I/O, got open '.*test_conformance_catches.py'"),
+        (box(__init__=makes_a_file), r"expected make\(\) to do no I/O, got open '.*broken_kinds.py'"),
         (box(__init__=starts_a_thread), r"expected make\(\) to do no I/O, got the thread made early"),
     ],
     "test_secrets_are_not_shown_in_a_repr": [
@@ -389,7 +157,7 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
         (box(wait=is_deaf_for_ever), r"send\(\) has not ended after 2 s"),
         (box(send=leaves_a_deaf_task), "left behind, got .*a task that ignores that it is cancelled"),
         (box(send=leaves_a_connection), "left behind, got ResourceWarning: unclosed <socket"),
-        (box(send=leaves_a_file), "left behind, got the open file .*/test_conformance_catches.py"),
+        (box(send=leaves_a_file), "left behind, got the open file .*/broken_kinds.py"),
         (box(send=leaves_a_thread), "left behind, got the thread left alone"),
         (box(send=loses_an_error), "left behind, got .*ValueError: invalid literal"),
         (box(send=forgets_to_await), "left behind, got RuntimeWarning: coroutine .* was never awaited"),
@@ -422,7 +190,7 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
         (box(id_of=lambda *_: "always"), "expected 4 messages"),
     ],
     "test_it_waits_for_no_file_and_no_name_on_the_event_loop": [
-        (box(send=reads_a_file), "it waits on the event loop for open '.*test_conformance_catches.py'$"),
+        (box(send=reads_a_file), "it waits on the event loop for open '.*broken_kinds.py'$"),
         (box(send=looks_a_name_up), "it waits on the event loop for socket.getaddrinfo '127.0.0.1'"),
         (box(send=connects), "it waits on the event loop for socket.connect"),
     ],
