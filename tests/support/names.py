@@ -70,24 +70,24 @@ def _reply(data: bytes, end: int, kind: int, said: tuple[str, ...]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def name_server(patch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
-    """Run a name server, and have it asked by every look-up that begins in this process."""
+async def name_server(patch: pytest.MonkeyPatch, **options: Any) -> AsyncIterator[NameServer]:
+    """Run a name server, and have it asked by every look-up that begins in this process, with these options."""
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(NameServer, ("127.0.0.1", 0))
     server.port = transport.get_extra_info("sockname")[1]
-    ask(patch, server.port)
+    ask(patch, server.port, **options)
     try:
         yield server
     finally:
         transport.close()
 
 
-def ask(patch: pytest.MonkeyPatch, port: int) -> None:
+def ask(patch: pytest.MonkeyPatch, port: int, **options: Any) -> None:
     """Have this port of 127.0.0.1 asked for names from now on."""
     make = aiodns.DNSResolver.__init__
 
     def made(self: aiodns.DNSResolver, nameservers: Any = None, loop: Any = None, **keywords: Any) -> None:
-        make(self, ["127.0.0.1"], loop, **{**keywords, "udp_port": port, "tcp_port": port})
+        make(self, ["127.0.0.1"], loop, **{**keywords, **options, "udp_port": port, "tcp_port": port})
 
     patch.setattr(aiodns.DNSResolver, "__init__", made)
 
