@@ -42,6 +42,7 @@ from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
 from pipeline.services.standing import Standing
 from pipeline.services.testing import Tester
+from pipeline.services.turns import Turns
 from pipeline.services.wishes import Wishes
 from pipeline.services.worker import Worker
 from pipeline.store import Store
@@ -292,6 +293,7 @@ class App:
             standing=self._standing,
             pausing=self._pausing,
             redelivery=self._redelivery,
+            turns=Turns(store=self.store, standing=self._standing, lanes=self._deliveries, clock=self._clock),
             replays=self._replays,
             tester=Tester(current=self._current, clock=self._clock, ids=self._ids, telemetry=self._telemetry),
             changes=self._changes,

@@ -11,6 +11,18 @@ from pipeline.shapes import rfc3339
 
 
 @record(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The turn of a delivery where only so many a second are sent to its destination."""
+
+    at: datetime
+    """About when it comes, if nobody comes between."""
+    ahead: int
+    """So many go before it."""
+    rate: float
+    """A second."""
+
+
+@record(frozen=True, slots=True, kw_only=True)
 class Situation:
     """How the destination of a delivery stands."""
 
@@ -27,8 +39,8 @@ class Situation:
     in_flight: int = 0
     due: int = 0
     concurrency: int | None = None
-    rate: float | None = None
-    """So many a second are sent to it at the most."""
+    turn: Turn | None = None
+    """Of the delivery that is asked about."""
 
     @property
     def not_before(self) -> datetime | None:
@@ -61,7 +73,8 @@ def next_attempt_at(delivery: Delivery, there: Situation) -> datetime | None:
     """Return when a delivery is sent next, None where nothing leads there by itself, or it is being sent."""
     if there.held or delivery.state not in (DeliveryState.PENDING, DeliveryState.RETRYING):
         return None
-    return max(delivery.due_at, there.not_before or delivery.due_at)
+    turn_at = delivery.due_at if there.turn is None else there.turn.at
+    return max(delivery.due_at, there.not_before or delivery.due_at, turn_at)
 
 
 def explain(delivery: Delivery, last: Attempt | None, there: Situation, now: datetime) -> str:
@@ -119,33 +132,62 @@ def _waiting(delivery: Delivery, last: Attempt | None, there: Situation, now: da
     due = next_attempt_at(delivery, there) or delivery.due_at
     number = f"Attempt {delivery.attempt + 1} of {delivery.max_attempts}"
     if there.not_before is not None and there.not_before > max(now, delivery.due_at):
-        return f"{number} is made at {rfc3339(due)}{_or_later(there)}: {_left_alone(delivery.destination, there)}."
+        return f"{number} is made at {_about(due, there)}: {_left_alone(delivery.destination, there)}."
+    if there.turn is not None and due > max(now, delivery.due_at):
+        return f"{number} is made at {_about(due, there)}: {_ahead(there.turn)}{_and_slot(there)}."
     if due > now:
         why = f": {last.why.partition('; ')[2] or last.why}" if last is not None and last.next_attempt_at else ""
         return f"{number} is made at {rfc3339(due)}{why}."
     return f"{number} is due now, and waits for {_turn(delivery.destination, there)}."
 
 
-def _or_later(there: Situation) -> str:
-    """Return what to add to the moment where it is another delivery that may be the one that is tried then."""
-    return ", or after that" if there.probe_at is not None and there.probe_at == there.not_before else ""
+def _about(due: datetime, there: Situation) -> str:
+    """Return a moment, and whether it is one among others."""
+    if there.turn is not None and due == there.turn.at != there.not_before:
+        return f"about {rfc3339(due)}"
+    # Where its breaker is open, it is another delivery that may be the one that is tried then.
+    is_probe = there.probe_at is not None and there.probe_at == there.not_before
+    return f"{rfc3339(due)}, or after that" if is_probe else rfc3339(due)
 
 
 def _left_alone(name: str, there: Situation) -> str:
-    if there.probe_at is None or there.probe_at != there.not_before:
-        return f"{name} asked to be left alone until then, which costs no attempt"
-    return (
-        f"the breaker of {name} is open{_since(there.health.opened_at)}, as {_failures(there.health)}; one attempt is "
-        "made then, and when it succeeds all go on"
-    )
+    if there.probe_at is not None and there.probe_at == there.not_before:
+        return (
+            f"the breaker of {name} is open{_since(there.health.opened_at)}, as {_failures(there.health)}; one attempt "
+            "is made then, and when it succeeds all go on"
+        )
+    if there.turn is not None and there.not_before is not None and there.turn.at > there.not_before:
+        until = rfc3339(there.not_before)
+        return f"{name} asked to be left alone until {until}, which costs no attempt; then {_ahead(there.turn)}"
+    return f"{name} asked to be left alone until then, which costs no attempt"
+
+
+def _ahead(turn: Turn) -> str:
+    if not turn.ahead:
+        return f"its turn is the next, at {_pace(turn.rate)}"
+    return f"{turn.ahead} {'goes' if turn.ahead == 1 else 'go'} before it, at {_pace(turn.rate)}"
+
+
+def _pace(rate: float) -> str:
+    """Return a rate in the unit that makes it a number of at least one."""
+    for seconds, unit in ((1, "a second"), (60, "a minute")):
+        if rate * seconds >= 1:
+            return f"{rate * seconds:.4g} {unit}"
+    return f"{rate * 3600:.4g} an hour"
+
+
+def _and_slot(there: Situation) -> str:
+    """Return what to add where the slots may keep it for longer."""
+    if there.concurrency is None or there.in_flight < there.concurrency:
+        return ""
+    return f", and later where none of the {there.concurrency} slots is free then"
 
 
 def _turn(name: str, there: Situation) -> str:
     if there.is_probing:
         return f"its turn: {name} failed, and is tried with one attempt at a time; when one succeeds all go on"
     size = "" if there.concurrency is None else f" of {there.concurrency}"
-    rate = "" if there.rate is None else f" and for its turn at {there.rate:g} a second"
-    return f"a free slot{size}{rate}: {there.in_flight} are being sent to {name}, {there.due} are due, the oldest first"
+    return f"a free slot{size}: {there.in_flight} are being sent to {name}, {there.due} are due, the oldest first"
 
 
 def _death(delivery: Delivery, last: Attempt | None) -> str:

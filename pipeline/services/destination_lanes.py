@@ -87,6 +87,11 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         if lane is not None and self._rates.get(name) is None:
             lane.pace(BacklogPacer(SPREAD_PER_S, self._clock, lane.backlog if backlog is None else backlog))
 
+    def pacer(self, name: str) -> Pacer | None:
+        """Return who counts out the turns of a destination, None where nobody does."""
+        lane = self.get(name)
+        return None if lane is None else lane.pacer
+
     async def pending(self) -> Mapping[str, int]:
         """Count what waits in the store to be sent, by destination."""
         counts = await self._store.open_deliveries()

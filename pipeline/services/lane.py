@@ -134,6 +134,11 @@ class Lane(Generic[T]):
         if self.backlog:
             self._wakeup.set()
 
+    @property
+    def pacer(self) -> Pacer | None:
+        """Return who counts out the turns, None where nobody does."""
+        return self._pacer
+
     def _paced(self, wanted: int) -> int:
         pacer = self._pacer
         if pacer is not None and pacer.is_over(self.backlog - self._asked):

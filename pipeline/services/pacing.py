@@ -40,6 +40,11 @@ class Pacer:
         """Give back turns that nobody used after all."""
         self._saved += count
 
+    def comes_in_s(self, number: int) -> float:
+        """Return how long it is until so many turns have come, where each is taken as it comes."""
+        saved = min(self._room, self._saved + (self._clock.monotonic() - self._at) * self.rate)
+        return max(0.0, (number - saved) / self.rate)
+
     def wait_s(self) -> float:
         """Return how long it is until the next turn comes."""
         # A little later than that, since a timer may fire early.

@@ -1,11 +1,11 @@
 """The store's verbs for what becomes of deliveries without an attempt; what `Store` says of verbs holds here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 from pipeline.model import Delivery, DeliveryReason
-from pipeline.store import redelivery
+from pipeline.store import reading_deliveries, redelivery
 from pipeline.store.batch_verbs import Write
 from pipeline.store.reader import Reader
 
@@ -58,6 +58,10 @@ class DeliveryVerbs:
         )
         ended: list[Delivery] = await self._write(verb)
         return ended
+
+    async def count_ahead(self, destination: str, ids: Sequence[str]) -> Mapping[str, int]:
+        """Count for each of these deliveries what is pending to its destination and claimed before it."""
+        return await self._reader.read(partial(reading_deliveries.count_ahead, destination=destination, ids=ids))
 
     async def overdue(self, *, before: datetime) -> Mapping[str, int]:
         """Count the deliveries that were due before a moment, by destination."""

@@ -1,7 +1,7 @@
 """Lists of deliveries as the status API shows them: plain queries on a connection that can only read."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import orjson
@@ -26,6 +26,13 @@ _HELD_TERMS: Mapping[DeliveryState, str] = {
     DeliveryState.SENDING: _HAS_GONE,
 }
 """What is held of those in a state that is stored."""
+
+
+# Between one of a page and the next: however many are asked about, no row is counted twice.
+_BETWEEN = """
+SELECT count(*) FROM delivery INDEXED BY delivery_pending
+WHERE state = 'pending' AND destination = ? AND id >= ? AND id < ?
+"""
 
 
 class Narrowed(TypedDict, total=False):
@@ -68,6 +75,17 @@ def list_deliveries(
         terms += [f"NOT {_HELD_TERMS[state]}"] if holding is not None and state in _HELD_TERMS else []
     sql = f"SELECT {rows.DELIVERY_COLUMNS} FROM delivery {_where(terms)} ORDER BY id DESC LIMIT :most"
     return [rows.delivery(row) for row in db.execute(sql, parameters)]
+
+
+def count_ahead(db: sqlite3.Connection, *, destination: str, ids: Sequence[str]) -> dict[str, int]:
+    """Count for each of these deliveries what is pending to its destination and claimed before it."""
+    counts: dict[str, int] = {}
+    ahead, since = 0, ""
+    for delivery_id in sorted(ids):
+        ((between,),) = db.execute(_BETWEEN, (destination, since, delivery_id))
+        ahead, since = ahead + between, delivery_id
+        counts[delivery_id] = ahead
+    return counts
 
 
 def _where(terms: list[str]) -> str:

@@ -18,7 +18,7 @@ from pipeline.shapes import batch_links, error, rfc3339
 from pipeline.store.batches import Added
 from pipeline.store.idempotency import IdempotencyKey
 from pipeline.values import value_of
-from pipeline.web import access, uploads, views
+from pipeline.web import access, owed, uploads, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.callbacks import destination_or_earlier
 from pipeline.web.items import Item, Reject
@@ -273,7 +273,7 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     batch = await view_of(request, request.match_info["id"])
     limit = LIMIT.read(request)
     found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=batch.id)
-    items = [views.delivery(each, base_url(request, parts), parts.takers) for each in found]
+    items = await owed.shown(request, found)
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 
 

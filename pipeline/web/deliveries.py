@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from pipeline.explain import Situation, explain
+from pipeline.explain import Situation, Turn, explain
 from pipeline.model import Delivery, DeliveryState
-from pipeline.web import documents, views
+from pipeline.web import documents, owed, views
 from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, DELIVERY_STATE, DESTINATION, LIMIT
 from pipeline.web.parts import PARTS, Parts, base_url
@@ -25,7 +25,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         destination=DESTINATION.read(request),
         holding=parts.takers.holding,
     )
-    items = [views.delivery(value, base_url(request, parts), parts.takers) for value in found]
+    items = await owed.shown(request, found)
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 
 
@@ -65,12 +65,13 @@ async def _found(request: web.Request) -> Delivery:
 async def _shown(request: web.Request) -> views.View:
     parts, found = request.app[PARTS], await _found(request)
     attempts = await parts.store.list_attempts(found.id)
-    shown = views.delivery(found, base_url(request, parts), parts.takers)
-    told = explain(found, attempts[-1] if attempts else None, await _situation(parts, found), parts.clock.now())
+    turn = (await parts.turns.of([found])).get(found.id)
+    shown = views.delivery(found, base_url(request, parts), parts.takers, turn)
+    told = explain(found, attempts[-1] if attempts else None, await _situation(parts, found, turn), parts.clock.now())
     return shown | {"attempts": [views.attempt(value) for value in attempts], "explain": told}
 
 
-async def _situation(parts: Parts, delivery: Delivery) -> Situation:
+async def _situation(parts: Parts, delivery: Delivery, turn: Turn | None) -> Situation:
     name, takers = delivery.destination, parts.takers
     if not delivery.state.is_open:
         return Situation()
@@ -86,7 +87,7 @@ async def _situation(parts: Parts, delivery: Delivery) -> Situation:
         in_flight=counts.get((name, DeliveryState.SENDING), 0),
         due=counts.get((name, DeliveryState.PENDING), 0),
         concurrency=route.concurrency if route else None,
-        rate=route.rate if route else None,
+        turn=turn,
     )
 
 

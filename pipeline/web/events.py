@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from pipeline.store.reading import JobView
-from pipeline.web import batches, views
+from pipeline.web import batches, owed, views
 from pipeline.web.follow import KEEPALIVE_S, lines_of, streamed
 from pipeline.web.jobs import view_of
 from pipeline.web.parameters import AFTER_LINE, MOST
@@ -92,13 +92,10 @@ async def _tell_state(request: web.Request, job_id: str, put: Put) -> None:
 
 async def _parts_of(request: web.Request, view: JobView) -> list[tuple[str, str, Any]]:
     parts = request.app[PARTS]
-    base = base_url(request, parts)
-    owed = []
-    if view.deliveries:
-        owed = await parts.store.list_deliveries(before=None, most=MOST, job_id=view.job.id)
+    found = await parts.store.list_deliveries(before=None, most=MOST, job_id=view.job.id) if view.deliveries else []
     return [
-        ("job", "job", views.job(view, base, parts.takers)),
-        *(("delivery", each.id, views.delivery(each, base, parts.takers)) for each in reversed(owed)),
+        ("job", "job", views.job(view, base_url(request, parts), parts.takers)),
+        *(("delivery", each["id"], each) for each in await owed.shown(request, found[::-1])),
     ]
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from pipeline.model import Job, JobState
 from pipeline.services.standing import Takers
 from pipeline.store.reading import JobView
-from pipeline.web import follow, views
+from pipeline.web import follow, owed, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.outcome import answer_of
 from pipeline.web.parameters import (
@@ -174,5 +174,5 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
     job = (await view_of(request, request.match_info["id"])).job
     limit = LIMIT.read(request)
     found = await parts.store.list_deliveries(before=CURSOR.read(request), most=limit + 1, job_id=job.id)
-    items = [views.delivery(value, base_url(request, parts), parts.takers) for value in found]
+    items = await owed.shown(request, found)
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")

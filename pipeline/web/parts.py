@@ -23,6 +23,7 @@ from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing, Takers
 from pipeline.services.testing import Tester
+from pipeline.services.turns import Turns
 from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
@@ -43,6 +44,7 @@ class Parts:
     standing: Standing
     pausing: Pausing
     redelivery: Redelivery
+    turns: Turns
     replays: Replays
     tester: Tester
     changes: Changes

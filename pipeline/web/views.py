@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pipeline.explain import Turn
 from pipeline.mask import MASK
 from pipeline.model import (
     Attempt,
@@ -132,11 +133,12 @@ def log_line(value: LogLine) -> View:
     }
 
 
-def delivery(value: Delivery, base: str, takers: Takers) -> View:
-    """Return a delivery without its attempts."""
+def delivery(value: Delivery, base: str, takers: Takers, turn: Turn | None = None) -> View:
+    """Return a delivery without its attempts; with its turn where it waits for one."""
     held = takers.why_held(value.destination, value.state)
-    not_before = takers.not_before(value.destination)
     is_waiting = held is None and value.state in (DeliveryState.PENDING, DeliveryState.RETRYING)
+    turn_at = value.due_at if turn is None else turn.at
+    due = max(value.due_at, takers.not_before(value.destination) or value.due_at, turn_at)
     last = value.last_error
     self = f"{base}/v1/deliveries/{value.id}"
     return {
@@ -153,7 +155,7 @@ def delivery(value: Delivery, base: str, takers: Takers) -> View:
         "attempt": value.attempt,
         "max_attempts": value.max_attempts,
         "created_at": moment(value.created_at),
-        "next_attempt_at": moment(max(value.due_at, not_before or value.due_at)) if is_waiting else None,
+        "next_attempt_at": moment(due) if is_waiting else None,
         "delivered_at": moment(value.delivered_at),
         "last_error": last and last_error(last),
         "links": {"self": self} | _subject_link(value, base),

@@ -269,6 +269,17 @@ async def test_open_deliveries_are_counted_by_destination_and_state(store: Store
 # Destinations
 
 
+async def test_what_is_claimed_before_a_delivery_is_counted(store: Store) -> None:
+    for _ in range(4):
+        await ended(store, delivery_draft(destination="busy"), delivery_draft(destination="idle"))
+    listed = await store.list_deliveries(before=None, most=100, destination="busy")
+    oldest_first = [each.id for each in listed[::-1]]
+    count = store.deliveries.count_ahead
+    assert await count("busy", oldest_first) == dict(zip(oldest_first, range(4), strict=True))
+    await store.claim_deliveries("busy", 1, now=NOW, lease=lease(1))
+    assert await count("busy", [oldest_first[3], oldest_first[1]]) == {oldest_first[1]: 0, oldest_first[3]: 2}
+
+
 async def test_a_pause_is_noted_once_and_taken_back(store: Store) -> None:
     await store.destinations.pause("archive", "webhook", now=NOW)
     await store.destinations.pause("archive", "webhook", now=later(5))

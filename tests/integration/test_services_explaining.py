@@ -13,6 +13,8 @@ from tests.support.service import QUICK, Service, eventually, holds, sends_to, s
 
 FILES = {"quick-background.py": QUICK}
 DOWN = answer(500)
+NEAR_S = 0.009
+"""So near to the moment that was named something comes; turns are 20 ms apart at the least."""
 QUICK_BREAKER = BreakerSpec(failures=1, deliveries=1)
 
 
@@ -43,7 +45,7 @@ async def begun(service: Service) -> str:
 
 def moment_in(said: str) -> datetime:
     """Return the moment of the next attempt that a sentence names."""
-    found = re.search(r"Attempt \d+ of \d+ is made at (\S+Z)", said)
+    found = re.search(r"Attempt \d+ of \d+ is made at (?:about )?(\S+Z)", said)
     assert found, said
     return datetime.fromisoformat(found[1])
 
@@ -97,16 +99,88 @@ async def test_while_its_breaker_is_open_and_half_open(tmp_path: Path) -> None:
             await told(service, job_id, "Delivered at")
 
 
+async def waiting(service: Service, count: int) -> list[dict[str, Any]]:
+    """Return what waits to be sent, the oldest first, as soon as it is so many."""
+
+    async def look() -> list[dict[str, Any]] | None:
+        found = (await service.get("/v1/deliveries?state=pending&limit=500")).json["items"]
+        return found[::-1] if len(found) == count else None
+
+    return await eventually(look)
+
+
+async def comes_at_its_turn(service: Service, receiver: Receiver, delivery: dict[str, Any], nth: int) -> None:
+    """See that a delivery comes when it is said to, as the nth, and not before: the list and the sentence name one
+    moment.
+    """
+    said = str((await service.get(f"/v1/deliveries/{delivery['id']}")).json["explain"])
+    assert abs((moment_in(said) - datetime.fromisoformat(delivery["next_attempt_at"])).total_seconds()) < 0.002
+    turn_s = 0.021 if "50 a second" in said else 10.001
+    left_s = (moment_in(said) - service.clock.now()).total_seconds() - NEAR_S
+    while left_s > turn_s:  # one comes, and is waited for: the clock goes faster than the store writes
+        before = len(receiver.requests)
+        await service.clock.advance(turn_s)
+        await holds(lambda before=before: len(receiver.requests) > before)  # type: ignore[misc]
+        left_s -= turn_s
+    await service.clock.advance(left_s)
+    await holds(lambda: len(receiver.requests) >= nth - 1)
+    await service.app.store.deliveries.cancel("none")  # what was being claimed, has been
+    assert (await service.get(f"/v1/deliveries/{delivery['id']}")).json["state"] == "pending"
+    await service.clock.advance(2 * NEAR_S)
+    await holds(lambda: len(receiver.requests) == nth)
+
+
 async def test_while_it_waits_for_its_turn(tmp_path: Path) -> None:
     async with receiving(OK) as receiver, serving(tmp_path, FILES, **options(receiver, rate=0.1)) as service:
-        jobs = [await begun(service) for _ in range(3)]
-        said = [await told(service, job_id, "waits for") for job_id in jobs[-1:]]
-        assert "for its turn at 0.1 a second" in said[0]
-        for number in range(1, 4):
-            await holds(lambda number=number: len(receiver.requests) == number)  # type: ignore[misc]
-            await service.clock.advance(10.1)
+        jobs = [await begun(service) for _ in range(8)]
+        found = await waiting(service, 7)
+        last = await told(service, found[-1]["job_id"], "6 go before it, at 6 a minute.")
+        assert 60 < (moment_in(last) - service.clock.now()).total_seconds() <= 70
+        await comes_at_its_turn(service, receiver, found[0], 2)
+        found = await waiting(service, 6)
+        await comes_at_its_turn(service, receiver, found[3], 6)
+        await service.clock.advance(10.1)
+        await told(service, found[-1]["job_id"], "its turn is the next, at 6 a minute.")
+        await service.clock.advance(10.1)
         for job_id in jobs:
             await told(service, job_id, "Delivered at")
+
+
+async def test_while_what_was_held_is_spread(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver, serving(tmp_path, FILES, **options(receiver, concurrency=100)) as service:
+        await service.post("/v1/destinations/hook/pause")
+        for _ in range(60):
+            await begun(service)
+        await until_held(service, 60)
+        await service.post("/v1/destinations/hook/resume")
+        (*_, last) = await waiting(service, 54)  # a tenth of a second's worth, and one, went at once
+        await told(service, last["job_id"], "53 go before it, at 50 a second.")
+        await comes_at_its_turn(service, receiver, last, 60)
+
+
+async def test_while_what_waits_until_its_receiver_wants_it_is_to_be_spread(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"waits": (3600.0,), "concurrency": 100}
+    busy = answer(429, "Retry-After: 100\r\n")
+    async with receiving(busy, OK) as receiver, serving(tmp_path, FILES, **options(receiver, **settings)) as service:
+        await service.until_delivered(await begun(service), "retrying")
+        for _ in range(60):
+            await begun(service)
+        (*_, last) = await waiting(service, 60)
+        said = await told(service, last["job_id"], "then 59 go before it, at 50 a second.")
+        left_s = (moment_in(said) - service.clock.now()).total_seconds()
+        assert left_s == pytest.approx(100 + (60 - 6) / 50, abs=0.002)  # 6 go at once
+        await service.clock.advance(100.001)
+        await holds(lambda: len(receiver.requests) == 1 + 6)
+        last["next_attempt_at"] = (await service.get(f"/v1/deliveries/{last['id']}")).json["next_attempt_at"]
+        assert abs((datetime.fromisoformat(last["next_attempt_at"]) - moment_in(said)).total_seconds()) < 0.005
+        await comes_at_its_turn(service, receiver, last, 1 + 60)
+
+
+async def until_held(service: Service, count: int) -> None:
+    async def look() -> bool | None:
+        return (await service.get("/v1/destinations/hook")).json["held"] == count or None
+
+    await eventually(look)
 
 
 @pytest.mark.parametrize(("how", "sign"), [("paused", "paused by hand since"), ("disabled", "it answered 410 Gone")])

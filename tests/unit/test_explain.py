@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.explain import Situation, explain, next_attempt_at
+from pipeline.explain import Situation, Turn, explain, next_attempt_at
 from pipeline.model import DeliveryReason, DeliveryState, Health
 from tests.support.samples import NOW, REFUSED, UNAVAILABLE, attempt, delivery, later
 
@@ -86,11 +86,37 @@ CASES = [
         ),
     ),
     (
-        {"state": "pending", "attempt": 0}, None, replace(ACTIVE, rate=0.5),
+        {"state": "pending", "attempt": 0}, None,
+        Situation(in_flight=3, due=200, concurrency=10, turn=Turn(at=later(600), ahead=59, rate=0.1)),
+        "Attempt 1 of 12 is made at about 2026-01-05T12:10:00.000Z: 59 go before it, at 6 a minute.",
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, replace(ACTIVE, turn=Turn(at=later(2), ahead=1, rate=0.5)),
         (
-            "Attempt 1 of 12 is due now, and waits for a free slot of 10 and for its turn at 0.5 a second: "
-            "10 are being sent to archive, 200 are due, the oldest first."
+            "Attempt 1 of 12 is made at about 2026-01-05T12:00:02.000Z: 1 goes before it, at 30 a minute, and later "
+            "where none of the 10 slots is free then."
         ),
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, Situation(turn=Turn(at=later(3600), ahead=0, rate=1 / 3600)),
+        "Attempt 1 of 12 is made at about 2026-01-05T13:00:00.000Z: its turn is the next, at 1 an hour.",
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, replace(ACTIVE, turn=Turn(at=NOW, ahead=0, rate=50.0)),
+        ("Attempt 1 of 12 is due now, and waits for a free slot of 10: 10 are being sent to archive, 200 are due, the "
+        "oldest first."),
+    ),
+    (
+        {"state": "retrying", "due_at": later(5)}, FAILED,
+        Situation(deferred_until=later(60), turn=Turn(at=later(66), ahead=305, rate=50.0)),
+        (f"{SAID} Attempt 2 of 12 is made at about 2026-01-05T12:01:06.000Z: archive asked to be left alone until "
+        "2026-01-05T12:01:00.000Z, which costs no attempt; then 305 go before it, at 50 a second."),
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None,
+        Situation(deferred_until=later(60), turn=Turn(at=later(60), ahead=2, rate=50.0)),
+        ("Attempt 1 of 12 is made at 2026-01-05T12:01:00.000Z: archive asked to be left alone until then, "
+        "which costs no attempt."),
     ),
     ({"state": "sending"}, None, ACTIVE, "Attempt 1 of 12 is under way."),
     (
@@ -136,5 +162,6 @@ def test_the_next_attempt_is_the_later_of_its_own_moment_and_the_destination_s()
     waiting = delivery(state=DeliveryState.RETRYING, due_at=later(5))
     assert next_attempt_at(waiting, Situation()) == later(5)
     assert next_attempt_at(waiting, Situation(deferred_until=later(9))) == later(9)
+    assert next_attempt_at(waiting, Situation(turn=Turn(at=later(7), ahead=1, rate=1.0))) == later(7)
     assert next_attempt_at(waiting, Situation(held=DeliveryReason.PAUSED)) is None
     assert next_attempt_at(delivery(), Situation()) is None

@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from pipeline.services.pacing import BacklogPacer, Pacer
 from tests.support.fake_clock import FakeClock
 
@@ -100,3 +102,18 @@ async def test_a_long_backlog_goes_at_one_rate_and_what_is_still_to_become_due_i
         waiting += 500 if clock.monotonic() == 0 else 0
         await clock.advance(0.02)
     assert pacer.rate == 50.0
+
+
+async def test_it_tells_when_a_turn_comes() -> None:
+    clock = FakeClock()
+    pacer = Pacer(2.0, clock)
+    assert [pacer.comes_in_s(number) for number in (1, 2, 6)] == pytest.approx([0.0, 0.4, 2.4])  # 1.2 are there
+    pacer.take(1)
+    until = pacer.comes_in_s(4)
+    for left_s in (until - 0.9, 0.5, 0.39):
+        await clock.advance(left_s)
+        pacer.take(1)
+    assert pacer.comes_in_s(1) == pytest.approx(0.01)
+    assert pacer.take(1) == 0
+    await clock.advance(0.02)
+    assert pacer.take(1) == 1
