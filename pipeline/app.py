@@ -250,6 +250,7 @@ class App:
             pool=self.pool,
             current=current,
             standing=self._standing,
+            unbegun=self._deliveries.unbegun,
             is_draining=lambda: self.intake.is_draining,
             clock=clock,
         )
@@ -293,6 +294,7 @@ class App:
             standing=self._standing,
             pausing=self._pausing,
             redelivery=self._redelivery,
+            lanes=self._deliveries,
             turns=Turns(store=self.store, standing=self._standing, lanes=self._deliveries, clock=self._clock),
             replays=self._replays,
             tester=Tester(current=self._current, clock=self._clock, ids=self._ids, telemetry=self._telemetry),

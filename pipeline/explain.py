@@ -39,6 +39,8 @@ class Situation:
     in_flight: int = 0
     due: int = 0
     concurrency: int | None = None
+    shared: int | None = None
+    """How many slots all destinations share, where it is one of these that is lacking."""
     turn: Turn | None = None
     """Of the delivery that is asked about."""
 
@@ -187,6 +189,8 @@ def _turn(name: str, there: Situation) -> str:
     if there.is_probing:
         return f"its turn: {name} failed, and is tried with one attempt at a time; when one succeeds all go on"
     size = "" if there.concurrency is None else f" of {there.concurrency}"
+    if there.shared is not None and there.in_flight < (there.concurrency or 0):
+        size = f" of the {there.shared} that all destinations share"
     return f"a free slot{size}: {there.in_flight} are being sent to {name}, {there.due} are due, the oldest first"
 
 

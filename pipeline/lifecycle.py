@@ -66,7 +66,8 @@ JOB_MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
 DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
         _D.PENDING: frozenset({_D.SENDING, _D.CANCELLED}),
-        _D.SENDING: frozenset({_D.DELIVERED, _D.DEAD, _D.RETRYING, _D.PENDING}),
+        # Cancelled only before its attempt has begun: where it still waits for a slot.
+        _D.SENDING: frozenset({_D.DELIVERED, _D.DEAD, _D.RETRYING, _D.PENDING, _D.CANCELLED}),
         _D.RETRYING: frozenset({_D.PENDING, _D.CANCELLED}),
         # A replay opens an ended delivery again with the full schedule.
         _D.DELIVERED: frozenset({_D.PENDING}),
@@ -301,13 +302,24 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
 
 
 def after_sending_returned(delivery: Delivery, now: datetime) -> DeliveryStep:
-    """Decide what follows a sending that a draining service gave back: pending again, nothing spent."""
+    """Decide what follows a sending that was given back before it had an outcome: pending again, nothing spent."""
     return DeliveryStep(
         state=DeliveryState.PENDING,
         attempt=delivery.attempt - 1,
         lost=delivery.lost,
         due_at=now,
         reason=delivery.reason,
+        last_error=delivery.last_error,
+    )
+
+
+def after_sending_cancelled(delivery: Delivery) -> DeliveryStep:
+    """Decide what follows a sending that an operator cancelled before its attempt had begun: it spent none."""
+    return DeliveryStep(
+        state=DeliveryState.CANCELLED,
+        attempt=delivery.attempt - 1,
+        lost=delivery.lost,
+        due_at=delivery.due_at,
         last_error=delivery.last_error,
     )
 

@@ -43,6 +43,8 @@ class Holding:
     """All that there are: what is owed to any other is held, whatever is stored of it."""
     stopped: frozenset[str]
     """Those that are paused or disabled: what waits for them is held, and what is being sent ends as it began."""
+    unbegun: frozenset[str] = frozenset()
+    """Deliveries that are stored as being sent and still wait for a slot: they are shown as pending."""
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from pipeline.services.leases import Leases
 from pipeline.services.recorder import Recorder
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing
+from pipeline.services.unbegun import Unbegun
 from pipeline.store import Store
 from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry
@@ -138,15 +139,21 @@ class Deliverer:
     async def _send(self, claimed: ClaimedDelivery) -> None:
         delivery, lane = claimed.delivery, self.lanes[claimed.delivery.destination]
         key = (delivery.id, claimed.token)
+        gate, slots = self.lanes.gates[delivery.destination], self.lanes.slots
         started_at, began = self._clock.now(), self._clock.monotonic()
+        has_room = slots.is_free(delivery.destination) and not gate.locked()
+        waiting = None if has_room else self.lanes.unbegun.add(delivery)
         try:
-            async with self.lanes.gates[delivery.destination], self.lanes.slots.of(delivery.destination):
+            async with gate, slots.of(delivery.destination):
+                if waiting is not None:
+                    self._begins(waiting)
                 started_at, began = self._clock.now(), self._clock.monotonic()
                 outcome, child = await self._try(claimed, started_at)
             outcome = self._telemetry.mask.outcome(outcome)
         except asyncio.CancelledError:
-            # A drain, which gives the row back, or a lost lease, under which this changes nothing.
-            await asyncio.shield(self._recorder.give_back(delivery, claimed.token))
+            # A drain, or a destination that takes nothing any more: the row goes back. Under a lost lease this changes
+            # nothing.
+            await asyncio.shield(self._given_back(claimed, waiting))
             raise
         except (HeldError, UnknownFunctionError):
             # It has gone, or was paused, since the claim: the delivery is held until it returns.
@@ -159,6 +166,8 @@ class Deliverer:
         finally:
             duration_s = self._clock.monotonic() - began
             self._sending.pop(key, None)
+            if waiting is not None:
+                self.lanes.unbegun.remove(waiting)
             lane.release()
         lane.measure(duration_s)
         self._writing.add(key)
@@ -168,6 +177,16 @@ class Deliverer:
                 self._children.begin(child)
         finally:
             self._writing.discard(key)
+
+    def _begins(self, waiting: Unbegun) -> None:
+        self.lanes.unbegun.remove(waiting)
+        self._changes.notify(waiting.delivery.subject_id)
+
+    async def _given_back(self, claimed: ClaimedDelivery, waiting: Unbegun | None) -> None:
+        if waiting is not None and waiting.is_unwanted:
+            waiting.is_cancelled = await self._recorder.cancelled(claimed.delivery, claimed.token)
+        else:
+            await self._recorder.give_back(claimed.delivery, claimed.token)
 
     async def _try(self, claimed: ClaimedDelivery, started_at: datetime) -> tuple[Outcome, JobDraft | None]:
         name = claimed.delivery.destination

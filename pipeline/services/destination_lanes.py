@@ -16,6 +16,7 @@ from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.services.slots import Slots
 from pipeline.services.standing import Standing
+from pipeline.services.unbegun import AllUnbegun
 from pipeline.store import Store
 
 SPREAD_PER_S = 50.0
@@ -44,6 +45,7 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         self.gates: dict[str, asyncio.Semaphore] = {}
         """How many attempts to a destination are in flight, these say: what its lane holds ready waits there."""
         self.slots = Slots()
+        self.unbegun = AllUnbegun()
         self._rates: dict[str, float | None] = {}
         self.follow_setup()
 
@@ -70,6 +72,9 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         new = self.follow({name: size for name, size in sizes.items() if self._standing.may_send(name)})
         for name, route in routes.items():
             self._follow_rate(name, route.rate)
+        for name in self.unbegun.destinations:
+            if not self._standing.may_send(name):
+                self.unbegun.give_back(name)
         return new
 
     def _follow_rate(self, name: str, rate: float | None) -> None:

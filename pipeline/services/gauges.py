@@ -13,6 +13,7 @@ from pipeline.metrics.meters import Readings
 from pipeline.model import BatchState, DeliveryState, JobState
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing, Takers
+from pipeline.services.unbegun import AllUnbegun
 from pipeline.store import Store
 from pipeline.store.survey import Survey
 
@@ -39,6 +40,7 @@ class Gauges:
         pool: Pool,
         current: Current,
         standing: Standing,
+        unbegun: AllUnbegun,
         is_draining: Callable[[], bool],
         clock: Clock,
     ) -> None:
@@ -46,6 +48,7 @@ class Gauges:
         self._pool = pool
         self._current = current
         self._standing = standing
+        self._unbegun = unbegun
         self._is_draining = is_draining
         self._clock = clock
         self._last: tuple[Survey, float] | None = None
@@ -70,7 +73,7 @@ class Gauges:
         now, setup = self._clock.now(), self._current.setup
         functions = _names(setup.catalog.functions, survey.jobs, survey.batches)
         destinations = _names(setup.routes, survey.deliveries)
-        owed = _with_held(survey.deliveries, self._standing.takers)
+        owed = _with_held(self._unbegun.counted(survey.deliveries), self._standing.takers)
         return {
             "sendoff_open_jobs": _by_state(functions, _JOBS, survey.jobs),
             "sendoff_oldest_queued_job_age_seconds": _ages(functions, survey.queued_since, now),

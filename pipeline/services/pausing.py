@@ -1,5 +1,7 @@
 """Pausing: an operator holds what is owed to a destination, and lets it go on."""
 
+import asyncio
+
 from pipeline.services.changes import Changes
 from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.standing import Standing
@@ -18,11 +20,14 @@ class Pausing:
     async def pause(self, destination: str) -> bool:
         """Send nothing to a configured destination from now on; False where it is paused already.
 
-        What is being sent ends as it began. What comes due is held, however long, and spends no attempt.
+        What is being sent ends as it began; what waits for a slot is held before this returns. What comes due is held,
+        however long, and spends no attempt.
         """
         if not await self._standing.pause(destination):
             return False
         self._lanes.follow_setup()
+        if going := self._lanes.unbegun.give_back(destination):
+            await asyncio.wait(going)
         self._changes.notify_all()  # what is held counts as settled
         self._telemetry.emit("destination.paused", destination=destination)
         return True

@@ -5,7 +5,13 @@ from functools import partial
 from random import Random
 
 from pipeline.clock import Clock
-from pipeline.lifecycle import DeliveryStep, after_attempt, after_sending_lost, after_sending_returned
+from pipeline.lifecycle import (
+    DeliveryStep,
+    after_attempt,
+    after_sending_cancelled,
+    after_sending_lost,
+    after_sending_returned,
+)
 from pipeline.model import (
     Attempt,
     Delivery,
@@ -195,6 +201,10 @@ class Recorder:
         """Write that a sending was not made after all: it is pending again, and spent no attempt."""
         now = self._clock.now()
         await self._write(delivery, token, after_sending_returned(delivery, now), None, now)
+
+    async def cancelled(self, delivery: Delivery, token: int) -> bool:
+        """Write that a sending was cancelled before it had begun; False where the lease is gone."""
+        return await self._write(delivery, token, after_sending_cancelled(delivery), None, self._clock.now())
 
     async def lost(self, delivery: Delivery, token: int) -> None:
         """Write that a sending was lost with the service that had it."""

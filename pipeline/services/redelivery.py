@@ -36,9 +36,13 @@ class Redelivery:
         self._telemetry = telemetry
 
     async def cancel(self, delivery: Delivery) -> bool:
-        """Cancel a delivery that waits, held ones too; False where it is being sent, or has ended."""
-        verb = partial(self._store.deliveries.cancel, delivery.id)
-        if not await when_there_is_room(verb, self._clock):
+        """Cancel a delivery that waits, also for a slot, held ones too; False where it is being sent, or has ended."""
+        # A last time for what went back meanwhile, as its destination takes nothing any more.
+        if not (
+            await self._is_cancelled(delivery)
+            or await self._lanes.unbegun.cancel(delivery.id)
+            or await self._is_cancelled(delivery)
+        ):
             return False
         await self._lanes.recount_those([delivery.destination], self._lanes.pending)
         self._changes.notify(delivery.subject_id)
@@ -46,6 +50,9 @@ class Redelivery:
             "delivery.cancelled", delivery_id=delivery.id, job_id=delivery.job_id, destination=delivery.destination
         )
         return True
+
+    async def _is_cancelled(self, delivery: Delivery) -> bool:
+        return await when_there_is_room(partial(self._store.deliveries.cancel, delivery.id), self._clock)
 
     async def replay(self, delivery: Delivery, *, is_renewing: bool = False) -> bool:
         """Send a delivery that has ended again, by the full schedule of its destination's policy of now, and where

@@ -30,6 +30,15 @@ class Slots:
         self._held_of_rest = 0
         self._waiting: OrderedDict[str, deque[asyncio.Future[bool]]] = OrderedDict()
 
+    @property
+    def all(self) -> int:
+        """Return how many there are."""
+        return self._rest + sum(self._own.values())
+
+    def is_free(self, name: str) -> bool:
+        """Tell whether an attempt at a destination would have one at once."""
+        return self._held[name] < self._own.get(name, 0) or self._held_of_rest < self._rest
+
     def share_out(self, concurrencies: Mapping[str, int]) -> None:
         """Share the slots out among destinations, by the concurrency of each."""
         share = max(1, min(OWN, IN_FLIGHT // max(1, len(concurrencies))))

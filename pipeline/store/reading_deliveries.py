@@ -20,6 +20,7 @@ _STATE_TERMS: Mapping[DeliveryState, str] = {
 }
 _HAS_GONE = "destination NOT IN (SELECT value FROM json_each(:configured))"
 _TAKES_NONE = f"({_HAS_GONE} OR destination IN (SELECT value FROM json_each(:stopped)))"
+_IS_UNBEGUN = "id IN (SELECT value FROM json_each(:unbegun))"
 _HELD_TERMS: Mapping[DeliveryState, str] = {
     DeliveryState.PENDING: _TAKES_NONE,
     DeliveryState.RETRYING: _TAKES_NONE,
@@ -61,7 +62,7 @@ def list_deliveries(
     terms += ["destination = :destination"] if destination else []
     parameters: dict[str, Any] = {"before": before, "job_id": job_id, "destination": destination, "most": most}
     if holding is not None:
-        names = {"configured": holding.configured, "stopped": holding.stopped}
+        names = {"configured": holding.configured, "stopped": holding.stopped, "unbegun": holding.unbegun}
         parameters |= {key: orjson.dumps(sorted(value)).decode() for key, value in names.items()}
     if state is DeliveryState.HELD:
         # Never stored: by the index of each state that may be held, and of what is found only the page's rows.
@@ -70,8 +71,17 @@ def list_deliveries(
             for stored, held in _HELD_TERMS.items()
         )
         terms = [f"id IN (SELECT id FROM ({found}) ORDER BY id DESC LIMIT :most)"]
+    elif state is DeliveryState.PENDING and holding is not None and holding.unbegun:
+        terms += [f"NOT {_HELD_TERMS[state]}"]
+        found = " UNION ALL ".join(
+            f"SELECT id FROM delivery {_where([*terms, stored])}"
+            for stored in (_STATE_TERMS[state], f"{_STATE_TERMS[DeliveryState.SENDING]} AND {_IS_UNBEGUN}")
+        )
+        terms = [f"id IN (SELECT id FROM ({found}) ORDER BY id DESC LIMIT :most)"]
     elif state is not None:
         terms += [_STATE_TERMS[state]]
+        if state is DeliveryState.SENDING and holding is not None and holding.unbegun:
+            terms += [f"NOT {_IS_UNBEGUN}"]
         terms += [f"NOT {_HELD_TERMS[state]}"] if holding is not None and state in _HELD_TERMS else []
     sql = f"SELECT {rows.DELIVERY_COLUMNS} FROM delivery {_where(terms)} ORDER BY id DESC LIMIT :most"
     return [rows.delivery(row) for row in db.execute(sql, parameters)]

@@ -1,5 +1,7 @@
 """Deliveries: the list of all, one with every attempt; cancelling and replaying it."""
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from pipeline.explain import Situation, Turn, explain
@@ -23,7 +25,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         most=limit + 1,
         state=DeliveryState(state) if state else None,
         destination=DESTINATION.read(request),
-        holding=parts.takers.holding,
+        holding=replace(parts.takers.holding, unbegun=parts.lanes.unbegun.ids),
     )
     items = await owed.shown(request, found)
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
@@ -66,6 +68,7 @@ async def _shown(request: web.Request) -> views.View:
     parts, found = request.app[PARTS], await _found(request)
     attempts = await parts.store.list_attempts(found.id)
     turn = (await parts.turns.of([found])).get(found.id)
+    found = parts.lanes.unbegun.shown(found)
     shown = views.delivery(found, base_url(request, parts), parts.takers, turn)
     told = explain(found, attempts[-1] if attempts else None, await _situation(parts, found, turn), parts.clock.now())
     return shown | {"attempts": [views.attempt(value) for value in attempts], "explain": told}
@@ -75,7 +78,7 @@ async def _situation(parts: Parts, delivery: Delivery, turn: Turn | None) -> Sit
     name, takers = delivery.destination, parts.takers
     if not delivery.state.is_open:
         return Situation()
-    counts, standing = await parts.store.open_deliveries(), parts.standing
+    counts, standing = parts.lanes.unbegun.counted(await parts.store.open_deliveries()), parts.standing
     route = parts.routes.get(name)
     return Situation(
         held=takers.why_held(name, delivery.state),
@@ -87,6 +90,7 @@ async def _situation(parts: Parts, delivery: Delivery, turn: Turn | None) -> Sit
         in_flight=counts.get((name, DeliveryState.SENDING), 0),
         due=counts.get((name, DeliveryState.PENDING), 0),
         concurrency=route.concurrency if route else None,
+        shared=None if parts.lanes.slots.is_free(name) else parts.lanes.slots.all,
         turn=turn,
     )
 

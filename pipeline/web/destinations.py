@@ -131,7 +131,7 @@ async def webhook_keys(request: web.Request) -> web.StreamResponse:
 
 
 async def _shown(parts: Parts) -> dict[str, View]:
-    counts = await parts.store.open_deliveries()
+    counts = parts.lanes.unbegun.counted(await parts.store.open_deliveries())
     dead = await parts.store.destinations.count_dead()
     stored = {status.name: status for status in await parts.store.destinations.list()}
     names = set(parts.routes) | {destination for destination, _ in counts}

@@ -77,7 +77,7 @@ async def _tell_state(request: web.Request, job_id: str, put: Put) -> None:
             view = await parts.store.get_job(job_id)
             if view is None:
                 return
-            view = parts.progress.shown(view)
+            view = parts.shown(view)
             for kind, key, value in await _parts_of(request, view):
                 data = orjson.dumps(value)
                 if seen.get(key) != data:

@@ -98,7 +98,7 @@ async def _view_of(request: web.Request, parts: Parts, job_id: str) -> JobView:
     view = await parts.store.get_job(job_id)
     if view is None:
         raise not_there(request, "job", job_id)
-    return parts.progress.shown(view)
+    return parts.shown(view)
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
@@ -116,7 +116,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         tag=TAG.read(request),
         since=CREATED_AFTER.read(request),
     )
-    now = [parts.progress.shown(view) for view in found]
+    now = [parts.shown(view) for view in found]
     items = [views.job(view, base_url(request, parts), parts.takers) for view in now]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")
 

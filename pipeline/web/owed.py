@@ -13,4 +13,4 @@ async def shown(request: web.Request, found: Sequence[Delivery]) -> list[views.V
     """Return deliveries as they are shown, each with the moment of its next attempt."""
     parts = request.app[PARTS]
     base, takers, turns = base_url(request, parts), parts.takers, await parts.turns.of(found)
-    return [views.delivery(each, base, takers, turns.get(each.id)) for each in found]
+    return [views.delivery(parts.lanes.unbegun.shown(each), base, takers, turns.get(each.id)) for each in found]

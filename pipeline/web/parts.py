@@ -12,6 +12,7 @@ from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.services.batches import Batches
 from pipeline.services.changes import Changes
+from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.gauges import Gauges
 from pipeline.services.intake import Intake
 from pipeline.services.interventions import Interventions
@@ -26,6 +27,7 @@ from pipeline.services.testing import Tester
 from pipeline.services.turns import Turns
 from pipeline.services.worker import Worker
 from pipeline.store import Store
+from pipeline.store.reading import JobView
 from pipeline.telemetry import Telemetry
 from pipeline.web import forwarded
 
@@ -45,6 +47,7 @@ class Parts:
     pausing: Pausing
     redelivery: Redelivery
     turns: Turns
+    lanes: DestinationLanes
     replays: Replays
     tester: Tester
     changes: Changes
@@ -75,6 +78,12 @@ class Parts:
     def takers(self) -> Takers:
         """Return the destinations that take deliveries now."""
         return self.standing.takers
+
+    def shown(self, view: JobView) -> JobView:
+        """Return a job as it was read with what only this service knows: what its run last said, and which of its
+        deliveries wait for a slot.
+        """
+        return self.lanes.unbegun.of_job(self.progress.shown(view))
 
 
 PARTS = web.AppKey("parts", Parts)

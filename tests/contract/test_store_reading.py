@@ -148,6 +148,14 @@ async def test_deliveries_are_listed_by_the_state_that_is_shown(store: Store) ->
     assert [each.id for page in pages for each in page] == held
     everything = await store.list_deliveries(before=None, most=99, holding=holding)
     assert len(everything) == 10
+    # What is claimed and has not begun is pending, unless it is held.
+    holding = replace(holding, unbegun=frozenset({sending, drafts["gone"][1]}))
+    assert await listed(DeliveryState.SENDING) == [drafts["paused"][1]]
+    assert await listed(DeliveryState.PENDING) == [pending, sending]
+    assert await listed(DeliveryState.PENDING, destination="paused") == []
+    assert await listed(DeliveryState.HELD) == held
+    page = await store.list_deliveries(before=pending, most=2, state=DeliveryState.PENDING, holding=holding)
+    assert [each.id for each in page] == [sending]
 
 
 async def test_runs_are_paged_oldest_first(store: Store) -> None:

@@ -118,6 +118,11 @@ CASES = [
         ("Attempt 1 of 12 is made at 2026-01-05T12:01:00.000Z: archive asked to be left alone until then, "
         "which costs no attempt."),
     ),
+    (
+        {"state": "pending", "attempt": 0}, None, Situation(in_flight=190, due=70, concurrency=1000, shared=200),
+        ("Attempt 1 of 12 is due now, and waits for a free slot of the 200 that all destinations share: 190 are being "
+        "sent to archive, 70 are due, the oldest first."),
+    ),
     ({"state": "sending"}, None, ACTIVE, "Attempt 1 of 12 is under way."),
     (
         {"state": "delivered", "delivered_at": NOW}, attempt(), Situation(),

@@ -21,6 +21,7 @@ from pipeline.lifecycle import (
     after_expiry,
     after_loss,
     after_run,
+    after_sending_cancelled,
     after_sending_lost,
     after_sending_returned,
     end_of_batch,
@@ -55,7 +56,7 @@ JOB_ALLOWED = """
 """
 DELIVERY_ALLOWED = """
     pending   -> sending cancelled
-    sending   -> delivered dead retrying pending
+    sending   -> delivered dead retrying pending cancelled
     retrying  -> pending cancelled
     delivered -> pending
     dead      -> pending
@@ -323,6 +324,11 @@ def test_a_sending_that_was_given_back_spent_nothing() -> None:
     assert step.reason is DeliveryReason.HTTP_ERROR
 
 
+def test_a_sending_that_was_cancelled_before_it_began_spent_nothing() -> None:
+    step = after_sending_cancelled(samples.delivery(attempt=4, lost=1, reason=DeliveryReason.HTTP_ERROR))
+    assert (step.state, step.reason, step.attempt, step.lost) == (DeliveryState.CANCELLED, None, 3, 1)
+
+
 delivery_outcomes = st.builds(
     Outcome,
     verdict=st.sampled_from(Verdict),
@@ -343,6 +349,7 @@ def test_every_step_of_a_delivery_is_an_allowed_move_with_true_counters(
         (after_attempt(sent, outcome, rule, now, jitter), 0, 0),
         (after_sending_returned(sent, now), 1, 0),
         (after_sending_lost(sent, now), 1, 1),
+        (after_sending_cancelled(sent), 1, 0),
     ):
         assert step.state in DELIVERY_MOVES[DeliveryState.SENDING]
         assert (step.attempt, step.lost) == (attempt - spent, lost + losses)

@@ -144,3 +144,16 @@ async def test_none_is_lost_whoever_comes_goes_and_gives_up(seed: int) -> None:
 @pytest.mark.parametrize(("sizes", "most"), [([10, 10], 20), ([1000], 200), ([10] * 50, 200), ([10] * 300, 300)])
 def test_how_many_there_can_be_at_once(sizes: list[int], most: int) -> None:
     assert in_flight_at_most({str(number): size for number, size in enumerate(sizes)}) == most
+
+
+async def test_it_tells_whether_one_is_free() -> None:
+    slots = Slots()
+    slots.share_out({"hangs": 1000, "well": 10})
+    crowd = Crowd(slots)
+    assert slots.all == IN_FLIGHT
+    await crowd.come("hangs", IN_FLIGHT - OWN - 1)
+    assert slots.is_free("hangs")
+    await crowd.come("hangs", 1)
+    assert (slots.is_free("hangs"), slots.is_free("well")) == (False, True)
+    await crowd.go("hangs", IN_FLIGHT - OWN)
+    assert slots.is_free("hangs")

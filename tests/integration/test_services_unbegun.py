@@ -1,0 +1,178 @@
+"""What is claimed and waits for a slot is pending for all who look, spends no attempt, and goes back at once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.services import slots
+from pipeline.services.lane import Lane
+from tests.support.receiver import OK, Receiver, answer, receiving
+from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
+
+FILES = {"quick-background.py": QUICK}
+SLOTS = 12
+WAITING = 4
+SHARED, AHEAD = "the slots of all", "claimed ahead of its own slots"
+
+
+class Gate:
+    """Answers 200 once it is opened; the first with something else, if that is said."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.first: bytes | None = None
+        self.first_opened = asyncio.Event()
+        self._is_first = True
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        if self.first is not None and self._is_first:
+            self._is_first = False
+            await self.first_opened.wait()
+            writer.write(self.first)
+        else:
+            await self.opened.wait()
+            writer.write(OK)
+
+
+@pytest.fixture(params=[SHARED, AHEAD])
+def lacking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have what comes last claimed, and wait: for a slot of all, or for one of its destination's."""
+    if request.param == SHARED:
+        monkeypatch.setattr(slots, "IN_FLIGHT", SLOTS)
+    else:
+        monkeypatch.setattr(Lane, "_ahead", 100)
+    return str(request.param)
+
+
+@asynccontextmanager
+async def busy(tmp_path: Path, lacking: str, gate: Gate) -> AsyncIterator[tuple[Service, Receiver, list[str]]]:
+    """Run a service all of whose slots are taken; with it the jobs whose deliveries wait for one, the oldest first."""
+    async with receiving(gate) as receiver:
+        destinations = {"hook": webhook(receiver.url, concurrency=1000 if lacking == SHARED else SLOTS, breaker=None)}
+        functions = {"quick-background": sends_to("hook")}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            for _ in range(SLOTS):
+                await service.start_job("quick-background")
+            await holds(lambda: len(receiver.requests) == SLOTS)
+            jobs = [await service.start_job("quick-background") for _ in range(WAITING)]
+            for job_id in jobs:
+                await service.until_delivered(job_id, "sending")  # as it is stored
+            yield service, receiver, jobs
+            gate.opened.set()
+            gate.first_opened.set()
+
+
+async def shown(service: Service) -> tuple[int, int, int]:
+    """Return how many deliveries are being sent, are due, and held."""
+    found = (await service.get("/v1/destinations/hook")).json
+    return found["in_flight"], found["due"], found["held"]
+
+
+async def listed(service: Service, state: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = (await service.get(f"/v1/deliveries?state={state}")).json["items"]
+    assert {each["state"] for each in items} <= {state}
+    return items
+
+
+async def of(service: Service, job_id: str) -> dict[str, Any]:
+    """Return the delivery of a job as it is shown."""
+    (found,) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
+    alone: dict[str, Any] = (await service.get(f"/v1/deliveries/{found['id']}")).json
+    assert found.items() <= alone.items()
+    return alone
+
+
+async def test_what_waits_for_a_slot_is_pending_and_says_so(tmp_path: Path, lacking: str) -> None:
+    gate = Gate()
+    async with busy(tmp_path, lacking, gate) as (service, _, jobs):
+        assert await shown(service) == (SLOTS, WAITING, 0)
+        assert [len(await listed(service, state)) for state in ("sending", "pending")] == [SLOTS, WAITING]
+        assert Counter(each["job_id"] for each in await listed(service, "pending")) == Counter(jobs)
+        waiting = await of(service, jobs[-1])
+        assert (waiting["state"], waiting["attempt"]) == ("pending", 0)
+        size = f"{SLOTS} that all destinations share" if lacking == SHARED else f"{SLOTS}"
+        the = "the " if lacking == SHARED else ""
+        assert waiting["explain"] == (
+            f"Attempt 1 of 12 is due now, and waits for a free slot of {the}{size}: {SLOTS} are being sent to hook, "
+            f"{WAITING} are due, the oldest first."
+        )
+        for path in (f"/v1/jobs/{jobs[-1]}", f"/v1/jobs/{jobs[-1]}?wait=0"):
+            counts = (await service.get(path)).json["deliveries"]
+            assert (counts["pending"], counts["sending"]) == (1, 0)
+        metrics = (await service.get("/metrics", is_own=True)).body.decode()
+        assert f'sendoff_open_deliveries{{destination="hook",state="sending"}} {SLOTS}.0' in metrics
+        gate.opened.set()
+        for job_id in jobs:
+            (delivery,) = await service.until_delivered(job_id, "delivered")
+            assert delivery.attempt == 1
+        assert await shown(service) == (0, 0, 0)
+
+
+async def test_what_begins_after_it_has_waited_is_told_to_who_watches(tmp_path: Path, lacking: str) -> None:
+    gate = Gate()
+    gate.first = OK
+    async with busy(tmp_path, lacking, gate) as (service, receiver, jobs):
+        tag = (await service.get(f"/v1/jobs/{jobs[0]}")).headers["ETag"]
+        asking = asyncio.ensure_future(service.get(f"/v1/jobs/{jobs[0]}?wait=30", headers={"If-None-Match": tag}))
+        gate.first_opened.set()
+        counts = (await asking).json["deliveries"]
+        assert (counts["pending"], counts["sending"]) == (0, 1)
+        assert len(receiver.requests) <= SLOTS + 1
+
+
+async def test_what_waits_for_a_slot_is_cancelled_at_once(tmp_path: Path, lacking: str) -> None:
+    gate = Gate()
+    async with busy(tmp_path, lacking, gate) as (service, receiver, jobs):
+        waiting = await of(service, jobs[-1])
+        answered = await service.post(f"/v1/deliveries/{waiting['id']}/cancel")
+        assert (answered.status, answered.json["state"], answered.json["attempt"]) == (202, "cancelled", 0)
+        assert (await service.post(f"/v1/deliveries/{waiting['id']}/cancel")).status == 409
+        assert await shown(service) == (SLOTS, WAITING - 1, 0)
+        (begun, *_) = await listed(service, "sending")
+        assert (await service.post(f"/v1/deliveries/{begun['id']}/cancel")).status == 409
+        gate.opened.set()
+        for job_id in jobs[:-1]:
+            await service.until_delivered(job_id, "delivered")
+        assert len(receiver.requests) == SLOTS + WAITING - 1
+        # It can be sent all the same, as any that was cancelled.
+        assert (await service.post(f"/v1/deliveries/{waiting['id']}/replay")).status == 202
+        (delivery,) = await service.until_delivered(jobs[-1], "delivered")
+        assert delivery.attempt == 1
+
+
+async def test_what_waits_for_a_slot_is_held_as_the_pause_is_answered(tmp_path: Path, lacking: str) -> None:
+    gate = Gate()
+    async with busy(tmp_path, lacking, gate) as (service, receiver, jobs):
+        paused = (await service.post("/v1/destinations/hook/pause")).json
+        assert (paused["in_flight"], paused["due"], paused["held"]) == (SLOTS, 0, WAITING)
+        assert len(await listed(service, "held")) == WAITING
+        held = await of(service, jobs[0])
+        assert (held["state"], held["reason"], held["attempt"]) == ("held", "paused", 0)
+        assert (await service.post(f"/v1/deliveries/{held['id']}/cancel")).status == 202
+        gate.opened.set()
+        await eventually(lambda: _is(service, (0, 0, WAITING - 1)))
+        assert len(receiver.requests) == SLOTS
+        await service.post("/v1/destinations/hook/resume")
+        for job_id in jobs[1:]:
+            (delivery,) = await service.until_delivered(job_id, "delivered")
+            assert delivery.attempt == 1
+        assert len(receiver.requests) == SLOTS + WAITING - 1
+
+
+async def test_what_waits_for_a_slot_goes_back_as_its_destination_stops_taking(tmp_path: Path, lacking: str) -> None:
+    gate = Gate()
+    gate.first = answer(410)
+    async with busy(tmp_path, lacking, gate) as (service, receiver, jobs):
+        gate.first_opened.set()  # it is disabled, and what was begun hangs on
+        await eventually(lambda: _is(service, (SLOTS - 1, 0, WAITING)))
+        await service.until_delivered(jobs[-1], "pending")
+        assert len(receiver.requests) == SLOTS
+
+
+async def _is(service: Service, numbers: tuple[int, int, int]) -> bool | None:
+    return await shown(service) == numbers or None
