@@ -11,6 +11,8 @@ import pytest
 
 from pipeline.services import slots
 from pipeline.services.lane import Lane
+from pipeline.services.recorder import Recorder
+from tests.support.fake_clock import settled
 from tests.support.receiver import OK, Receiver, answer, receiving
 from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
 
@@ -145,9 +147,21 @@ async def test_what_waits_for_a_slot_is_cancelled_at_once(tmp_path: Path, lackin
         assert delivery.attempt == 1
 
 
-async def test_what_waits_for_a_slot_is_held_as_the_pause_is_answered(tmp_path: Path, lacking: str) -> None:
+async def test_what_waits_for_a_slot_is_held_as_the_pause_is_answered(
+    tmp_path: Path, lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_back = Recorder.give_back
+
+    async def slowly(*args: Any) -> None:
+        await settled(100)
+        await give_back(*args)
+
+    monkeypatch.setattr(Recorder, "give_back", slowly)
     gate = Gate()
     async with busy(tmp_path, lacking, gate) as (service, receiver, jobs):
+        assert await service.app._pausing.pause("hook")
+        stored = await service.app.store.open_deliveries()
+        assert stored == {("hook", "sending"): SLOTS, ("hook", "pending"): WAITING}
         paused = (await service.post("/v1/destinations/hook/pause")).json
         assert (paused["in_flight"], paused["due"], paused["held"]) == (SLOTS, 0, WAITING)
         assert len(await listed(service, "held")) == WAITING
@@ -172,6 +186,22 @@ async def test_what_waits_for_a_slot_goes_back_as_its_destination_stops_taking(t
         await eventually(lambda: _is(service, (SLOTS - 1, 0, WAITING)))
         await service.until_delivered(jobs[-1], "pending")
         assert len(receiver.requests) == SLOTS
+
+
+async def test_what_waits_for_a_slot_goes_back_as_its_destination_goes(tmp_path: Path, lacking: str) -> None:
+    gate = Gate()
+    async with busy(tmp_path, lacking, gate) as (service, receiver, jobs):
+        config = service.app.config
+        settings = {"functions": config.functions.settings, "destinations": config.destinations}
+        assert await service.reload()
+        (delivery,) = await service.until_delivered(jobs[-1], "pending")
+        assert delivery.attempt == 0
+        assert await service.reload(**settings)  # and waits anew
+        gate.opened.set()
+        for job_id in jobs:
+            (delivery,) = await service.until_delivered(job_id, "delivered")
+            assert delivery.attempt == 1
+        assert len(receiver.requests) == SLOTS + WAITING
 
 
 async def _is(service: Service, numbers: tuple[int, int, int]) -> bool | None:
