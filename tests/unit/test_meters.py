@@ -16,6 +16,7 @@ from pipeline.services.gauges import Gauges
 from pipeline.services.pulse import Pulse
 from pipeline.services.setup import Current
 from pipeline.services.standing import Standing, Takers
+from pipeline.services.unbegun import AllUnbegun
 from pipeline.store import Store
 from pipeline.store.survey import Survey
 from pipeline.telemetry import FACTS, Telemetry
@@ -138,6 +139,7 @@ async def test_a_survey_takes_a_twentieth_of_the_time_at_most() -> None:
         pool=cast(Pool, SimpleNamespace(processes=tuple)),
         current=cast(Current, SimpleNamespace(setup=setup)),
         standing=cast(Standing, SimpleNamespace(takers=Takers(configured=frozenset()))),
+        unbegun=AllUnbegun(),
         is_draining=lambda: False,
         clock=clock,
     )
