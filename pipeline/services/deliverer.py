@@ -142,8 +142,11 @@ class Deliverer:
         gate, slots = self.lanes.gates[delivery.destination], self.lanes.slots
         started_at, began = self._clock.now(), self._clock.monotonic()
         has_room = slots.is_free(delivery.destination) and not gate.locked()
-        waiting = None if has_room else self.lanes.unbegun.add(delivery)
+        is_wanted = has_room or self._standing.may_send(delivery.destination)
+        waiting = None if has_room or not is_wanted else self.lanes.unbegun.add(delivery)
         try:
+            if not is_wanted:  # it stopped taking while the claim was under way
+                raise HeldError(f"the destination {delivery.destination} takes no deliveries now")
             async with gate, slots.of(delivery.destination):
                 if waiting is not None:
                     self._begins(waiting)
@@ -152,8 +155,13 @@ class Deliverer:
             outcome = self._telemetry.mask.outcome(outcome)
         except asyncio.CancelledError:
             # A drain, or a destination that takes nothing any more: the row goes back. Under a lost lease this changes
-            # nothing.
-            await asyncio.shield(self._given_back(claimed, waiting))
+            # nothing. A drain that comes now ends this task, and waits for the write.
+            going = asyncio.create_task(self._given_back(claimed, waiting))
+            self._ending.add(going)
+            going.add_done_callback(self._ended)
+            if waiting is not None:
+                waiting.going = going
+            await asyncio.shield(going)
             raise
         except (HeldError, UnknownFunctionError):
             # It has gone, or was paused, since the claim: the delivery is held until it returns.

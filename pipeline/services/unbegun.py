@@ -25,6 +25,8 @@ class Unbegun:
     is_cancelled: bool = False
     """Whether that is written."""
     is_going: bool = False
+    going: asyncio.Task[None] | None = None
+    """What writes that it goes back, once it does."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class AllUnbegun:
         """Note that a delivery waits for a slot, in the current task, until `remove`."""
         task = asyncio.current_task()
         assert task is not None
+        if (before := self._by_id.get(delivery.id)) is not None:  # given back, claimed anew, and not through with it
+            self.remove(before)
         self._by_id[delivery.id] = waiting = Unbegun(delivery=delivery, task=task)
         self._count(delivery, 1)
         return waiting
@@ -107,6 +111,8 @@ class AllUnbegun:
         waiting.is_unwanted = waiting.is_unwanted or not waiting.is_going
         self._stop(waiting)
         await asyncio.wait([waiting.task])
+        if waiting.going is not None:  # a drain may have ended the task before
+            await asyncio.wait([waiting.going])
         return waiting.is_cancelled
 
     @staticmethod

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.services import slots
+from pipeline.services.destination_lanes import DestinationLanes
 from pipeline.services.lane import Lane
 from pipeline.services.recorder import Recorder
 from tests.support.fake_clock import settled
@@ -202,6 +203,63 @@ async def test_what_waits_for_a_slot_goes_back_as_its_destination_goes(tmp_path:
             (delivery,) = await service.until_delivered(job_id, "delivered")
             assert delivery.attempt == 1
         assert len(receiver.requests) == SLOTS + WAITING
+
+
+async def test_what_was_being_claimed_as_its_destination_stopped_taking_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, claimed = asyncio.Event(), asyncio.Event()
+    let_go.set()
+    claim = DestinationLanes._claim_for
+
+    async def late(self: DestinationLanes, name: str, most: int) -> Any:
+        found = await claim(self, name, most)
+        if not let_go.is_set():
+            claimed.set()
+        await let_go.wait()
+        return found
+
+    monkeypatch.setattr(DestinationLanes, "_claim_for", late)
+    monkeypatch.setattr(Lane, "_ahead", 100)
+    gate = Gate()
+    async with busy(tmp_path, AHEAD, gate) as (service, receiver, _):
+        monkeypatch.setattr(Lane, "offer", lambda self: False)  # so that the next is claimed, not stored as claimed
+        let_go.clear()
+        job_id = await service.start_job("quick-background")
+        await claimed.wait()
+        await service.post("/v1/destinations/hook/pause")
+        let_go.set()
+        await service.until_delivered(job_id, "pending")
+        assert await shown(service) == (SLOTS, 0, WAITING + 1)
+        assert len(await listed(service, "held")) == WAITING + 1
+        assert len(receiver.requests) == SLOTS
+
+
+async def test_a_cancellation_is_answered_truly_although_a_drain_comes_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, writing = asyncio.Event(), asyncio.Event()
+    cancelled = Recorder.cancelled
+
+    async def slowly(*args: Any) -> bool:
+        writing.set()
+        await write.wait()
+        return await cancelled(*args)
+
+    monkeypatch.setattr(Recorder, "cancelled", slowly)
+    monkeypatch.setattr(Lane, "_ahead", 100)
+    async with busy(tmp_path, AHEAD, Gate()) as (service, _, jobs):
+        waiting = await of(service, jobs[-1])
+        asking = asyncio.ensure_future(service.post(f"/v1/deliveries/{waiting['id']}/cancel"))
+        await writing.wait()
+        service.app.deliverer.lanes.stop()
+        leaving = asyncio.ensure_future(service.app.deliverer.break_off())
+        await asyncio.wait([asking, leaving], timeout=1)
+        assert not asking.done()
+        assert not leaving.done()
+        write.set()
+        await leaving
+        assert (await asking).json["state"] == "cancelled"
 
 
 async def _is(service: Service, numbers: tuple[int, int, int]) -> bool | None:
