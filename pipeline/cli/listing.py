@@ -14,6 +14,7 @@ from pipeline.config.units import duration_s
 
 Row = Sequence[str | Text]
 MOST = 1_000_000
+_LONGEST = timedelta(days=36_525)
 
 
 def add_listing(parser: argparse.ArgumentParser, default: int = 20) -> None:
@@ -30,11 +31,13 @@ def whole(text: str) -> int:
 
 
 def duration(text: str) -> timedelta:
-    """Return a span such as `90s` or `2h`, for argparse."""
+    """Return a span such as `90s` or `2h`, of a hundred years at the most, for argparse."""
     try:
-        return timedelta(seconds=duration_s(text))
+        if (span := timedelta(seconds=duration_s(text))) <= _LONGEST:
+            return span
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"expected a duration such as 30s, 10m, 2h or 7d, got {text!r}") from None
+        pass
+    raise argparse.ArgumentTypeError(f"expected a duration such as 30s, 10m, 2h or 7d, got {text!r}")
 
 
 def before(since: timedelta | None, now: datetime) -> str | None:

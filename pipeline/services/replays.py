@@ -111,8 +111,11 @@ class Replays:
     async def _until_end(self, replay: Replay) -> bool:
         """Take one step after another; False where the replay is to be read again before it goes on."""
         rate, event = rate_per_s(replay.rate), self._under_way[replay.id]
+        wait_s = 0.0  # before the next step, not after the last one
         async with aclosing(_portions(self._walk, replay, max(1, min(_MOST, round(rate / _A_SECOND))))) as portions:
             async for portion in portions:
+                if wait_s:
+                    await self._clock.sleep(wait_s, event)
                 event.clear()  # before anything is looked at, so that no call goes unheard
                 route = self._current.setup.routes.get(replay.destination)
                 if route is None:
@@ -122,7 +125,7 @@ class Replays:
                     return False
                 replay = dataclasses.replace(replay, cursor=portion.cursor)
                 await self._tell(replay, opened)
-                await self._clock.sleep((len(portion.reopenings) + len(portion.additions)) / rate, event)
+                wait_s = (len(portion.reopenings) + len(portion.additions)) / rate
         return True
 
     async def _advance(self, replay: Replay, portion: Portion, route: Route) -> list[Opened] | None:

@@ -98,7 +98,7 @@ def test_what_happens_next_to_an_ended_job_is_its_deliveries(owed: dict[str, Any
 
 def test_what_is_due_to_a_destination_that_is_left_alone_is_not_due_now() -> None:
     (_, step) = next_steps(job("succeeded"), [delivery("pending", attempt=0, next_attempt_at=later(30))], NOW)
-    assert step.endswith(", or after that: hook is left alone until then.")
+    assert step.endswith(", or after that: hook is left alone until then, or takes only so many at a time.")
 
 
 def test_what_comes_first_is_told_first_and_not_everything() -> None:

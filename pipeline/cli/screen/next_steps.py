@@ -74,11 +74,12 @@ def _of_delivery(delivery: Any, now: datetime) -> str:
             return f"Attempt {delivery['attempt']} of {delivery['max_attempts']} to {name} is under way."
         case "pending":
             attempt = f"Attempt {next_attempt} of {delivery['max_attempts']} to {name}"
-            # A pending one of the future waits for its destination: it asked for that, or its breaker is open.
+            # A pending one of the future waits for its destination: it asked for that, its breaker is open, or only so
+            # many go at a time.
             until = words.moment(delivery["next_attempt_at"])
             if until is None or (until - now).total_seconds() < 1:
                 return f"{attempt} is due now."
-            why = f"{clean_line(delivery['destination'])} is left alone until then"
+            why = f"{clean_line(delivery['destination'])} is left alone until then, or takes only so many at a time"
             return f"{attempt} is made {words.when(until, now)}, or after that: {why}."
         case _:
             at = _at(delivery["next_attempt_at"], now)
