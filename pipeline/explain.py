@@ -83,7 +83,7 @@ def explain(delivery: Delivery, last: Attempt | None, there: Situation, now: dat
     """Return why a delivery is where it is; `last` is its last attempt, if it has any."""
     if there.held is not None and delivery.state.is_open:
         return " ".join(filter(None, (_failure(delivery, last), _held(delivery, there))))
-    again = f"`sendoff replay {delivery.id}` sends it again."
+    again = f"`sendoff replay {delivery.id}` sends it again{_once_taken(delivery.destination, there)}."
     match delivery.state:
         case DeliveryState.PENDING | DeliveryState.RETRYING:
             return " ".join(filter(None, (_failure(delivery, last), _waiting(delivery, last, there, now))))
@@ -102,6 +102,16 @@ def explain(delivery: Delivery, last: Attempt | None, there: Situation, now: dat
             raise ValueError("held is shown, and never stored")
         case never:
             assert_never(never)
+
+
+def _once_taken(name: str, there: Situation) -> str:
+    match there.held:
+        case None:
+            return ""
+        case DeliveryReason.UNCONFIGURED:
+            return f" once {name} is in the configuration again"
+        case why:
+            return f" once {name}, which is {why}, takes deliveries again (`sendoff destinations resume {name}`)"
 
 
 def _failure(delivery: Delivery, last: Attempt | None) -> str:

@@ -104,12 +104,15 @@ def _standing(shown: Any, now: datetime) -> Iterator[str]:
             yield f"It failed, and is tried with one attempt at a time{why}"
             yield f"{words.count(shown['due'], 'delivery is', 'deliveries are')} due."
         case "active" if pause:
+            waiting = shown["due"] + shown["retrying"]
             yield f"It is left alone: deliveries go on {words.when(pause, now)}, and spend no attempt meanwhile."
+            yield f"{words.count(waiting, 'delivery waits', 'deliveries wait')} for it."
         case "active":
             yield f"It takes deliveries: {shown['in_flight']} are being sent, {shown['due']} are due."
         case state:
             yield f"It is {state}{why}"
-            yield f"{held} held: `sendoff destinations resume {name}` has them sent."
+            what = "has them sent" if shown["held"] else "has it take deliveries again"
+            yield f"{held} held: `sendoff destinations resume {name}` {what}."
     yield f"It last took one {words.age(success, now)} ago." if success else "It has never taken one."
 
 

@@ -77,7 +77,7 @@ async def _shown(request: web.Request) -> views.View:
 async def _situation(parts: Parts, delivery: Delivery, turn: Turn | None) -> Situation:
     name, takers = delivery.destination, parts.takers
     if not delivery.state.is_open:
-        return Situation()
+        return Situation(held=takers.why_held(name, DeliveryState.PENDING))  # it would be, sent again
     counts, standing = parts.lanes.unbegun.counted(await parts.store.open_deliveries()), parts.standing
     route = parts.routes.get(name)
     return Situation(

@@ -101,6 +101,12 @@ def test_what_is_due_to_a_destination_that_is_left_alone_is_not_due_now() -> Non
     assert step.endswith(", or after that: hook is left alone until then, or takes only so many at a time.")
 
 
+def test_what_is_dead_is_told_although_something_still_waits() -> None:
+    dead = delivery("dead") | {"id": "d1"}
+    steps = next_steps(job("succeeded"), [dead, delivery("retrying", next_attempt_at=later(5))], NOW)
+    assert steps[2:] == ["1 delivery is dead.", "`sendoff replay d1` sends it again."]
+
+
 def test_what_comes_first_is_told_first_and_not_everything() -> None:
     owed = [delivery("retrying", destination=f"d{number}", next_attempt_at=later(900 - number)) for number in range(7)]
     steps = next_steps(job("failed"), [delivery("held", reason="paused"), *owed], NOW)

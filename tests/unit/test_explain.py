@@ -138,6 +138,16 @@ CASES = [
         "It is dead: its sendings were lost with the service, again and again. `sendoff replay ID` sends it again.",
     ),
     (
+        {"state": "dead", "attempt": 0, "reason": DeliveryReason.LOST}, None, Situation(held=DeliveryReason.DISABLED),
+        ("It is dead: its sendings were lost with the service, again and again. `sendoff replay ID` sends it again "
+        "once archive, which is disabled, takes deliveries again (`sendoff destinations resume archive`)."),
+    ),
+    (
+        {"state": "cancelled"}, None, Situation(held=DeliveryReason.UNCONFIGURED),
+        ("It was cancelled by an operator, and is not sent. `sendoff replay ID` sends it again once archive is in the "
+        "configuration again."),
+    ),
+    (
         {"state": "skipped"}, None, Situation(),
         "It was never sent: the filter (`when`) for archive did not match the result.",
     ),

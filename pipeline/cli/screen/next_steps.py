@@ -33,11 +33,13 @@ def next_steps(job: Any, deliveries: Sequence[Any], now: datetime, *, is_missing
     steps += [_of_delivery(delivery, now) for delivery in owed[:_MOST]]
     if len(owed) > _MOST:
         steps.append(f"... and {words.count(len(owed) - _MOST, 'more delivery', 'more deliveries')}.")
+    dead = [each for each in deliveries if each["state"] == "dead"]
     if not owed:
         steps.append(_of_the_end(job))
-        steps += [f"`sendoff replay {each['id']}` sends it again." for each in deliveries if each["state"] == "dead"][
-            :1
-        ]
+    elif dead:
+        steps.append(f"{words.count(len(dead), 'delivery is', 'deliveries are')} dead.")
+    if dead:
+        steps.append(f"`sendoff replay {dead[0]['id']}` sends it again.")
     return steps
 
 
