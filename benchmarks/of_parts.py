@@ -12,8 +12,8 @@ from samples import CLOCK, DOCUMENT, FUNCTION, IDS, RESULT, SECRET, SOURCE, webh
 from timing import CALLERS, Row, Stopwatch
 
 from destinations.base import Sending
-from destinations.signing import Signer
-from destinations.signing_keys import parse_secret
+from destinations.signing.keys import parse_secret
+from destinations.signing.signatures import Signer
 from pipeline.config.settings import FunctionsSettings
 from pipeline.functions import wire
 from pipeline.functions.catalog import Catalog

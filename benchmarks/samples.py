@@ -3,8 +3,8 @@
 import json
 import random
 
-from destinations.webhook import Webhook
-from destinations.webhook_settings import Settings
+from destinations.webhook.destination import Webhook
+from destinations.webhook.settings import Settings
 from pipeline.clock import SystemClock
 from pipeline.config.secret import Secret
 from pipeline.ids import IdSource

@@ -12,6 +12,12 @@ from pipeline.config.settings import RetrySpec
 from pipeline.model import AnyMessage, BatchState, JobState, MessageType, Outcome
 from pipeline.records import record
 
+KEPT_BODY = 16 * 1024
+KEPT_HEADERS = 8 * 1024
+"""The most that is kept of an answer's headers: those that were heeded, then the first that fit."""
+PATIENCE_S = 60.0
+"""The shortest wait after a timeout, and after a 429 that does not say how long."""
+
 
 async def _no_event() -> bytes:
     return b"null"

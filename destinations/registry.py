@@ -4,9 +4,14 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from destinations import callback, callback_settings, email, function, webhook, webhook_settings
+from destinations import function
 from destinations.base import Kind
+from destinations.callback import settings as callback_settings
+from destinations.callback.destination import Callback
+from destinations.email import destination as email
 from destinations.plugins.finding import Kinds, with_plugins
+from destinations.webhook import settings as webhook_settings
+from destinations.webhook.destination import Webhook
 
 
 def builtin_kinds() -> dict[str, Kind]:
@@ -16,7 +21,7 @@ def builtin_kinds() -> dict[str, Kind]:
             kind="callback",
             schema=callback_settings.schema_of(_schema("callback"), _schema("webhook")),
             settings=callback_settings.settings_of,
-            make=callback.Callback,
+            make=Callback,
             warn=callback_settings.warn,
             has_receiver=False,
             refusal_by=callback_settings.refusal_by,
@@ -34,7 +39,7 @@ def builtin_kinds() -> dict[str, Kind]:
             kind="webhook",
             schema=_schema("webhook"),
             settings=webhook_settings.settings_of,
-            make=webhook.Webhook,
+            make=Webhook,
             warn=webhook_settings.warn,
             public_keys=webhook_settings.public_keys,
         ),

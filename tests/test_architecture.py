@@ -27,10 +27,10 @@ EDGES = {
     "pipeline/cli/listening/http.py",
     "pipeline/cli/listening/session.py",
     "pipeline/doctor/software.py",
-    "destinations/webhook.py",
-    "destinations/dial.py",
-    "destinations/exchange.py",
-    "destinations/failures.py",
+    "destinations/webhook/destination.py",
+    "destinations/dial/connector.py",
+    "destinations/dial/exchange.py",
+    "destinations/dial/failures.py",
 }
 
 
@@ -81,12 +81,12 @@ def test_only_metrics_imports_prometheus() -> None:
 
 
 def test_only_two_modules_import_cryptography() -> None:
-    assert users_of("cryptography") == {"destinations/ed25519.py", "destinations/certificates.py"}
+    assert users_of("cryptography") == {"destinations/signing/ed25519.py", "destinations/dial/certificates.py"}
 
 
 def test_who_has_no_asymmetric_key_does_not_load_cryptography() -> None:
     program = (
-        "import sys, destinations.registry; from destinations.signing import sign; from pipeline.mask import Masker; "
+        "import sys, destinations.registry; from destinations.signing.signatures import sign; from pipeline.mask import Masker; "
         "sign(['raw:x'], 'msg_1', 1, b''); print('cryptography' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -136,7 +136,7 @@ def test_only_dial_calls_out_where_the_guard_stands() -> None:
     found = {name_of(path): made for path, tree in TREES.items() if (made := callers(tree))}
     # The command line's own client calls the service that its user names; nothing of a delivery goes there.
     assert found.pop("pipeline/cli/client.py") == {"ClientSession"}
-    assert found == {"destinations/dial.py": {"TCPConnector", "sock_connect"}}
+    assert found == {"destinations/dial/connector.py": {"TCPConnector", "sock_connect"}}
     connects = {
         name_of(path)
         for path, tree in TREES.items()
@@ -145,13 +145,13 @@ def test_only_dial_calls_out_where_the_guard_stands() -> None:
     }
     # An exchange asks the connector that dial made; a mail goes over the socket that dial connected.
     assert {user for user in connects if not user.startswith("pipeline/store/")} == {
-        "destinations/exchange.py",
-        "destinations/email.py",
+        "destinations/dial/exchange.py",
+        "destinations/email/destination.py",
     }
-    mail = (ROOT / "destinations" / "email.py").read_text("utf-8")
+    mail = (ROOT / "destinations" / "email" / "destination.py").read_text("utf-8")
     assert mail.count("aiosmtplib.SMTP(") == mail.count("sock=sock,") == 1
     users = {name for name in map(name_of, TREES) if "make_exchange(" in (ROOT / name).read_text("utf-8")}
-    assert users == {"destinations/dial.py", "destinations/webhook.py"}
+    assert users == {"destinations/dial/connector.py", "destinations/webhook/destination.py"}
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.stat().st_size], ids=name_of)

@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 
 from destinations.bodies.cloudevents import CloudEventsForm
+from destinations.dial.credentials import Basic, Proxy
+from destinations.dial.tls import Tls
 from destinations.registry import builtin_kinds
-from destinations.tls import Tls
-from destinations.webhook_access import Basic, Proxy
 from pipeline import model
 from pipeline.config.convert import Conversion
 from pipeline.config.settings import (

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from destinations import rehearsal
 from destinations.base import Concern, End
+from destinations.bodies import rehearsal
 from destinations.bodies.base import JSON_TYPE, Form
 from destinations.bodies.cloudevents import CloudEventsForm, Mode
 from destinations.bodies.lambda_record import LambdaForm
@@ -14,7 +14,7 @@ from destinations.bodies.message import MESSAGE
 from destinations.bodies.raw import RawForm
 from destinations.bodies.template import TemplateForm
 from destinations.bodies.thin import ThinForm
-from destinations.templates import TemplateFaultError
+from destinations.templates.rendering import TemplateFaultError
 
 RAW, THIN, LAMBDA = RawForm(), ThinForm(), LambdaForm()
 FORMS: Mapping[str, Form] = MappingProxyType(

@@ -9,7 +9,7 @@ from jinja2 import Template
 from destinations.base import Sending
 from destinations.bodies.base import JSON_TYPE, Body, Form
 from destinations.bodies.seen import seen_by_templates
-from destinations.templates import TemplateFaultError, compile_template, render
+from destinations.templates.rendering import TemplateFaultError, compile_template, render
 from pipeline import strictjson
 from pipeline.errors import BadJsonError
 from pipeline.values import is_json_type

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from destinations.answers import KEPT_BODY, KEPT_HEADERS
+from destinations.base import KEPT_BODY, KEPT_HEADERS
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 _LONGEST_WAIT_S = 86_400.0

@@ -10,8 +10,8 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from destinations.base import End, Kind
-from destinations.tls import over
-from destinations.webhook_secrets import end_of
+from destinations.dial.tls import over
+from destinations.webhook.secrets import end_of
 from pipeline.config.settings import Config, FunctionSettings, Target
 from pipeline.errors import Fault
 from pipeline.functions.catalog import Catalog

@@ -18,7 +18,7 @@ from pipeline.cli.listening.manners import Manners
 from pipeline.config.units import DURATION_PATTERN, duration_s
 
 if TYPE_CHECKING:
-    from destinations.signing_keys import Layout
+    from destinations.signing.keys import Layout
 
 HOST = "127.0.0.1"
 PORT = 9000
@@ -53,7 +53,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Receive until Ctrl-C; return 0. CommandError for a port that is not free, UsageError for what makes no sense."""
-    from destinations.signing_keys import Layout  # noqa: PLC0415 - the help of a command needs none
+    from destinations.signing.keys import Layout  # noqa: PLC0415 - the help of a command needs none
     from pipeline.cli.listening.checking import Checker  # noqa: PLC0415 - likewise
     from pipeline.cli.listening.session import receive  # noqa: PLC0415 - nor need it load aiohttp
 
@@ -84,7 +84,7 @@ def _greeting(secrets: tuple[str, ...], web: socket.socket, smtp: socket.socket 
 
 def _secrets(given: list[str], file: Path | None, layout: "Layout") -> tuple[str, ...]:
     """Return the secrets that count: those of the command line, else those of the environment."""
-    from destinations.signing_keys import parse_verifier  # noqa: PLC0415 - the help of a command needs none
+    from destinations.signing.keys import parse_verifier  # noqa: PLC0415 - the help of a command needs none
 
     named = [("--secret", secret) for secret in given]
     if file is not None:

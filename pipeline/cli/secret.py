@@ -19,11 +19,11 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Print a secret, and in a second line its public key if it has one; always return 0."""
-    from destinations.signing_keys import new_secret  # noqa: PLC0415 - other commands need none
+    from destinations.signing.keys import new_secret  # noqa: PLC0415 - other commands need none
 
     lines: tuple[str, ...] = (new_secret(),)
     if args.asymmetric:
-        from destinations.ed25519 import new_pair  # noqa: PLC0415 - likewise
+        from destinations.signing.ed25519 import new_pair  # noqa: PLC0415 - likewise
 
         lines = new_pair()
     if sys.stderr.isatty():

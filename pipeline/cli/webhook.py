@@ -45,8 +45,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Say `genuine` and return 0, or why it is not and return 1; raises UsageError for what cannot be read."""
-    from destinations.diagnosis import why_not  # noqa: PLC0415 - other commands need none
-    from destinations.signing_keys import Layout  # noqa: PLC0415 - likewise
+    from destinations.signing.diagnosis import why_not  # noqa: PLC0415 - other commands need none
+    from destinations.signing.keys import Layout  # noqa: PLC0415 - likewise
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
 
     secrets = _secrets(args.secret_file, args.layout)
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _secrets(file: str | None, layout: str) -> list[str]:
-    from destinations.signing_keys import Layout, parse_verifier  # noqa: PLC0415 - other commands need none
+    from destinations.signing.keys import Layout, parse_verifier  # noqa: PLC0415 - other commands need none
 
     text = os.environ.get(VARIABLE, "") if file is None else _read(file).decode("utf-8", "replace")
     where = VARIABLE if file is None else file

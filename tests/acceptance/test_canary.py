@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 import pytest
 import trustme
 
-from destinations.ed25519 import new_pair
+from destinations.signing.ed25519 import new_pair
 from pipeline.web.routes import ROUTES
 from tests.support.certificates import written
 from tests.support.echoing import echoing, refusing_mail

@@ -13,9 +13,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from destinations import dial, egress, failures
+from destinations import egress
+from destinations.dial import connector, failures
+from destinations.dial.failures import BlockedAddressError
 from destinations.egress import CALLER, OPERATOR, Trust
-from destinations.failures import BlockedAddressError
 from pipeline.model import DeliveryReason, Outcome, Verdict
 from tests.support.internet import Internet, simulate
 from tests.support.names import NameServer, name_server
@@ -102,8 +103,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 def without_guard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(dial, "refusal", lambda *_: None)
-    patch.setattr(dial, "fault_of_host", lambda _: None)
+    patch.setattr(connector, "refusal", lambda *_: None)
+    patch.setattr(connector, "fault_of_host", lambda _: None)
 
 
 def url_of(host: str, receiver: Receiver) -> str:
@@ -303,11 +304,11 @@ async def test_a_mail_server_at_metadata(
     names.lead(NAME, METADATA[form])
     for host in (METADATA[form], NAME):
         with pytest.raises(BlockedAddressError, match="link-local or metadata"):
-            await dial.connect(host, receiver.port, trust)
+            await connector.connect(host, receiver.port, trust)
     assert internet.dialled == []
     without_guard(monkeypatch)
     for host in (METADATA[form], NAME):
-        (await dial.connect(host, receiver.port, trust)).close()
+        (await connector.connect(host, receiver.port, trust)).close()
     assert [ip_address(each) for each in internet.dialled] == [ip_address(METADATA[form])] * 2
 
 
@@ -318,8 +319,8 @@ async def test_a_plug_in_s_own_client_at_metadata(
     names.lead(NAME, METADATA[form])
     literal = f"[{METADATA[form]}]" if ":" in METADATA[form] else METADATA[form]
     # As docs/how-to/write-a-destination.md has it.
-    connector = aiohttp.TCPConnector(socket_factory=dial.guarded(OPERATOR))
-    async with aiohttp.ClientSession(connector=connector) as session:
+    mine = aiohttp.TCPConnector(socket_factory=connector.guarded(OPERATOR))
+    async with aiohttp.ClientSession(connector=mine) as session:
         for host in (literal, NAME):
             with pytest.raises((OSError, aiohttp.ClientError)) as refused:
                 await session.post(f"http://{host}:{receiver.port}/")
@@ -335,10 +336,10 @@ async def test_a_mail_server_at_a_private_address(
     names.lead(NAME, PRIVATE[form])
     for host in (PRIVATE[form], NAME):
         with pytest.raises(BlockedAddressError, match="allow_cidrs"):
-            await dial.connect(host, receiver.port, CALLER)
+            await connector.connect(host, receiver.port, CALLER)
     assert internet.dialled == []
     for host in (PRIVATE[form], NAME):
-        (await dial.connect(host, receiver.port, OPERATOR)).close()
+        (await connector.connect(host, receiver.port, OPERATOR)).close()
 
 
 @ANY_TRUST
@@ -346,5 +347,5 @@ async def test_a_mail_server_at_a_private_address(
 async def test_a_mail_server_in_disguise(form: str, trust: Trust, receiver: Receiver) -> None:
     host = (DISGUISES | WIDE)[form]
     with pytest.raises(BlockedAddressError, match=f"{re.escape(host)} is not called"):
-        await dial.connect(host, receiver.port, trust)
+        await connector.connect(host, receiver.port, trust)
     assert receiver.connections == 0

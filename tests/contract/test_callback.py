@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from destinations import exchanges
-from destinations.callback import Callback
-from destinations.callback_settings import OF_ONE_RECEIVER, Settings, settings_of, warn
-from destinations.exchange import Exchange
+from destinations.callback.destination import Callback
+from destinations.callback.settings import OF_ONE_RECEIVER, Settings, settings_of, warn
+from destinations.dial import exchanges
+from destinations.dial.exchange import Exchange
 from destinations.registry import builtin_kinds
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec

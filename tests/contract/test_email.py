@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from destinations.email import Email, settings_of
+from destinations.email.destination import Email, settings_of
 from destinations.registry import builtin_kinds
 from pipeline.config.secret import Secret
 from pipeline.model import JobState, MessageType, Outcome, Result, RunError, Verdict

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from destinations import dial, egress
-from destinations.failures import UnknownHostError
+from destinations import egress
+from destinations.dial import connector
+from destinations.dial.failures import UnknownHostError
 from pipeline.model import DeliveryReason, Verdict
 from tests.support.names import CODES, SILENCE, NameServer, ask, closed_port, name_server
 from tests.support.receiver import receiving
@@ -80,4 +81,4 @@ async def test_many_that_wait_for_one_look_up_all_end_with_it(names: NameServer)
 async def test_a_mail_server_without_an_address_is_unknown_too(answer: str, names: NameServer) -> None:
     names.lead(NAME, answer)
     with pytest.raises(UnknownHostError, match=f"{NAME} cannot be looked up: "):
-        await dial.connect(NAME, 25, egress.OPERATOR)
+        await connector.connect(NAME, 25, egress.OPERATOR)

@@ -9,8 +9,8 @@ import pytest
 import trustme
 import uvloop
 
-from destinations.tls import Tls
-from destinations.webhook_access import Proxy
+from destinations.dial.credentials import Proxy
+from destinations.dial.tls import Tls
 from pipeline.model import DeliveryReason, Verdict
 from tests.support.certificates import HOST, authority_in, showing
 from tests.support.forward_proxy import CONNECTED, forward_proxy

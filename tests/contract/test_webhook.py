@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from standardwebhooks import Webhook as IndependentVerifier
 
-from destinations import webhook_settings
 from destinations.bodies.forms import RAW
 from destinations.registry import builtin_kinds
+from destinations.webhook import settings as webhook_settings
 from pipeline import __version__
 from pipeline.config.secret import Secret
 from pipeline.config.settings import RetrySpec

@@ -16,11 +16,11 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http
 from cloudevents.core.formats.json import JSONFormat
 from standardwebhooks import Webhook as IndependentVerifier
 
-from destinations import webhook_settings
 from destinations.bodies.base import LARGE, Form
 from destinations.bodies.forms import FORMS, RAW, form_of
 from destinations.bodies.message import MessageForm
 from destinations.bodies.template import TemplateForm
+from destinations.webhook import settings as webhook_settings
 from pipeline.config.secret import Secret
 from pipeline.model import AnyMessage, DeliveryReason, Message, Verdict
 from tests.support.messages import (

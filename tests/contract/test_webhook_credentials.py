@@ -11,8 +11,8 @@ import pytest
 import trustme
 import uvloop
 
-from destinations.tls import Tls
-from destinations.webhook_access import Basic
+from destinations.dial.credentials import Basic
+from destinations.dial.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Outcome, Verdict
 from tests.support.certificates import HOST, authority_in, showing, strict, written

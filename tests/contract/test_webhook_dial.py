@@ -8,7 +8,9 @@ import aiohttp
 import pytest
 import trustme
 
-from destinations import dial, egress, failures, webhook
+from destinations import egress
+from destinations.dial import connector, failures
+from destinations.webhook import destination as webhook
 from pipeline.model import DeliveryReason, Verdict
 from tests.support.receiver import answer, receiving
 from tests.support.webhooks import SHORT_S, FakeResolver, exchange_of, opened, sending, sent
@@ -17,7 +19,7 @@ from tests.support.webhooks import SHORT_S, FakeResolver, exchange_of, opened, s
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
     resolver = FakeResolver()
-    make = dial.make_exchange
+    make = connector.make_exchange
     monkeypatch.setattr(webhook, "make_exchange", lambda **keywords: make(**keywords, resolver=resolver))
     return resolver
 

@@ -10,9 +10,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
-from destinations import dial
 from destinations.bodies.forms import RAW
-from destinations.exchange import Exchange
+from destinations.dial import connector
+from destinations.dial.exchange import Exchange
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Outcome, Result, Verdict
 from tests.support.receiver import OK, answer, receiving, then
@@ -114,7 +114,7 @@ async def test_an_answer_in_chunks_after_interim_ones_is_read_and_its_connection
 
 async def test_an_idle_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = asyncio.Event()
-    monkeypatch.setattr(dial, "IDLE_S", 0.05)
+    monkeypatch.setattr(connector, "IDLE_S", 0.05)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):

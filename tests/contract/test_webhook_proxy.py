@@ -13,8 +13,8 @@ import trustme
 import uvloop
 
 from destinations import egress
-from destinations.tls import Tls
-from destinations.webhook_access import Proxy
+from destinations.dial.credentials import Proxy
+from destinations.dial.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Result, Verdict
 from tests.support.certificates import HOST, authority_in, showing, written

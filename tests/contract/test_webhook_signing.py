@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook as IndependentVerifier
 from standardwebhooks import WebhookVerificationError
 
-from destinations import webhook_settings
 from destinations.bodies.forms import RAW
 from destinations.registry import builtin_kinds
-from destinations.signing import Signer
-from destinations.signing_keys import Layout
-from destinations.webhook_secrets import TemporarySecret
+from destinations.signing.keys import Layout
+from destinations.signing.signatures import Signer
+from destinations.webhook import settings as webhook_settings
+from destinations.webhook.secrets import TemporarySecret
 from pipeline.config import load_config
 from pipeline.config.secret import Secret
 from pipeline.errors import ConfigurationError

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from destinations.callback_settings import Settings
-from destinations.ed25519 import new_pair
+from destinations.callback.settings import Settings
 from destinations.function import Settings as FunctionTarget
+from destinations.signing.ed25519 import new_pair
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec, Target
 from tests.support.callers import INVOKE, bearer, key

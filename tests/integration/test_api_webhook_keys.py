@@ -3,8 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from destinations.ed25519 import new_pair
-from destinations.webhook_secrets import TemporarySecret
+from destinations.signing.ed25519 import new_pair
+from destinations.webhook.secrets import TemporarySecret
 from pipeline.config.secret import Secret
 from tests.support.service import KeySettings, serving, webhook
 

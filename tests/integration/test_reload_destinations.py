@@ -9,10 +9,10 @@ import pytest
 import trustme
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from destinations.callback_settings import Settings as Callbacks
-from destinations.email import Settings
+from destinations.callback.settings import Settings as Callbacks
+from destinations.dial.tls import Tls
+from destinations.email.destination import Settings
 from destinations.function import Settings as Functions
-from destinations.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec
 from pipeline.services.slots import IN_FLIGHT

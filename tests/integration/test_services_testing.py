@@ -7,7 +7,7 @@ import pytest
 
 from destinations.bodies.forms import form_of
 from destinations.function import Settings as FunctionTarget
-from destinations.signing import sign
+from destinations.signing.signatures import sign
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings
 from tests.support import shapes

@@ -83,7 +83,7 @@ def _read(stream: Any, lines: list[str]) -> None:
 
 def headers_of(secret: str, message_id: str, body: bytes, at: int, **more: str) -> Mapping[str, str]:
     """Return the headers of a signed webhook."""
-    from destinations.signing import sign
+    from destinations.signing.signatures import sign
 
     return {
         "webhook-id": message_id,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from destinations.tls import Tls
-from destinations.webhook_access import Proxy
+from destinations.dial.credentials import Proxy
+from destinations.dial.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Outcome, Verdict
 from tests.support.certificates import HOST, showing

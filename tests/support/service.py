@@ -18,7 +18,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from destinations.registry import builtin_kinds
-from destinations.webhook_settings import Settings
+from destinations.webhook.settings import Settings
 from pipeline.app import App
 from pipeline.binding import bind
 from pipeline.clock import Clock

@@ -9,9 +9,11 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from destinations import egress, webhook, webhook_settings
+from destinations import egress
 from destinations.base import Sending
-from destinations.exchange import Exchange
+from destinations.dial.exchange import Exchange
+from destinations.webhook import destination as webhook
+from destinations.webhook import settings as webhook_settings
 from pipeline.model import JobState, Message, MessageType, Outcome, Result
 
 JOB = "01960000-0000-7000-8000-00000000002a"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from destinations.allow_list import LONGEST, AllowList, entry_of
+from destinations.callback.allow_list import LONGEST, AllowList, entry_of
 from destinations.egress import CALLER, OPERATOR, refusal
 
 ADMITTED = [

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destinations.answers import KEPT_BODY, KEPT_HEADERS, judge, retry_after_s
-from destinations.webhook_settings import Settings
+from destinations.base import KEPT_BODY, KEPT_HEADERS
+from destinations.webhook.answers import judge, retry_after_s
+from destinations.webhook.settings import Settings
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from destinations.bodies.forms import form_of, warn
 from destinations.bodies.template import TemplateForm
-from destinations.templates import LARGEST, TemplateFaultError
+from destinations.templates.rendering import LARGEST, TemplateFaultError
 from pipeline.model import BatchState, JobState
 from tests.support.messages import COMPLETED, EXPIRED, FAILED, JOB, SUCCEEDED, TEST, body_of, signed, with_result
 

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from destinations.dial.tls import Tls, over
 from destinations.registry import builtin_kinds
-from destinations.tls import Tls, over
 from pipeline.config import load_config
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigurationError

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from destinations.diagnosis import why_not
-from destinations.signing import sign
-from destinations.signing_keys import Layout
+from destinations.signing.diagnosis import why_not
+from destinations.signing.keys import Layout
+from destinations.signing.signatures import sign
 
 SECRET, OTHER = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="

@@ -2,8 +2,8 @@
 
 import pytest
 
-from destinations.signing import Signer
-from destinations.signing_keys import Layout, parse_secret
+from destinations.signing.keys import Layout, parse_secret
+from destinations.signing.signatures import Signer
 from pipeline.cli.listening.checking import Checker
 from pipeline.cli.listening.manners import Manners, Memory
 from pipeline.cli.listening.received import Signature, number_of

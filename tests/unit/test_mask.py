@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destinations.ed25519 import new_pair
+from destinations.signing.ed25519 import new_pair
 from pipeline.mask import Masker
 from pipeline.model import DeliveryReason, Outcome, RunError, Verdict
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destinations.answers import KEPT_BODY
-from destinations.queries import MOST_VALUES, forms_of, without_query
+from destinations.base import KEPT_BODY
+from destinations.webhook.queries import MOST_VALUES, forms_of, without_query
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 PLACE = "https://h.example/p"

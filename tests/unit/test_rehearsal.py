@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from destinations import mail_defaults
 from destinations.base import End
-from destinations.email import settings_of, warn
-from destinations.rehearsal import ENDS, fault_of
-from destinations.templates import compile_template, render
+from destinations.bodies.rehearsal import ENDS, fault_of
+from destinations.email import defaults
+from destinations.email.destination import settings_of, warn
+from destinations.templates.rendering import compile_template, render
 from pipeline.model import BatchState, JobState
 
 OPTIONS = {"smtp": "smtp://localhost", "from": "sendoff@example.com", "to": ["ops@example.com"]}
@@ -17,9 +17,9 @@ COMPLETED, WITH_FAILURES = BatchState.COMPLETED, BatchState.COMPLETED_WITH_FAILU
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("template", [mail_defaults.SUBJECT, mail_defaults.TEXT, mail_defaults.HTML])
+@pytest.mark.parametrize("template", [defaults.SUBJECT, defaults.TEXT, defaults.HTML])
 def test_our_own_templates_can_be_filled_in_for_every_end(template: str, end: End) -> None:
-    assert fault_of(partial(render, compile_template(template, is_html=template is mail_defaults.HTML)), end) is None
+    assert fault_of(partial(render, compile_template(template, is_html=template is defaults.HTML)), end) is None
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook as IndependentVerifier
 
-from destinations.signing import SignatureError, Signer, SigningError, Temporary, TimeError, sign, verify
-from destinations.signing_keys import HmacKey, new_secret, parse_secret, public_key_of
+from destinations.signing.keys import HmacKey, new_secret, parse_secret, public_key_of
+from destinations.signing.signatures import SignatureError, Signer, SigningError, Temporary, TimeError, sign, verify
 
 V1 = (
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",

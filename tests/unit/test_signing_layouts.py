@@ -5,8 +5,8 @@ import hmac
 
 import pytest
 
-from destinations.signing import SignatureError, Signer, Temporary, TimeError, verify
-from destinations.signing_keys import Layout, parse_secret
+from destinations.signing.keys import Layout, parse_secret
+from destinations.signing.signatures import SignatureError, Signer, Temporary, TimeError, verify
 
 ID, AT, BODY = "msg_1", 1614265330, b"Hello, World!"
 NEW, OLD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "raw:It's a Secret to Everybody"

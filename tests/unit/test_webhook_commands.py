@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from destinations.signing import Signer, sign
-from destinations.signing_keys import Layout, parse_secret, public_key_of
+from destinations.signing.keys import Layout, parse_secret, public_key_of
+from destinations.signing.signatures import Signer, sign
 from tests.support.command import SENDOFF, sendoff
 
 SECRET, OTHER = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

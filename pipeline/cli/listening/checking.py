@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from destinations.signing import SignatureError, verify
-from destinations.signing_keys import PRIVATE_PREFIX, PUBLIC_PREFIX, Layout
+from destinations.signing.keys import PRIVATE_PREFIX, PUBLIC_PREFIX, Layout
+from destinations.signing.signatures import SignatureError, verify
 from pipeline.cli.listening.received import Checked, Signature, readable
 
 

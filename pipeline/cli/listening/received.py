@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from destinations.signing_keys import Layout
+from destinations.signing.keys import Layout
 from pipeline.cli.screen.clean import is_text
 
 _MOST_DIGITS = 9

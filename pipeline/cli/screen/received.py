@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from destinations.signing_keys import Layout
+from destinations.signing.keys import Layout
 from pipeline.cli.listening.received import Checked, Mail, Signature, Webhook
 from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line, clean_text, is_text, json_text

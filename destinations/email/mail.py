@@ -1,4 +1,4 @@
-"""Mails: what a message reads like to a person, as an EmailMessage. Pure; the sending is `email`'s."""
+"""Mails: what a message reads like to a person, as an EmailMessage. Pure; the sending is `destination`'s."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from jinja2 import Template
 
 from destinations.base import Sending
 from destinations.bodies.seen import seen_by_templates
-from destinations.templates import render
+from destinations.templates.rendering import render
 from pipeline.model import AlertMessage, AnyMessage, BatchMessage, Message
 
 _SUBJECTS: Mapping[type[AnyMessage], str] = MappingProxyType(

@@ -55,7 +55,7 @@ def over(tls: Tls, now: datetime) -> Iterator[tuple[str, datetime]]:
             if ends and max(ends) <= now.timestamp():
                 yield "tls.ca", datetime.fromtimestamp(max(ends), UTC)
         if tls.certificate is not None:
-            from destinations.certificates import end_of  # noqa: PLC0415 - cryptography makes every start slower
+            from destinations.dial.certificates import end_of  # noqa: PLC0415 - cryptography makes every start slower
 
             if (end := end_of(tls.certificate.read_bytes())) <= now:
                 yield "tls.certificate", end
@@ -78,7 +78,7 @@ def _show(context: ssl.SSLContext, tls: Tls) -> None:
             if getattr(tls, option) is not None:
                 raise ValueError(f"tls.{option}: expected tls.certificate beside it, got none")
         return
-    from destinations.certificates import check  # noqa: PLC0415 - cryptography makes every start slower
+    from destinations.dial.certificates import check  # noqa: PLC0415 - cryptography makes every start slower
 
     certificate = _read("tls.certificate", tls.certificate)
     key = None if tls.key is None else _read("tls.key", tls.key)

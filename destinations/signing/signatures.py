@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from destinations.signing_keys import HmacKey, Key, Layout, parse_secret, parse_verifier
+from destinations.signing.keys import HmacKey, Key, Layout, parse_secret, parse_verifier
 from pipeline.errors import SendoffError
 
 TOLERANCE_S = 300

@@ -17,11 +17,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-from destinations.detour import Detour
+from destinations.dial.credentials import Proxy
+from destinations.dial.detour import Detour
+from destinations.dial.exchange import Exchange
+from destinations.dial.failures import BlockedAddressError, UnknownHostError
 from destinations.egress import OPERATOR, Trust, fault_of_host, refusal, refusal_of_url
-from destinations.exchange import Exchange
-from destinations.failures import BlockedAddressError, UnknownHostError
-from destinations.webhook_access import Proxy
 
 IDLE_S = 4.0
 """How long an idle connection is kept: less than the 5 s after which common servers close theirs."""

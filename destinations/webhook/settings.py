@@ -11,10 +11,11 @@ from destinations.base import Concern, End, PublicKey
 from destinations.bodies import forms
 from destinations.bodies.base import Form
 from destinations.bodies.message import MESSAGE
-from destinations.signing_keys import Layout
-from destinations.tls import Tls
-from destinations.webhook_access import Basic, Proxy, access_of, check_access, refusal_of_proxy
-from destinations.webhook_secrets import AnySecret, public_keys_of, secrets_of, short_ones
+from destinations.dial.credentials import Basic, Proxy
+from destinations.dial.tls import Tls
+from destinations.signing.keys import Layout
+from destinations.webhook.access import access_of, check_access, refusal_of_proxy
+from destinations.webhook.secrets import AnySecret, public_keys_of, secrets_of, short_ones
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from destinations.answers import KEPT_BODY
+from destinations.base import KEPT_BODY
 from pipeline.mask import MASK, SHORTEST
 from pipeline.model import Outcome
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from destinations.base import PublicKey
-from destinations.signing import Signer, Temporary
-from destinations.signing_keys import RAW_PREFIX, Layout, parse_secret, public_key_of
+from destinations.signing.keys import RAW_PREFIX, Layout, parse_secret, public_key_of
+from destinations.signing.signatures import Signer, Temporary
 from pipeline.config.secret import Secret
 
 _LEAST_BYTES = 16

@@ -1,6 +1,6 @@
 """What it means that a receiver gave no answer: the class of the error, and a sentence for the record of the attempt.
 
-`dial`, `exchange` and `connection` raise these errors; what an answer means stands in `answers`.
+`connector`, `exchange` and `connection` raise these errors; what an answer means stands in `webhook.answers`.
 """
 
 import errno
@@ -9,7 +9,7 @@ import ssl
 
 from aiohttp import ClientConnectorDNSError, ClientConnectorError, ClientError, InvalidUrlClientError
 
-from destinations.connection import AnswerError
+from destinations.dial.connection import AnswerError
 from destinations.egress import told_once
 from pipeline.model import DeliveryReason
 

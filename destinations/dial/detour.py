@@ -2,8 +2,8 @@
 
 For http:// the proxy gets the whole URL in the request's first line (RFC 9112, 3.2.2), for https:// it is asked to
 connect (CONNECT, RFC 9110, 9.3.6), and TLS is spoken with the receiver behind it. aiohttp can do the latter; here the
-connection is our own, so that it can be told who kept a request waiting. `dial` puts the guard in front: of a proxy the
-address that is dialled is judged, of a receiver only what its URL says, as the proxy looks its name up.
+connection is our own, so that it can be told who kept a request waiting. `connector` puts the guard in front: of a
+proxy the address that is dialled is judged, of a receiver only what its URL says, as the proxy looks its name up.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from http import HTTPStatus
 
 from yarl import URL
 
-from destinations.connection import KeptConnection, Reply
-from destinations.failures import AttemptError, BlockedAddressError, reason_of, sentence_of
-from destinations.webhook_access import Proxy
+from destinations.dial.connection import KeptConnection, Reply
+from destinations.dial.credentials import Proxy
+from destinations.dial.failures import AttemptError, BlockedAddressError, reason_of, sentence_of
 from pipeline import __version__
 from pipeline.model import DeliveryReason
 

@@ -4,14 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 
+from destinations.base import KEPT_BODY, KEPT_HEADERS, PATIENCE_S
 from pipeline.model import DeliveryReason, Outcome, Verdict
 from pipeline.retry_after import retry_after_s
-
-KEPT_BODY = 16 * 1024
-KEPT_HEADERS = 8 * 1024
-"""The most that is kept of an answer's headers: those that were heeded, then the first that fit."""
-PATIENCE_S = 60.0
-"""The shortest wait after a timeout, and after a 429 that does not say how long."""
 
 _GONE = 410
 _TOO_MANY = 429

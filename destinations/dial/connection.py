@@ -1,6 +1,7 @@
 """One connection that is kept from request to request: it writes a request and reads the start of its answer.
 
-httptools parses. The limits here are what an answer can cost; `exchange` has the connections, and `dial` makes them.
+httptools parses. The limits here are what an answer can cost; `exchange` has the connections,
+and `connector` makes them.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 aiohttp dials: it looks names up, tries addresses, and does TLS. From then on a connection is our own (`connection`):
 aiohttp's client serves redirects, cookies, decompression, traces and middleware, of which webhooks use nothing, and
 even its bare connections cost several times what a small request does. The parts used here are not private but not
-documented either; a contract test pins their signatures. `dial` makes the connector.
+documented either; a contract test pins their signatures. `connector` makes it.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from aiohttp import (
 from aiohttp.connector import Connection
 from yarl import URL
 
-from destinations.connection import KeptConnection, Reply
-from destinations.detour import Detour
+from destinations.dial.connection import KeptConnection, Reply
+from destinations.dial.detour import Detour
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNLIMITED = ClientTimeout()

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from destinations import egress
-from destinations.allow_list import AllowList
 from destinations.base import Sending
-from destinations.callback_settings import Settings
-from destinations.connection import Reply
-from destinations.exchange import Exchange
-from destinations.exchanges import Exchanges
-from destinations.queries import without_query
-from destinations.webhook import Webhook
+from destinations.callback.allow_list import AllowList
+from destinations.callback.settings import Settings
+from destinations.dial.connection import Reply
+from destinations.dial.exchange import Exchange
+from destinations.dial.exchanges import Exchanges
+from destinations.webhook.destination import Webhook
+from destinations.webhook.queries import without_query
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import aiosmtplib
 from jinja2 import Template
 
-from destinations import mail, mail_defaults, rehearsal
-from destinations.answers import PATIENCE_S
-from destinations.base import Concern, End, Sending
-from destinations.dial import connect
+from destinations.base import PATIENCE_S, Concern, End, Sending
+from destinations.bodies import rehearsal
+from destinations.dial.connector import connect
+from destinations.dial.failures import reason_of, sentence_of
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
-from destinations.failures import reason_of, sentence_of
-from destinations.templates import TemplateFaultError, compile_template, render
+from destinations.email import defaults, mail
+from destinations.templates.rendering import TemplateFaultError, compile_template, render
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
@@ -111,10 +111,10 @@ def _templates_of(settings: Settings) -> mail.Templates:
     text = _template(settings, "text")
     html = _template(settings, "html", is_html=True)
     return mail.Templates(
-        subject=_compiled("subject", settings.subject or mail_defaults.SUBJECT),
-        text=text or _compiled("text", mail_defaults.TEXT),
+        subject=_compiled("subject", settings.subject or defaults.SUBJECT),
+        text=text or _compiled("text", defaults.TEXT),
         # Whoever writes the text alone wants a mail of text alone.
-        html=html or (None if text else _compiled("html", mail_defaults.HTML, is_html=True)),
+        html=html or (None if text else _compiled("html", defaults.HTML, is_html=True)),
     )
 
 

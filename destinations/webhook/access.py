@@ -1,55 +1,20 @@
 """The settings by which a webhook gets to a protected receiver: who it says it is, its TLS, and its proxy.
 
-What TLS is made of stands in `tls`, the way through a proxy in `detour`.
+What they are made into stands in `dial`: `credentials`, `tls`, and `detour` for the way through a proxy.
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from destinations import egress
-from destinations.tls import Tls, context_of
+from destinations.dial.credentials import Basic, Proxy
+from destinations.dial.tls import Tls, context_of
 from pipeline.config.secret import Secret
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Basic:
-    """A name and a password, as HTTP Basic authentication sends them (RFC 7617)."""
-
-    username: str
-    password: Secret
-
-    @property
-    def header(self) -> str:
-        """Return the value of the header that carries them."""
-        return "Basic " + b64encode(f"{self.username}:{self.password.reveal()}".encode()).decode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
-    """A forward proxy, which is spoken to in plain HTTP."""
-
-    url: str
-    username: str | None = None
-    password: Secret | None = None
-
-    @property
-    def name(self) -> str:
-        """Return what errors call it."""
-        return f"the proxy {urlsplit(self.url).netloc}"
-
-    @property
-    def header(self) -> str | None:
-        """Return the value of `proxy-authorization`, if there is one."""
-        if self.username is None or self.password is None:
-            return None
-        return Basic(username=self.username, password=self.password).header
 
 
 def access_of(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from destinations.exchange import Exchange
+from destinations.dial.exchange import Exchange
 
 KEPT = 64
 """So many exchanges are kept that nobody uses just now; each closes its connections by itself once they are idle."""

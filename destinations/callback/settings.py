@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from destinations import egress, webhook_settings
-from destinations.allow_list import AllowList, entry_of
+from destinations import egress
 from destinations.base import Concern, End
+from destinations.callback.allow_list import AllowList, entry_of
+from destinations.webhook import settings as webhook_settings
 from pipeline.config.settings import BreakerSpec
 from pipeline.model import BatchState, JobState
 

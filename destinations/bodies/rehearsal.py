@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex
 
 from destinations.base import End, Sending
 from destinations.bodies.seen import seen_by_templates
-from destinations.templates import TemplateFaultError, uses
+from destinations.templates.rendering import TemplateFaultError, uses
 from pipeline.model import (
     AlertMessage,
     AnyMessage,

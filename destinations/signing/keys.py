@@ -96,7 +96,7 @@ def parse_secret(text: str, layout: Layout = Layout.STANDARD) -> Key:
         return HmacKey(key if layout is Layout.STANDARD else text.removeprefix(RAW_PREFIX).encode())
     if layout is not Layout.STANDARD:
         raise ValueError(f"expected whsec_ or raw:, got whsk_; the layout {layout} has no asymmetric signatures")
-    from destinations import ed25519  # noqa: PLC0415 - only for those who have such keys
+    from destinations.signing import ed25519  # noqa: PLC0415 - only for those who have such keys
 
     return ed25519.private_key(_decoded(text.removeprefix(PRIVATE_PREFIX), "expected whsk_ and base64 of 64 bytes"))
 
@@ -105,7 +105,7 @@ def parse_verifier(text: str, layout: Layout = Layout.STANDARD) -> Verifier:
     """Return what verifies by `text`: as `parse_secret`, or `whpk_` and base64 of a public key."""
     if not text.startswith(PUBLIC_PREFIX) or layout is not Layout.STANDARD:
         return parse_secret(text, layout)
-    from destinations import ed25519  # noqa: PLC0415 - only for those who have such keys
+    from destinations.signing import ed25519  # noqa: PLC0415 - only for those who have such keys
 
     return ed25519.public_key(_decoded(text.removeprefix(PUBLIC_PREFIX), "expected whpk_ and base64 of 32 bytes"))
 
@@ -114,7 +114,7 @@ def public_key_of(secret: str) -> str | None:
     """Return the `whpk_...` of a valid secret, None where it has none."""
     if not secret.startswith(PRIVATE_PREFIX):
         return None
-    from destinations import ed25519  # noqa: PLC0415 - only for those who have such keys
+    from destinations.signing import ed25519  # noqa: PLC0415 - only for those who have such keys
 
     return ed25519.private_key(_decoded(secret.removeprefix(PRIVATE_PREFIX), "")).public.text
 

@@ -9,21 +9,22 @@ from types import MappingProxyType
 
 from multidict import CIMultiDict
 
-from destinations import answers, egress
-from destinations.base import Sending
+from destinations import egress
+from destinations.base import PATIENCE_S, Sending
 from destinations.bodies.base import LARGE, Body
 from destinations.bodies.making import made
-from destinations.connection import Reply
-from destinations.detour import refused_by
-from destinations.dial import make_exchange
-from destinations.exchange import Exchange
-from destinations.failures import ERRORS, reason_of, sentence_of
-from destinations.signing import SigningError
-from destinations.templates import TemplateFaultError
-from destinations.tls import context_of
-from destinations.webhook_access import authorization_of
-from destinations.webhook_secrets import signer_of
-from destinations.webhook_settings import Settings
+from destinations.dial.connection import Reply
+from destinations.dial.connector import make_exchange
+from destinations.dial.detour import refused_by
+from destinations.dial.exchange import Exchange
+from destinations.dial.failures import ERRORS, reason_of, sentence_of
+from destinations.dial.tls import context_of
+from destinations.signing.signatures import SigningError
+from destinations.templates.rendering import TemplateFaultError
+from destinations.webhook import answers
+from destinations.webhook.access import authorization_of
+from destinations.webhook.secrets import signer_of
+from destinations.webhook.settings import Settings
 from pipeline import __version__
 from pipeline.model import (
     AlertMessage,
@@ -199,5 +200,5 @@ def _failure(error: Exception) -> Outcome:
         verdict=Verdict.TEMPORARY,
         reason=reason,
         message=sentence_of(error),
-        patience_s=answers.PATIENCE_S if reason is DeliveryReason.TIMEOUT else None,
+        patience_s=PATIENCE_S if reason is DeliveryReason.TIMEOUT else None,
     )

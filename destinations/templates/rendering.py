@@ -11,7 +11,7 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from destinations.sandbox import Sandbox, TemplateFaultError
+from destinations.templates.sandbox import Sandbox, TemplateFaultError
 from pipeline.spans import span
 
 NAMES = frozenset({"type", "timestamp", "job", "batch", "alert", "result", "result_encoding", "error", "failures"})

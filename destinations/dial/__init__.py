@@ -1,0 +1,1 @@
+"""The wire: outbound connections, guarded where they are dialled, and requests over them."""

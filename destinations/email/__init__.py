@@ -1,0 +1,1 @@
+"""The kind `email`: mails over SMTP."""

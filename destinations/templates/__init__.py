@@ -1,0 +1,1 @@
+"""Templates that an operator writes, in a sandbox, with bounded output."""

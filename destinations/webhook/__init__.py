@@ -1,0 +1,1 @@
+"""The kind `webhook`: signed HTTP requests to one URL."""
