@@ -5,7 +5,8 @@ until one such change makes the signature right. For people who look for a fault
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from destinations.signing.keys import PRIVATE_PREFIX, PUBLIC_PREFIX, RAW_PREFIX, Layout
+from destinations.signing.keys import Layout
+from destinations.signing.prefixes import PRIVATE_PREFIX, PUBLIC_PREFIX, RAW_PREFIX
 from destinations.signing.signatures import SignatureError, TimeError, verify
 
 _STANDARD_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")

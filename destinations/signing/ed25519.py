@@ -9,7 +9,7 @@ import binascii
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from destinations.signing.keys import PRIVATE_PREFIX, PUBLIC_PREFIX
+from destinations.signing.prefixes import PRIVATE_PREFIX, PUBLIC_PREFIX
 
 _HALF = 32
 

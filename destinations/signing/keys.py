@@ -8,7 +8,8 @@ import secrets
 from enum import StrEnum
 from typing import Protocol
 
-PREFIX, RAW_PREFIX, PRIVATE_PREFIX, PUBLIC_PREFIX = "whsec_", "raw:", "whsk_", "whpk_"
+from destinations.signing.prefixes import PREFIX, PRIVATE_PREFIX, PUBLIC_PREFIX, RAW_PREFIX
+
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64
 _WANTED = "expected whsec_ and base64 of 24-64 bytes, or raw: and the secret"
 

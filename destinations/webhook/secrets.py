@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from destinations.base import PublicKey
-from destinations.signing.keys import RAW_PREFIX, Layout, parse_secret, public_key_of
+from destinations.signing.keys import Layout, parse_secret, public_key_of
+from destinations.signing.prefixes import RAW_PREFIX
 from destinations.signing.signatures import Signer, Temporary
 from pipeline.config.secret import Secret
 

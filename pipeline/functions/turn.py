@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import orjson
 
@@ -13,10 +13,14 @@ from pipeline.functions.outcomes import Ended, Failure
 from pipeline.functions.output import RawOutput
 from pipeline.model import Call, Progress, RunOutcome
 
-if TYPE_CHECKING:
-    from pipeline.functions.process import Process
-
 OnProgress = Callable[[Progress], None]
+
+
+class Holder(Protocol):
+    """The process that has a turn in hand."""
+
+    def break_off(self, turn: "Turn", failure: Failure | None) -> None:
+        """End its run with `failure`, or for nobody."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,7 +30,7 @@ class Turn:
     call: Call
     future: asyncio.Future[Ended]
     on_progress: OnProgress | None = None
-    process: "Process | None" = None
+    process: Holder | None = None
     """Where it runs, or ran last; None while it waits."""
     run: int = 0
     """Its number in that process."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from destinations.signing.keys import PRIVATE_PREFIX, PUBLIC_PREFIX, Layout
+from destinations.signing.keys import Layout
+from destinations.signing.prefixes import PRIVATE_PREFIX, PUBLIC_PREFIX
 from destinations.signing.signatures import SignatureError, verify
 from pipeline.cli.listening.received import Checked, Signature, readable
 

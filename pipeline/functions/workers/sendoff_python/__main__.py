@@ -10,4 +10,4 @@ from importlib import import_module
 # The folder above comes first, so that our modules are `sendoff_python.channel` and so on: no function's own module has
 # such a name. `main` puts the function's folder in its place.
 sys.path[0] = os.path.dirname(sys.path[0])
-import_module("sendoff_python.worker").main()
+import_module("sendoff_python.serving").main()

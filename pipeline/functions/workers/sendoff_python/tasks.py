@@ -6,13 +6,10 @@ import asyncio
 import json
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from .channel import CANCEL
-from .worker import failed, flush
-
-if TYPE_CHECKING:
-    from .worker import Worker
+from .worker import Worker, failed, flush
 
 
 class Tasks:

@@ -1,24 +1,21 @@
-"""The worker itself: loads one function and runs what the service sends, one call at a time if its handler is plain."""
+"""One loaded function's runs: how each begins, is called, and is answered."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import suppress
 from typing import Any, Callable
 
-from .channel import CANCEL, FAILED, PROGRESS, READY, STARTED, UNLOADED, Channel
+from .channel import FAILED, PROGRESS, STARTED, Channel
 from .context import Context
 from .errors import FailedError, describe
-from .levels import watch
-from .loading import is_async, load
 from .progress import Progress
 from .results import encode
 
 
 class Worker:
-    """One function, loaded, and the loop that calls its handler."""
+    """One function, and what its runs have in common."""
 
     def __init__(self, channel: Channel, name: str, path: str, result_limit: int, memory_mb: str) -> None:
         self.channel = channel
@@ -27,32 +24,6 @@ class Worker:
         self.result_limit = result_limit
         self.memory_mb = memory_mb
         self.event_loop: Any = None
-
-    def serve(self) -> None:
-        """Load the function and run calls until the service closes the channel, or the function cannot be loaded."""
-        try:
-            handler = load(self.path)
-        except FailedError as failed:
-            flush()
-            self.channel.send(UNLOADED, head=failed.head)
-            return
-        if is_async(handler):
-            from .tasks import Tasks  # noqa: PLC0415 - asyncio takes 20 ms, which plain functions need not wait for
-
-            tasks = Tasks(self, handler)
-            self.channel.send(READY, head={"is_async": True})
-            tasks.serve()
-            return
-        self.channel.send(READY)
-        while True:
-            frame = self.channel.receive()
-            if frame is None:
-                return
-            kind, run, call, event = frame
-            if kind != CANCEL:
-                answer = self.run(handler, run, call, event)
-                flush()
-                self.channel.send(*answer)
 
     def begin(self, run: int, call: dict[str, Any]) -> tuple[Context, Progress]:
         """Tell the service that a run begins, and return its context."""
@@ -89,7 +60,7 @@ class Worker:
     def finish(self, value: Any) -> Any:
         """Run what a plain handler returned to be awaited, on the one event loop that lives as long as the process."""
         if self.event_loop is None:
-            import asyncio  # noqa: PLC0415 - as above
+            import asyncio  # noqa: PLC0415 - asyncio takes 20 ms, which few need
 
             self.event_loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.event_loop)
@@ -106,15 +77,3 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(BaseException):  # the function may have closed or replaced it
             stream.flush()
-
-
-def main() -> None:
-    """Serve until the service closes the channel."""
-    name, path, result_limit, memory_mb = sys.argv[1:]
-    for stream in (sys.stdout, sys.stderr):
-        # By line, so that a killed run's output is there up to its last whole line.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    watch()
-    sys.path[0] = os.path.dirname(path)  # in the place of this file's own folder
-    sys.argv = [path]
-    Worker(Channel(), name, path, int(result_limit), memory_mb).serve()

@@ -1,0 +1,10 @@
+"""What a secret or a key begins with, which tells of what kind it is."""
+
+PREFIX = "whsec_"
+"""Base64 of a symmetric key (Standard Webhooks)."""
+RAW_PREFIX = "raw:"
+"""A symmetric key as it is, for receivers whose secrets are not base64."""
+PRIVATE_PREFIX = "whsk_"
+"""Base64 of an Ed25519 seed and its public key (Standard Webhooks)."""
+PUBLIC_PREFIX = "whpk_"
+"""Base64 of an Ed25519 public key (Standard Webhooks)."""
