@@ -94,10 +94,11 @@ class Recorder:
         )
         before = self._standing.health(delivery.destination)
         noted = self._noted(delivery, outcome, step, before, now)
-        if not await self._write(delivery, token, step, attempt, now, noted=noted, child=child):
-            return False
-        if noted is not None:
+        is_written = await self._write(delivery, token, step, attempt, now, noted=noted, child=child)
+        if noted is not None:  # also where the lease was gone: that the attempt went so counts for those to come
             self._follow(delivery.destination, before, noted)
+        if not is_written:
+            return False
         self._telemetry.emit(
             f"delivery.{step.state}",
             delivery_id=delivery.id,

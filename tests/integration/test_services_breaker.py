@@ -1,6 +1,8 @@
 """A destination that only fails is left alone, tried with one attempt at a time, and goes on by itself."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +200,35 @@ async def test_a_destination_without_a_breaker_is_tried_for_ever(tmp_path: Path)
             for _ in range(20):
                 await service.until_delivered(await service.start_job("quick-background"), "retrying")
             assert (await breaker(service), len(receiver.requests)) == ("closed", 20)
+
+
+async def test_what_a_lost_lease_keeps_from_being_stored_opens_it_all_the_same(tmp_path: Path) -> None:
+    taken = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await taken.wait()
+        writer.write(DOWN)
+
+    spec = BreakerSpec(failures=1, deliveries=1)
+    async with (
+        receiving(late, OK) as receiver,
+        serving(tmp_path, FILES, **options(("hook", receiver), breaker=spec)) as service,
+    ):
+        lost = await service.start_job("quick-background")
+        await holds(lambda: len(receiver.requests) == 1)
+        with closing(sqlite3.connect(service.app.store.path, timeout=1.0)) as other, other:
+            other.execute(
+                "UPDATE delivery SET lease_owner = 'another', lease_token = lease_token + 1, lease_expires_at = 1e18"
+            )
+        taken.set()
+
+        async def is_open() -> bool | None:
+            return await breaker(service) == "open" or None
+
+        await eventually(is_open)
+        waiting = await service.start_job("quick-background")
+        await service.until(waiting, "succeeded")
+        await service.clock.advance(30.1)
+        await service.until_delivered(waiting, "delivered")
+        (untouched,) = await service.until_delivered(lost, "sending")
+        assert (untouched.attempt, await breaker(service)) == (1, "closed")
