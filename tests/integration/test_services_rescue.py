@@ -1,7 +1,6 @@
 """What a dead service left behind, leases that are renewed or lost, draining, and retention: all on the whole app."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
@@ -22,13 +21,6 @@ from tests.support.stores import ended, opened, running, sending, stored
 DAY_S = 86_400.0
 FILES = {"quick-background.py": QUICK, "waiting-background.py": WAITING}
 DATABASE = Path("data") / "sendoff.db"
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver that takes everything."""
-    async with receiving(OK) as receiver:
-        yield receiver
 
 
 async def lose(store: Store, job: Job, times: int) -> Job:
