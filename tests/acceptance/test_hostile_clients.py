@@ -4,77 +4,22 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
 
+from tests.support.hostile import CLOSE, HOST, KEY, PATIENCE_S, POST, Heard, assert_problem, besieged, send
 from tests.support.serving import Service
 
 pytestmark = pytest.mark.acceptance
 
-ECHO = """
-import json
-def handler(event, context):
-    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(event)}
-"""
-FUNCTIONS = {"echo.py": ECHO, "f-background.py": "def handler(event, context):\n    return 1\n"}
-KEY = "sk_" + "k" * 43
-# A body of 64 KiB at most; half a second for a body, one second for a head.
-CONFIG = "service: {keepalive: 1s, body_timeout: 500ms, body_limit: 64KiB}\n"
-HOST = b"Host: 127.0.0.1\r\n"
-CLOSE = b"Connection: close\r\n"
-POST = b"POST /functions/echo HTTP/1.1\r\n" + HOST
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"\r\n"
-PATIENCE_S = 20.0
-"""Longer than anything may take: what is refused before its body has come is read on for ten seconds."""
-
-
-class Heard(NamedTuple):
-    """All that came until the service closed the connection."""
-
-    status: int | None
-    body: bytes
-    raw: bytes
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("hostile"), FUNCTIONS, CONFIG) as running:
+    with besieged(tmp_path_factory.mktemp("hostile")) as running:
         yield running
-        # After all of it: alive, in order, and it has said nothing of what it was sent.
-        assert running.get("/readyz").status == 200
-        assert running.request("POST", "/functions/echo", b"x").status == 200
-        assert "Traceback" not in running.log
-        assert "library.logged" not in running.log
-        assert KEY not in running.log
-        assert running.items("/v1/jobs") == []
-
-
-def send(service: Service, *parts: bytes, ends: bool = False) -> Heard:
-    """Send the parts, one at a time; with `ends` say that no more will come. Read until the service closes."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_S) as connection:
-        heard = b""
-        try:
-            for part in parts:
-                connection.sendall(part)
-            if ends:
-                connection.shutdown(socket.SHUT_WR)
-            while more := connection.recv(65536):
-                heard += more
-        except (ConnectionResetError, BrokenPipeError):
-            pass  # closed while something was on its way
-    found = re.match(rb"HTTP/\d\.\d (\d{3}) ", heard)
-    return Heard(int(found[1]) if found else None, heard.partition(b"\r\n\r\n")[2], heard)
-
-
-def assert_problem(heard: Heard, status: int) -> None:
-    """Hold that the answer is a problem of this status, and nothing follows it."""
-    assert heard.status == status, heard.raw[:500]
-    assert b"\r\ncontent-type: application/problem+json\r\n" in heard.raw.lower()
-    problem = json.loads(heard.body)
-    assert problem["status"] == status
-    assert KEY not in heard.raw.decode("latin-1")
 
 
 def answers(heard: Heard) -> list[bytes]:
@@ -275,123 +220,6 @@ def test_nothing_behind_a_refused_request_is_done(service: Service) -> None:
     ):
         assert len(answers(send(service, first + smuggled))) == 1
     assert service.items("/v1/jobs") == []
-
-
-# JSON
-
-ITEM = b'{"body": "x"}'
-DOCUMENTS: dict[str, bytes] = {
-    "nothing": b"",
-    "no JSON": b"{",
-    "another type": b"[]",
-    "null": b"null",
-    "no items": b'{"function": "f-background"}',
-    "items that are no list": b'{"items": {}}',
-    "a key too many": b'{"items": [], "x": 1}',
-    "a duplicate key": b'{"items": [], "items": [' + ITEM + b"]}",
-    "NaN": b'{"items": [{"body": NaN}]}',
-    "Infinity": b'{"items": [{"body": -Infinity}]}',
-    "a lone surrogate": b'{"items": [{"body": "\\ud800"}]}',
-    "bytes that are no UTF-8": b'{"items": [{"body": "\xff\xfe"}]}',
-    "bytes behind": b'{"items": []} x',
-    "a byte order mark": b'\xef\xbb\xbf{"items": []}',
-    "UTF-16": '{"items": []}'.encode("utf-16"),
-    "a NUL": b'{"items": [{"body": "\x00"}]}',
-    "65 levels": b'{"items": [{"body": ' + b"[" * 62 + b"]" * 62 + b"}]}",
-    "100,000 levels": b'{"items": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "levels without an end": b"[" * 100_000,
-    "a comment": b'{"items": [] /* none */}',
-    "single quotes": b"{'items': []}",
-    "a comma too many": b'{"items": [],}',
-    "a number for a name": b'{"function": 1, "items": []}',
-}
-
-
-def upload(content: bytes, content_type: bytes) -> bytes:
-    return (
-        b"POST /v1/batches?function=f-background HTTP/1.1\r\n" + HOST + CLOSE + b"Content-Type: " + content_type
-        + b"\r\nContent-Length: %d\r\n\r\n" % len(content) + content
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("content", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_json_is_taken_strictly(service: Service, content: bytes) -> None:
-    assert_problem(send(service, upload(content, b"application/json")), 400)
-
-
-@pytest.mark.parametrize("content", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_a_line_that_is_no_item_is_rejected_by_its_index(service: Service, content: bytes) -> None:
-    heard = send(service, upload(content.replace(b"\n", b" "), b"application/x-ndjson"))
-    assert heard.status == 202, heard.raw[:500]
-    batch = json.loads(heard.body)
-    assert batch["total"] == 0
-    assert [each["index"] for each in batch["rejected"]] == ([0] if content else [])
-
-
-PART = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n'
-FORMS: dict[str, tuple[bytes, bytes, int]] = {
-    "no boundary": (b"abc", b"", 400),
-    "an empty boundary": (b"abc", b"; boundary=", 400),
-    "a long boundary": (b"abc", b"; boundary=" + b"b" * 100, 400),
-    "no part": (b"", b"; boundary=b", 400),
-    "no form": (b"garbage", b"; boundary=b", 400),
-    "a part without an end": (PART + b"\r\nabc", b"; boundary=b", 400),
-    "half a header": (b"--b\r\nContent-Disp", b"; boundary=b", 400),
-    "a header without a colon": (b"--b\r\n" + KEY.encode() + b"\r\n\r\nabc\r\n--b--\r\n", b"; boundary=b", 400),
-    "a NUL in a header": (b"--b\r\nX: \x00\r\n\r\nabc\r\n--b--\r\n", b"; boundary=b", 400),
-    "10,000 headers": (b"--b\r\n" + b"X: 1\r\n" * 10_000 + b"\r\nabc\r\n--b--\r\n", b"; boundary=b", 400),
-    "a long header": (b"--b\r\nX: " + b"x" * 100_000 + b"\r\n\r\nabc\r\n--b--\r\n", b"; boundary=b", 400),
-    "bare line feeds": (PART.replace(b"\r", b"") + b"\nabc\n--b--\n", b"; boundary=b", 400),
-    "no end behind a field": (PART + b'\r\n\r\n--b\r\nX: "_charset_"\r\n--b--\r\n', b"; boundary=b", 400),
-    "a form in a form": (PART + b"Content-Type: multipart/mixed\r\n\r\n--c\r\n\r\n--b--\r\n", b"; boundary=b", 400),
-}
-
-
-@pytest.mark.parametrize(("content", "boundary", "status"), FORMS.values(), ids=FORMS)
-def test_a_form_that_is_none(service: Service, content: bytes, boundary: bytes, status: int) -> None:
-    assert_problem(send(service, upload(content, b"multipart/form-data" + boundary)), status)
-
-
-@pytest.mark.parametrize(
-    ("line", "status"),
-    [
-        (b"Content-Disposition: form-data", 202),
-        (b"Content-Disposition: ;;;==", 202),
-        (b"Content-Disposition: form-data; filename*=none''%ff", 202),
-    ],
-)
-def test_a_part_that_is_no_file_is_rejected(service: Service, line: bytes, status: int) -> None:
-    content = b"--b\r\n" + line + b"\r\n\r\nabc\r\n--b--\r\n"
-    heard = send(service, upload(content, b"multipart/form-data; boundary=b"))
-    assert heard.status == status
-    assert [each["index"] for each in json.loads(heard.body)["rejected"]] == [0]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"Idempotency-Key: \xff",
-        b"Idempotency-Key: ",
-        b"Idempotency-Key: a\r\nIdempotency-Key: b",
-        b"Idempotency-Key: " + b"a" * 256,
-        b"X-Job-Tag: \xff",
-        b"X-Job-Tag: ",
-        b"X-Job-Tag: " + b"a" * 101,
-        b"X-Job-Priority: \xff",
-        b"X-Job-Priority: 10",
-        b"X-Job-Run-At: \xff",
-        b"X-Job-Run-At: 0001-01-01T00:00:00+23:59",
-        b"X-Job-Run-At: 9999-12-31T23:59:59-23:59",
-        b"X-Job-Delay: \xff",
-        b"X-Job-Delay: 1e400s",
-        b"X-Job-Delay: 99999999999",
-        b"X-Job-Timeout: 0s",
-        b"X-Callback-Url: \xff",
-    ],
-)
-def test_a_wish_that_cannot_be_read_is_refused(service: Service, line: bytes) -> None:
-    head = b"POST /functions/f-background HTTP/1.1\r\n" + HOST + CLOSE + b"Content-Length: 0\r\n"
-    assert_problem(send(service, head + line + b"\r\n\r\n"), 400)
 
 
 # Slow ones, and those that go away
