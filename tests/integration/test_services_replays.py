@@ -1,77 +1,17 @@
 """Replays of destinations: what a destination missed, or gave up on, is sent after all."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline.config.settings import FunctionSettings, RetrySpec, Target
-from pipeline.model import Delivery, DeliveryState
 from pipeline.services import replay_walk
 from tests.support.pages import pages
-from tests.support.receiver import OK, Receiver, answer, receiving
-from tests.support.service import QUICK, Answer, Service, eventually, holds, sends_to, serving, webhook
-
-FILES = {"quick-background.py": QUICK}
-LONG_AGO = "2026-01-01T00:00:00Z"
-NEVER = RetrySpec(waits=())
-
-
-async def begin(service: Service, name: str = "hook", **document: Any) -> Answer:
-    """Ask for a replay of all that there ever was."""
-    return await service.post(f"/v1/destinations/{name}/replay", json={"since": LONG_AGO} | document)
-
-
-async def replayed(service: Service, name: str = "hook", **document: Any) -> Any:
-    """Replay, turn the clock on until it has ended, and return the replay."""
-    began = await begin(service, name, **document)
-    assert began.status == 202, began
-    assert began.headers["Location"] == f"/v1/replays/{began.json['id']}"
-    return await at_end(service, began.json["id"])
-
-
-async def at_end(service: Service, replay_id: str) -> Any:
-    async def look() -> Any:
-        found = (await service.get(f"/v1/replays/{replay_id}")).json
-        await service.clock.advance(0.2)
-        return found if found["ended_at"] else None
-
-    return await eventually(look)
-
-
-async def deliveries(service: Service, state: str, count: int) -> Sequence[Delivery]:
-    """Wait until so many deliveries stand in a state."""
-
-    async def look() -> Sequence[Delivery] | None:
-        found = await service.app.store.list_deliveries(before=None, most=500, state=DeliveryState(state))
-        return found if len(found) == count else None
-
-    return await eventually(look)
-
-
-async def jobs(service: Service, count: int) -> list[str]:
-    """Run so many jobs to their end."""
-    started = [await service.start_job("quick-background") for _ in range(count)]
-    for job_id in started:
-        await service.until(job_id, "succeeded")
-    return started
-
-
-def to_hook(url: str, **options: Any) -> dict[str, Any]:
-    """Return a configuration whose function sends to one webhook."""
-    hook = webhook(url, retry=options.pop("retry", NEVER), **options)
-    return {"functions": {"quick-background": sends_to("hook")}, "destinations": {"hook": hook}}
-
-
-@asynccontextmanager
-async def hooked(folder: Path, *replies: bytes, retry: RetrySpec = NEVER) -> AsyncIterator[tuple[Receiver, Service]]:
-    """Run a service whose function sends to one webhook, and its receiver."""
-    async with receiving(*replies) as receiver, serving(folder, FILES, **to_hook(receiver.url, retry=retry)) as service:
-        yield receiver, service
+from tests.support.receiver import OK, answer, receiving
+from tests.support.replays import FILES, at_end, begin, deliveries, hooked, jobs, replayed, to_hook
+from tests.support.service import Service, eventually, holds, sends_to, serving, webhook
 
 
 async def test_what_is_dead_is_sent_again_once_each_by_the_full_schedule(tmp_path: Path) -> None:
@@ -110,6 +50,10 @@ async def test_a_replay_keeps_to_its_rate(tmp_path: Path) -> None:
         await eventually(lambda: _has_ended(service, replay["id"]))
 
 
+async def _has_ended(service: Service, replay_id: str) -> bool | None:
+    return (await service.get(f"/v1/replays/{replay_id}")).json["state"] == "completed" or None
+
+
 async def test_only_what_the_span_of_time_has_is_replayed(tmp_path: Path) -> None:
     async with hooked(tmp_path, *[answer(500)] * 3, OK) as (_, service):
         moments = []
@@ -127,29 +71,6 @@ async def test_only_what_the_span_of_time_has_is_replayed(tmp_path: Path) -> Non
         later = (at + within).isoformat()
         assert (await begin(service, dry_run=True, since=later)).json["total"] == 1
         assert (await begin(service, dry_run=True, since=first.isoformat(), until=first.isoformat())).json["total"] == 1
-
-
-@pytest.mark.parametrize(
-    ("span", "field", "said"),
-    [
-        ({"since": "2999-01-01T00:00:00Z"}, "since", "expected a moment that has passed, got 2999-01-01T00:00:00.000Z"),
-        (
-            {"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T23:00:00Z"},
-            "until",
-            "expected a moment not before `since`, which is 2026-01-02T00:00:00.000Z, got 2026-01-01T23:00:00.000Z",
-        ),
-    ],
-)
-async def test_a_span_of_time_that_cannot_be_is_refused(
-    tmp_path: Path, span: dict[str, str], field: str, said: str
-) -> None:
-    async with hooked(tmp_path, OK) as (_, service):
-        for is_dry in (True, False):
-            refused = await begin(service, dry_run=is_dry, **span)
-            (error,) = refused.json["errors"]
-            assert (refused.status, error["pointer"]) == (400, f"/{field}")
-            assert said in error["detail"]
-        assert (await service.get("/v1/replays")).json["items"] == []
 
 
 async def test_delivered_and_cancelled_are_replayed_where_they_are_named(tmp_path: Path) -> None:
@@ -356,55 +277,3 @@ async def test_while_its_destination_is_not_configured_a_replay_waits(tmp_path: 
                 await holds(lambda number=number: len(receiver.requests) == number)
                 await service.clock.advance(3600)
             assert (await at_end(service, replay["id"]))["done"] == 3
-
-
-async def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
-    async with receiving(answer(500), OK) as receiver, serving(tmp_path, FILES, **to_hook(receiver.url)) as service:
-        (job_id,) = await jobs(service, 1)
-        await service.until_delivered(job_id, "dead")
-        dry = await begin(service, dry_run=True, states=["dead", "missing"])
-        assert (dry.status, dry.json["states"], dry.json["total"]) == (200, {"dead": 1, "missing": 0}, 1)
-        assert (await service.get("/v1/replays")).json["items"] == []
-        await deliveries(service, "dead", 1)
-
-
-@pytest.mark.parametrize(
-    ("document", "pointer"),
-    [
-        ({}, ""),
-        ({"since": "yesterday"}, "/since"),
-        ({"since": "2026-01-01T00:00:00"}, "/since"),
-        ({"since": LONG_AGO, "until": "x"}, "/until"),
-        ({"since": LONG_AGO, "states": ["pending"]}, "/states/0"),
-        ({"since": LONG_AGO, "states": []}, "/states"),
-        ({"since": LONG_AGO, "rate": "0/s"}, "/rate"),
-        ({"since": LONG_AGO, "dryrun": True}, ""),
-        ([], ""),
-    ],
-)
-async def test_what_cannot_be_a_replay_is_told_by_its_field(tmp_path: Path, document: Any, pointer: str) -> None:
-    async with serving(tmp_path, destinations={"hook": webhook("http://127.0.0.1:9/")}, is_started=False) as service:
-        refused = await service.post("/v1/destinations/hook/replay", json=document)
-        assert (refused.status, refused.json["errors"][0]["pointer"]) == (400, pointer)
-
-
-async def test_bodies_that_are_no_such_document_are_refused(tmp_path: Path) -> None:
-    async with serving(tmp_path, destinations={"hook": webhook("http://127.0.0.1:9/")}, is_started=False) as service:
-        path, as_json = "/v1/destinations/hook/replay", {"Content-Type": "application/json"}
-        for body, headers, status in (
-            (b"since=now", {"Content-Type": "text/plain"}, 415),
-            (b"{", as_json, 400),
-            (b'{"since": "2026-01-01T00:00:00Z", "since": 1}', as_json, 400),
-            (b" " * 70_000, as_json, 413),
-        ):
-            assert (await service.post(path, data=body, headers=headers)).status == status
-        assert (await service.post("/v1/destinations/nobody/replay", json={"since": LONG_AGO})).status == 404
-        for answered in (
-            await service.get("/v1/replays/x"),
-            await service.post("/v1/replays/019b8e07-4600-7000-8000-000000000001/cancel"),
-        ):
-            assert answered.status in (404, 410)
-
-
-async def _has_ended(service: Service, replay_id: str) -> bool | None:
-    return (await service.get(f"/v1/replays/{replay_id}")).json["state"] == "completed" or None
