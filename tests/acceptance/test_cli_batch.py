@@ -1,111 +1,26 @@
-"""`sendoff batch` as a process against a real service: documents in, results out, whatever is killed on the way."""
+"""`sendoff batch` as a process against a real service: what goes in and comes out, how it looks, and wrong usage."""
 
 import json
 import os
 import re
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, CompletedProcess, Popen
-from typing import Any
+from subprocess import DEVNULL, Popen
 
 import pytest
 
+from tests.support.batching import World, batching, many, results, write
 from tests.support.command import SENDOFF, sendoff
-from tests.support.hooks import SECRET, Receiver, receiving
 from tests.support.processes import eventually
-from tests.support.serving import Service
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.acceptance
 
-FUNCTIONS = {
-    # Tells what it was called with, and notes which job it ran.
-    "read-background.py": """
-        import base64, os, time
-        def handler(event, context):
-            body = base64.b64decode(event["body"]) if event["isBase64Encoded"] else (event["body"] or "").encode()
-            with open("journal", "a") as journal:
-                journal.write(context.job_id + "\\n")
-            while os.path.exists("hold"):
-                time.sleep(0.01)
-            time.sleep(0.001 if len(body) > 1000 else 0.02)
-            if b"broken" in body and not os.path.exists("mended"):
-                raise ValueError("no text in it")
-            return {"type": event["headers"]["content-type"], "bytes": len(body)}
-        """,
-}
-CONFIG = """
-    functions:
-      settings:
-        read-background: {{concurrency: 2, retry: [], on_success: [slow], on_batch: [hook]}}
-    destinations:
-      hook: {{type: webhook, url: "{hook}", secrets: ["{secret}"], retry: [200ms, 1s]}}
-      slow: {{type: webhook, url: "{slow}", secrets: ["{secret}"], retry: [1h]}}
-    """
-
-
-class World:
-    """A service and the receiver of what it owes."""
-
-    def __init__(self, service: Service, receiver: Receiver) -> None:
-        self.service = service
-        self.receiver = receiver
-        self.functions = service.folder / "functions"
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {"SENDOFF_URL": f"http://127.0.0.1:{self.service.port}"}
-
-    def run(self, folder: Path, *arguments: str, said: str | None = None) -> "CompletedProcess[str]":
-        ended = sendoff(folder, *arguments, said=said, **self.environ)
-        assert "Traceback" not in ended.stderr, ended.stderr
-        return ended
-
-    def start(self, folder: Path, *arguments: str) -> "Popen[str]":
-        return Popen(
-            [SENDOFF, *arguments], cwd=folder, env=self.environ, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, text=True
-        )
-
-    def hold(self) -> None:
-        """Let every run wait from now on."""
-        (self.functions / "hold").touch()
-
-    def let_go(self) -> None:
-        """Let them go on."""
-        (self.functions / "hold").unlink(missing_ok=True)
-
-    def batches(self) -> list[dict[str, Any]]:
-        return self.service.items("/v1/batches")
-
-    def jobs_that_ran(self) -> set[str]:
-        journal = self.functions / "journal"
-        return set(journal.read_text().split()) if journal.exists() else set()
-
 
 @pytest.fixture
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with receiving(lambda hook: None if hook.path == "/slow" else 200) as receiver:
-        config = CONFIG.format(hook=receiver.url("/hook"), slow=receiver.url("/slow"), secret=SECRET)
-        with Service(tmp_path_factory.mktemp("service"), FUNCTIONS, config) as service:
-            yield World(service, receiver)
-
-
-def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def many(folder: Path, number: int) -> list[str]:
-    names = [f"{index:04}.txt" for index in range(number)]
-    write(folder, {name: f"document {name}".encode() for name in names})
-    return names
-
-
-def results(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    with batching(tmp_path_factory.mktemp("service")) as world:
+        yield world
 
 
 # What goes in and what comes out
@@ -195,109 +110,6 @@ def test_names_come_from_a_list_and_the_id_is_printed_without_waiting(world: Wor
     assert len(world.service.items("/v1/jobs?tag=nightly")) == 3
 
 
-# Once and not twice
-
-
-def test_the_same_command_again_submits_nothing_and_another_key_does(world: World, tmp_path: Path) -> None:
-    names = many(tmp_path, 20)
-    assert world.run(tmp_path, "batch", "read-background", *names).returncode == 0
-    again = world.run(tmp_path, "batch", "read-background", *names, "--results", "out.ndjson")
-    assert again.returncode == 0
-    assert "This batch was begun before" in again.stderr
-    assert len(results(tmp_path / "out.ndjson")) == 20
-    assert len(world.jobs_that_ran()) == 20
-    os.utime(tmp_path / names[0], ns=(1, 1))
-    world.run(tmp_path, "batch", "read-background", *names)
-    world.run(tmp_path, "batch", "read-background", "--new", *names)
-    world.run(tmp_path, "batch", "read-background", *names, "--tag", "other")
-    assert [batch["total"] for batch in world.batches()] == [20] * 4
-
-
-def large(folder: Path) -> list[str]:
-    """Write files whose upload takes a while."""
-    names = [f"{index:03}.bin" for index in range(200)]
-    write(folder, dict.fromkeys(names, bytes(500_000)))
-    return names
-
-
-def test_a_client_that_is_killed_under_its_upload_goes_on_when_it_is_run_again(world: World, tmp_path: Path) -> None:
-    names = large(tmp_path)
-    with world.start(tmp_path, "batch", "read-background", *names) as first:
-        eventually(lambda: world.batches() and world.batches()[0]["total"] >= 2, what="a part is there")
-        first.kill()
-    (batch,) = world.batches()
-    assert batch["state"] == "receiving"
-    again = world.run(tmp_path, "batch", "read-background", *names, "--results", "out.ndjson")
-    assert again.returncode == 0, again.stderr
-    assert "200 jobs: 200 succeeded" in again.stdout
-    assert "begun before" in again.stderr
-    assert [each["id"] for each in world.batches()] == [batch["id"]]
-    assert len(world.jobs_that_ran()) == 200
-    assert [line["key"] for line in results(tmp_path / "out.ndjson")] == names
-
-
-def test_a_client_that_is_killed_under_the_work_goes_on_when_it_is_run_again(world: World, tmp_path: Path) -> None:
-    names = many(tmp_path, 100)
-    world.hold()
-    with world.start(tmp_path, "batch", "read-background", *names) as first:
-        eventually(lambda: world.batches() and world.batches()[0]["total"] == 100, what="all of it is there")
-        first.kill()
-    with world.start(tmp_path, "batch", "read-background", *names) as second:
-        assert second.stderr is not None
-        assert "100 items for read-background; key batch-" in second.stderr.readline()
-        world.let_go()
-        out, err = second.communicate(timeout=60)
-    assert second.returncode == 0, err
-    assert "100 jobs: 100 succeeded" in out
-    assert len(world.batches()) == 1
-    assert len(world.jobs_that_ran()) == 100
-
-
-def test_a_service_that_is_killed_under_an_upload_gets_the_rest_of_it(world: World, tmp_path: Path) -> None:
-    names = large(tmp_path)
-    with world.start(tmp_path, "batch", "read-background", *names, "--results", "out.ndjson") as sending:
-        eventually(lambda: world.batches() and world.batches()[0]["total"] >= 2, what="a part is there")
-        world.service.kill()
-        world.service.start()
-        out, err = sending.communicate(timeout=100)
-    assert sending.returncode == 0, err
-    assert "trying again" in err
-    assert "200 jobs: 200 succeeded" in out
-    assert len(world.batches()) == 1
-    assert len(world.jobs_that_ran()) == 200
-    assert [line["key"] for line in results(tmp_path / "out.ndjson")] == names
-
-
-def test_a_service_that_is_killed_under_the_work_is_waited_for(world: World, tmp_path: Path) -> None:
-    names = many(tmp_path, 100)
-    world.hold()
-    with world.start(tmp_path, "batch", "read-background", *names, "--settled") as following:
-        eventually(lambda: world.batches() and world.batches()[0]["total"] == 100)
-        eventually(world.jobs_that_ran, what="some run")
-        world.service.kill()
-        world.let_go()
-        world.service.start()
-        out, err = following.communicate(timeout=100)
-    assert following.returncode == 0, err
-    assert "the service answers again" in err
-    assert "100 jobs: 100 succeeded" in out
-    assert "its message to hook: delivered" in out
-    assert len({hook.id for hook in world.receiver.at("/hook")}) == 1
-
-
-def test_a_batch_is_cancelled(world: World, tmp_path: Path) -> None:
-    names = many(tmp_path, 50)
-    world.hold()
-    with world.start(tmp_path, "batch", "read-background", *names) as following:
-        eventually(lambda: world.batches() and world.batches()[0]["total"] == 50)
-        ended = world.run(tmp_path, "cancel", world.batches()[0]["id"])
-        out, _ = following.communicate(timeout=60)
-    world.let_go()
-    assert ended.returncode == 0
-    assert following.returncode == 1
-    assert "read-background  cancelled  50 jobs: 0 succeeded, 50 cancelled" in out
-
-
 # How it looks
 
 
@@ -313,18 +125,6 @@ def test_a_terminal_shows_a_bar_that_lives(world: World, tmp_path: Path) -> None
         world.let_go()
         assert terminal.ended() == 0
     assert "30 jobs: 30 succeeded" in terminal.drawn.splitlines()[-2]
-
-
-def test_an_interrupted_command_says_how_to_go_on(world: World, tmp_path: Path) -> None:
-    names = many(tmp_path, 30)
-    world.hold()
-    with world.start(tmp_path, "batch", "read-background", *names) as following:
-        eventually(lambda: world.batches() and world.batches()[0]["total"] == 30)
-        following.send_signal(signal.SIGINT)
-        _, err = following.communicate(timeout=30)
-    assert following.returncode == 130
-    assert err.endswith("Interrupted. What was submitted goes on; run the same command again to follow it.\n")
-    assert world.batches()[0]["state"] == "running"
 
 
 def test_memory_is_bounded_whatever_the_files_are(world: World, tmp_path: Path) -> None:
