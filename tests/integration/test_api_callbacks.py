@@ -7,8 +7,8 @@ from typing import Any
 from destinations.function import Settings as FunctionTarget
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec, Target
-from tests.support.batches import NDJSON
-from tests.support.callbacks import BATCHES, callback, came, deliveries, refused, to
+from tests.support.batches import BATCHES, NDJSON
+from tests.support.callbacks import callback, came, deliveries, refused, to
 from tests.support.callers import INVOKE, bearer, key
 from tests.support.hooks import SECRET
 from tests.support.receiver import OK, Receiver, answer, receiving

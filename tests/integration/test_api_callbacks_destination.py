@@ -7,8 +7,8 @@ import pytest
 from destinations.signing.ed25519 import new_pair
 from pipeline.config.secret import Secret
 from pipeline.config.settings import RetrySpec
-from tests.support.batches import NDJSON
-from tests.support.callbacks import BATCHES, callback, came, deliveries, refused, to
+from tests.support.batches import BATCHES, NDJSON
+from tests.support.callbacks import callback, came, deliveries, refused, to
 from tests.support.callers import INVOKE, bearer, key
 from tests.support.receiver import OK, Receiver, answer, receiving, silence
 from tests.support.service import QUICK, WAITING, Service, sends_to, serving, webhook

@@ -1,10 +1,7 @@
-"""Keys: who may do what. One table names every route; a route that is not in it fails."""
+"""Keys: who may do what, and whose is what. One table names every route; a route that is not in it fails."""
 
-import base64
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +9,19 @@ import pytest
 from aiohttp import web
 
 from destinations.function import Settings as FunctionTarget
-from pipeline.config.settings import Access, DestinationSettings, FunctionSettings
+from pipeline.config.settings import DestinationSettings
 from pipeline.web import routes
 from pipeline.web.access import POLICIES
 from pipeline.web.policies import ADMIN, CHANGE_JOB, Policy
 from pipeline.web.policies import INVOKE as INVOKE_ANY
 from pipeline.web.routes import ROUTES, Row
 from tests.support import samples
+from tests.support.batches import BATCHES, NDJSON
 from tests.support.callers import CALLERS, INVOKE, bearer, key, token_of
 from tests.support.callers import READ as READ_ALL
-from tests.support.raw_http import raw
-from tests.support.service import ECHO, QUICK, Service, eventually, sends_to, serving, webhook
+from tests.support.guarded import guarded, made
+from tests.support.service import Service, eventually, serving
 
-FILES = {"quick-background.py": QUICK, "other-background.py": QUICK, "open-background.py": QUICK, "echo.py": ECHO}
-SETTINGS = {
-    "quick-background": sends_to("hook"),
-    "open-background": FunctionSettings(access=Access.PUBLIC),
-    "echo": FunctionSettings(access=Access.PUBLIC),
-}
-
-BATCHES = "/v1/batches?function=quick-background"
-NDJSON = {"Content-Type": "application/x-ndjson"}
 AS_JSON = {"Content-Type": "application/json"}
 DRY_RUN = b'{"since": "2026-01-05T00:00:00Z", "dry_run": true}'
 LINES = b'{"body": 1}\n{"body": 2, "headers": {"Authorization": "Bearer KEY"}}\n'.replace(
@@ -102,25 +91,6 @@ ANSWERS = dict.fromkeys(("cancel", "retry", "retry-failed", "resume", "DELETE"),
     "*": 202,
 }
 """What those routes answer, where the job has succeeded and still owes a delivery; all others 200."""
-
-
-@asynccontextmanager
-async def guarded(tmp_path: Path, **options: Any) -> AsyncIterator[Service]:
-    """Run a service that asks for keys."""
-    given: dict[str, Any] = {
-        "keys": CALLERS,
-        "functions": SETTINGS,
-        "destinations": {"hook": webhook("http://127.0.0.1:9/")},
-    }
-    async with serving(tmp_path, FILES, **given | options) as service:
-        yield service
-
-
-async def made(service: Service, caller: str = "maker") -> str:
-    """Have a caller make a job, and wait until it has ended and owes something; return its id."""
-    job_id = await service.start_job("quick-background", headers=bearer(caller))
-    await service.until(job_id, "succeeded")
-    return job_id
 
 
 async def batch_of(service: Service, caller: str) -> str:
@@ -304,103 +274,3 @@ async def test_the_child_of_a_job_belongs_to_who_made_its_parent(tmp_path: Path)
         (child,) = (await service.get(f"/v1/jobs?parent={job_id}", headers=bearer("reader"))).json["items"]
         assert (await service.get(f"/v1/jobs/{child['id']}", headers=bearer("maker"))).status == 200
         assert (await service.get(f"/v1/jobs/{child['id']}", headers=bearer("stranger"))).status == 404
-
-
-async def test_a_public_function_takes_anybody_and_keeps_no_key(tmp_path: Path) -> None:
-    async with guarded(tmp_path) as service:
-        for headers in ({}, bearer("wrong"), bearer("expired"), bearer("maker"), bearer("reader"), bearer("narrow")):
-            answer = await service.post("/functions/echo", headers=headers)
-            assert answer.status == 200
-            assert "authorization" not in answer.json["headers"]
-            assert "authorization" not in answer.json["multiValueHeaders"]
-        # What is not for us is the function's own.
-        for own in ("Bearer sk_live_abc", "Basic YTpi", "Bearer"):
-            answer = await service.post("/functions/echo", headers={"Authorization": own})
-            assert answer.json["headers"]["authorization"] == own
-        cross_site = {"Origin": "https://shop.example"}
-        assert (await service.post("/functions/echo", headers=cross_site)).status == 200
-        assert (await service.post("/functions/quick-background", headers=cross_site | bearer("maker"))).status == 403
-
-
-async def test_the_key_reaches_neither_event_nor_store_nor_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with guarded(tmp_path) as service:
-        job_id = await made(service)
-        event = await service.app.store.get_event(job_id)
-        assert event is not None
-        assert b"authorization" not in event.lower()
-        await service.get(f"/v1/jobs/{job_id}", headers=bearer("wrong"))
-    stored = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir())
-    for caller in ("maker", "wrong"):
-        assert token_of(caller).encode() not in stored
-        assert base64.b64encode(token_of(caller).encode()) not in stored
-        assert token_of(caller) not in caplog.text
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "Bearer",
-        "Bearer ",
-        "bearer",
-        "Bearer x",
-        "Basic {key}",
-        "{key}",
-        "Bearer {key}x",
-        "Bearer {key} {key}",
-        "Bearer \xff",
-        "Bearer " + "x" * 4000,
-        'Bearer "{key}"',
-        "",
-    ],
-)
-async def test_what_is_no_key_is_401(tmp_path: Path, value: str) -> None:
-    async with guarded(tmp_path, is_started=False) as service:
-        line = f"Authorization: {value.format(key=token_of('all'))}"
-        answer = await raw_get(service, line)
-        assert answer.startswith(b"HTTP/1.1 401 ")
-
-
-async def raw_get(service: Service, *lines: str) -> bytes:
-    return await raw(service, "GET /v1/jobs HTTP/1.1", *lines)
-
-
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer   "])
-async def test_the_scheme_is_read_as_http_has_it(tmp_path: Path, scheme: str) -> None:
-    async with guarded(tmp_path, is_started=False) as service:
-        assert (await raw_get(service, f"Authorization: {scheme} {token_of('all')}")).startswith(b"HTTP/1.1 200 ")
-
-
-async def test_two_keys_at_once_are_none(tmp_path: Path) -> None:
-    async with guarded(tmp_path, is_started=False) as service:
-        line = f"Authorization: Bearer {token_of('all')}"
-        assert (await raw_get(service, line, line)).startswith(b"HTTP/1.1 401 ")
-
-
-async def test_a_key_expires_to_the_second(tmp_path: Path) -> None:
-    async with guarded(tmp_path, is_started=False) as service:
-        await service.clock.advance(86_399.5)
-        await service.start_job("quick-background", headers=bearer("valid"))
-        await service.clock.advance(0.5)
-        answer = await service.post("/functions/quick-background", headers=bearer("valid"))
-        assert (answer.status, answer.json["detail"]) == (401, "the key has expired")
-
-
-async def test_an_unknown_function_is_not_told_to_who_has_no_key(tmp_path: Path) -> None:
-    async with guarded(tmp_path, is_started=False) as service:
-        assert [
-            (await service.post("/functions/nothing", headers=headers)).status
-            for headers in ({}, bearer("maker"), bearer("narrow"), bearer("reader"))
-        ] == [401, 404, 403, 403]
-
-
-async def test_a_reload_takes_keys_away_and_brings_others(tmp_path: Path) -> None:
-    async with guarded(tmp_path) as service:
-        before = await made(service)
-        keys = [replace(key("new", INVOKE), name="maker"), *(each for each in CALLERS if each.name != "maker")]
-        assert await service.reload(keys=keys)
-        assert (await service.get(f"/v1/jobs/{before}", headers=bearer("maker"))).status == 401
-        assert (await service.get(f"/v1/jobs/{before}", headers=bearer("new"))).status == 200
-        assert await service.reload()
-        assert (await service.get(f"/v1/jobs/{before}")).status == 200

@@ -23,6 +23,8 @@ SHOWS = """
 FILES = {"shows-background.py": SHOWS, "quick.py": QUICK, "waiting-background.py": WAITING}
 ONCE = {"shows-background": FunctionSettings(retry=RetrySpec(waits=()))}
 URL = "/v1/batches?function=shows-background"
+BATCHES = "/v1/batches?function=quick-background"
+"""Where batches come in for `QUICK` under the name that most tests give it."""
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 

@@ -7,8 +7,6 @@ from pipeline.config.settings import DestinationSettings
 from tests.support.receiver import Receiver
 from tests.support.service import Answer, Service, holds
 
-BATCHES = "/v1/batches?function=quick-background"
-
 
 def callback(*hosts: str, **options: Any) -> DestinationSettings:
     """Return a destination of callbacks to these hosts, which are this machine alone where none is named."""
