@@ -5,7 +5,6 @@ import os
 import socket
 import sqlite3
 import subprocess
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support import processes
+from tests.support.capabilities import WITHOUT_OVERRIDE
 from tests.support.serving import SENDOFF, Service, free_port
 
 pytestmark = pytest.mark.acceptance
@@ -24,14 +24,6 @@ NAMES = [
     "python", "sqlite", "aiohttp", "aiodns", "uvloop", "proc", "user", "sandbox", "guard", "limits", "configuration",
     "functions", "clock", "descriptors", "processes", "filesystem", "disk", "write-ahead log", "store", "port", "links",
 ]  # fmt: skip
-# Root may do what the modes of files forbid; without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2) it may not.
-DROP_CAPABILITIES = """
-import ctypes, os, sys
-for capability in (1, 2):
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-WITHOUT_OVERRIDE = (sys.executable, "-c", DROP_CAPABILITIES)
 
 
 class Said(NamedTuple):

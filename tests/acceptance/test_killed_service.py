@@ -69,7 +69,7 @@ def test_what_got_a_202_survives_kill_after_kill_of_the_service(tmp_path: Path) 
             load.stop()
             settle(service)
         books = Books.of(service)
-        books.before, books.after = before, eventually(lambda: no_more_than(before, service))
+        books.before, books.after = before, eventually(lambda: before.regained_by(service))
         assert service.stop() == 0
         books.stored = read_stored(service.database)
         history.hooks, history.steps = receiver.hooks, list(read_journal(tmp_path))
@@ -131,9 +131,3 @@ def settle(service: Service) -> None:
 
 def open_deliveries(service: Service) -> bool:
     return any(service.items(f"/v1/deliveries?state={state}") for state in ("pending", "sending", "retrying"))
-
-
-def no_more_than(before: Footprint, service: Service) -> Footprint | None:
-    """Return the footprint once the connections of the load are closed."""
-    now = Footprint.of(service)
-    return now if now.descriptors <= before.descriptors and now.strays <= before.strays else None

@@ -2,26 +2,18 @@
 
 import socket
 import sqlite3
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support.capabilities import WITHOUT_OVERRIDE
 from tests.support.serving import Ended, Service
 
 pytestmark = pytest.mark.acceptance
 
 FUNCTIONS = {"f-background.py": "def handler(event, context):\n    return 'done'\n"}
-# Root may write what is read-only; without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2) it may not either.
-DROP_CAPABILITIES = """
-import ctypes, os, sys
-for capability in (1, 2):
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-WITHOUT_OVERRIDE = (sys.executable, "-c", DROP_CAPABILITIES)
 
 
 def service_with_a_store(folder: Path) -> Service:

@@ -18,8 +18,8 @@ from destinations.dial import connector, failures
 from destinations.dial.failures import BlockedAddressError
 from destinations.egress import CALLER, OPERATOR, Trust
 from pipeline.model import DeliveryReason, Outcome, Verdict
-from tests.support.internet import Internet, simulate
-from tests.support.names import NameServer, name_server
+from tests.support.internet import Internet
+from tests.support.names import NameServer
 from tests.support.receiver import Receiver, answer, receiving
 from tests.support.serving import Service
 from tests.support.webhooks import exchange_of, opened, sending, sent
@@ -83,17 +83,6 @@ WIDE = {
     "circled": "\u2460\u2465\u2468.254.169.254",
 }
 ANY_TRUST = pytest.mark.parametrize("trust", [OPERATOR, CALLER, EVERYTHING], ids=["operator", "caller", "all"])
-
-
-@pytest.fixture
-def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
-    return simulate(monkeypatch)
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
-    async with name_server(monkeypatch) as server:
-        yield server
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from pipeline.config.settings import DestinationSettings, RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
 from schemas import load_schema
 from tests.contract.test_blocked_addresses import DISGUISES, METADATA, PRIVATE, PUBLIC, PUBLIC_V6, WIDE, ZONES, url_of
-from tests.support.internet import Internet, simulate
-from tests.support.names import NameServer, name_server
+from tests.support.internet import Internet
+from tests.support.names import NameServer
 from tests.support.receiver import OK, answer, receiving
 from tests.support.service import QUICK, Service, serving
 from tests.support.webhooks import sending
@@ -29,17 +29,6 @@ NAME = "innocent.example"
 FILES = {"quick-background.py": QUICK}
 ONCE = RetrySpec(waits=())
 CLOSES = answer(200, "Connection: close\r\n")
-
-
-@pytest.fixture
-def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
-    return simulate(monkeypatch)
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
-    async with name_server(monkeypatch) as server:
-        yield server
 
 
 @asynccontextmanager

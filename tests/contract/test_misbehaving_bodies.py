@@ -5,19 +5,15 @@ Memory is that of a process which does nothing but send, at its height.
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline.model import Outcome, Verdict
-from tests.support.receiver import OK, Flood, Receiver, Reply, answer, drip, receiving, then
-from tests.support.sender import FLAT_KIB, Sender, sender
-from tests.support.webhooks import SHORT_S, opened, sending
+from pipeline.model import Verdict
+from tests.support.receiver import OK, Flood, answer, drip, receiving, then
+from tests.support.sender import FLAT_KIB, SOCKETS, Sender
+from tests.support.webhooks import SHORT_S, answered_by, opened, sending
 
 KEPT = 16 * 1024
-SOCKETS = 64 * 2**20
-"""More than the buffers of the sockets between a sender and a receiver hold."""
 GIGABYTE = 10**9
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 STATUSES = pytest.mark.parametrize(
@@ -27,19 +23,6 @@ STATUSES = pytest.mark.parametrize(
 
 def head(status: int = 200) -> bytes:
     return b"HTTP/1.1 %d Said\r\n" % status
-
-
-@asynccontextmanager
-async def answered_by(reply: bytes | Reply, **settings: float) -> AsyncIterator[tuple[Receiver, Outcome]]:
-    """Have a webhook answered so; it ends long before pytest's limit."""
-    async with receiving(reply) as receiver, opened(receiver.url, **settings) as destination, asyncio.timeout(20):
-        yield receiver, await destination.send(sending())
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Sender]:
-    with sender() as started:
-        yield started
 
 
 # Size

@@ -1,32 +1,13 @@
 """Receivers whose answers cannot be read: no HTTP, heads out of form, too large, too slow, or without an end."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-
 import pytest
 
-from pipeline.model import DeliveryReason, Outcome, Verdict
-from tests.support.receiver import OK, Flood, Receiver, Reply, drip, hang_up, receiving, silence, then
-from tests.support.sender import FLAT_KIB, Sender, sender
-from tests.support.webhooks import SHORT_S, opened, sending
+from pipeline.model import DeliveryReason, Verdict
+from tests.support.receiver import OK, Flood, Reply, drip, hang_up, receiving, silence, then
+from tests.support.sender import FLAT_KIB, SOCKETS, Sender
+from tests.support.webhooks import SHORT_S, answered_by, opened, sending
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
-SOCKETS = 64 * 2**20
-"""More than the buffers of the sockets between a sender and a receiver hold."""
-
-
-@asynccontextmanager
-async def answered_by(reply: bytes | Reply, **settings: float) -> AsyncIterator[tuple[Receiver, Outcome]]:
-    """Have a webhook answered so; it ends long before pytest's limit."""
-    async with receiving(reply) as receiver, opened(receiver.url, **settings) as destination, asyncio.timeout(20):
-        yield receiver, await destination.send(sending())
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Sender]:
-    with sender() as started:
-        yield started
 
 
 UNREADABLE = {

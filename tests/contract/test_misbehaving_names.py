@@ -1,7 +1,6 @@
 """Names that lead nowhere, late, or astray: a name server on a real socket says what it should not, or nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,18 +8,12 @@ from destinations import egress
 from destinations.dial import connector
 from destinations.dial.failures import UnknownHostError
 from pipeline.model import DeliveryReason, Verdict
-from tests.support.names import CODES, SILENCE, NameServer, ask, closed_port, name_server
+from tests.support.names import CODES, SILENCE, NameServer, ask, closed_port
 from tests.support.receiver import receiving
 from tests.support.webhooks import SHORT_S, exchange_of, opened, sending, sent
 
 NAME = "receiver.example"
 URL = f"http://{NAME}/"
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
-    async with name_server(monkeypatch) as server:
-        yield server
 
 
 async def test_a_name_that_leads_to_a_receiver_is_called(names: NameServer) -> None:

@@ -2,19 +2,19 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trustme
-import uvloop
 
 from destinations.dial.credentials import Proxy
 from destinations.dial.tls import Tls
 from pipeline.model import DeliveryReason, Verdict
-from tests.support.certificates import HOST, authority_in, showing
+from tests.support.certificates import HOST, showing
 from tests.support.forward_proxy import CONNECTED, forward_proxy
-from tests.support.names import SILENCE, NameServer, name_server
+from tests.support.loops import LOOPS
+from tests.support.names import SILENCE, NameServer
 from tests.support.proxied import PASSWORD, SCHEMES, TARGET, assert_failed, at, proxied, tls_of
 from tests.support.receiver import (
     OK,
@@ -29,19 +29,8 @@ from tests.support.receiver import (
 )
 from tests.support.webhooks import SHORT_S, exchange_of, opened, sending, sent
 
-LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 IN_TIME_S = 15.0
 """Far more than any of them takes, and less than a timeout that does not count."""
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca(authority: trustme.CA, tmp_path: Path) -> Path:
-    return authority_in(tmp_path, authority)
 
 
 SAID = "HTTP/1.1 {} Said\r\nContent-Length: 3\r\n\r\nno!"
@@ -192,12 +181,6 @@ async def test_a_proxy_that_is_not_there_is_named_and_not_the_receiver(scheme: s
         port = listener.getsockname()[1]
     outcome = await sent(url, proxy=Proxy(url=f"http://{HOST}:{port}"))
     assert_failed(outcome, DeliveryReason.CONNECTION_REFUSED, f"the proxy {HOST}:{port}: Connection refused")
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
-    async with name_server(monkeypatch) as server:
-        yield server
 
 
 @SCHEMES

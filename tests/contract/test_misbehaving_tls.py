@@ -4,22 +4,17 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
 
+from tests.support.certificates import ago
 from tests.support.receiver import OK, Receiver, listening, receiving
 from tests.support.sender import Sender, sender
 from tests.support.webhooks import SHORT_S
 
 HOST = "127.0.0.1"
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +36,6 @@ async def test_a_receiver_that_can_be_trusted_is_called(authority: trustme.CA, p
     async with showing(authority.issue_cert(HOST)) as receiver:
         assert (await process.send(receiver.url)).verdict == "delivered"
     assert len(receiver.requests) == 1
-
-
-def ago(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)
 
 
 async def test_one_whose_certificate_is_expired_is_not(authority: trustme.CA, process: Sender) -> None:

@@ -9,23 +9,17 @@ from typing import Any
 
 import pytest
 import trustme
-import uvloop
 
 from destinations.dial.credentials import Basic
 from destinations.dial.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Outcome, Verdict
 from tests.support.certificates import HOST, authority_in, showing, strict, written
+from tests.support.loops import LOOPS
 from tests.support.receiver import OK, answer, receiving
 from tests.support.webhooks import opened, sending, sent
 
-LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
 
 
 # Headers

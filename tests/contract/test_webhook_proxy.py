@@ -4,23 +4,22 @@ Real sockets throughout; proxies that misbehave stand in `test_misbehaving_proxi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trustme
-import uvloop
 
 from destinations import egress
 from destinations.dial.credentials import Proxy
 from destinations.dial.tls import Tls
 from pipeline.config.secret import Secret
 from pipeline.model import DeliveryReason, Result, Verdict
-from tests.support.certificates import HOST, authority_in, showing, written
+from tests.support.certificates import HOST, ago, showing, written
 from tests.support.forward_proxy import forward_proxy
 from tests.support.internet import simulate
-from tests.support.names import NameServer, name_server
+from tests.support.loops import LOOPS
+from tests.support.names import NameServer
 from tests.support.proxied import PASSWORD, SCHEMES, TARGET, assert_failed, at, proxied, tls_of
 from tests.support.receiver import (
     OK,
@@ -30,18 +29,7 @@ from tests.support.receiver import (
 )
 from tests.support.webhooks import exchange_of, opened, sending, sent
 
-LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 LARGE = Result(status=200, headers=(("content-type", "text/plain"),), body=b"words " * 500_000)
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca(authority: trustme.CA, tmp_path: Path) -> Path:
-    return authority_in(tmp_path, authority)
 
 
 # What each end sees
@@ -181,10 +169,6 @@ async def test_the_receivers_own_answers_mean_what_they_always_mean(
 # TLS with the receiver: the proxy changes nothing
 
 
-def ago(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)
-
-
 @LOOPS
 @pytest.mark.parametrize("fault", ["another's", "expired", "unknown"])
 def test_a_receiver_that_cannot_be_trusted_is_not_called_through_a_proxy_either(
@@ -219,13 +203,6 @@ async def test_without_settings_the_system_is_trusted_behind_a_proxy(
 
 
 # The guard
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
-    async with name_server(monkeypatch) as server:
-        yield server
-
 
 METADATA = "169.254.169.254"
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config.settings import FunctionSettings
 from pipeline.functions.pool import Pool
 from pipeline.model import JobReason, RunOutcome, RunState
-from tests.support.pools import TurnedClock, call, is_alive, lines, pid_in, pool_of, until
+from tests.support.pools import TurnedClock, call, is_alive, lines, pid_in, pool_of, until, value
 
 GATE = """
     import asyncio, os
@@ -41,11 +41,6 @@ BLOCKED = """
         time.sleep(600)
     """
 FIVE = {"f-background": FunctionSettings(concurrency=1, async_concurrency=5)}
-
-
-def value(outcome: RunOutcome) -> object:
-    assert outcome.result is not None, outcome
-    return json.loads(outcome.result.body)
 
 
 def run(pool: Pool, number: int, *, timeout_s: float = 20.0, clings: bool = False) -> "asyncio.Task[RunOutcome]":

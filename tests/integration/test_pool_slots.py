@@ -1,7 +1,6 @@
 """Warm processes and slots: reuse, order, bounds, and what a caller will wait for."""
 
 import asyncio
-import json
 import os
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from pipeline.config.settings import FunctionSettings
 from pipeline.errors import BusyError
 from pipeline.functions.pool import Pool
 from pipeline.model import RunOutcome, RunState
-from tests.support.pools import TurnedClock, call, pid_in, pool_of, until
+from tests.support.pools import TurnedClock, call, pid_in, pool_of, until, value
 
 PID = "import os\ndef handler(event, context):\n    return os.getpid()\n"
 GATE = """
@@ -23,11 +22,6 @@ GATE = """
         return [event["n"], os.getpid()]
     """
 ONE = {"f-background": FunctionSettings(concurrency=1)}
-
-
-def value(outcome: RunOutcome) -> object:
-    assert outcome.result is not None
-    return json.loads(outcome.result.body)
 
 
 def gated(pool: Pool, number: int) -> "asyncio.Task[RunOutcome]":

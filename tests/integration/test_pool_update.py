@@ -1,7 +1,6 @@
 """A pool that is updated: new processes for all that begins afterwards, and never more runs at once than allowed."""
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ from pipeline.config.settings import FunctionSettings, FunctionsSettings
 from pipeline.errors import UnknownFunctionError
 from pipeline.functions.catalog import Catalog
 from pipeline.functions.pool import Pool
-from pipeline.model import RunOutcome, RunState
-from tests.support.pools import TurnedClock, call, is_alive, pid_in, pool_of, until
+from pipeline.model import RunState
+from tests.support.pools import TurnedClock, call, is_alive, pid_in, pool_of, until, value
 
 GATED = """
     import os, time
@@ -27,11 +26,6 @@ def update(pool: Pool, folder: Path, settings: dict[str, FunctionSettings] = ONE
     """Have the pool run what is in the folder now."""
     functions = FunctionsSettings(directory=folder, settings=settings)
     pool.update(catalog=Catalog.load(functions), settings=functions, result_limit=1024 * 1024)
-
-
-def value(outcome: RunOutcome) -> object:
-    assert outcome.result is not None, outcome
-    return json.loads(outcome.result.body)
 
 
 async def test_what_waits_runs_in_a_new_process_once_the_old_one_s_run_has_ended(tmp_path: Path) -> None:

@@ -1,21 +1,14 @@
 """Wear: processes that ran often, grew, or idle are replaced or ended, and nobody waits for that."""
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
 
 from pipeline.config.settings import FunctionSettings
-from pipeline.model import RunOutcome
-from tests.support.pools import TurnedClock, call, is_alive, open_descriptors, pool_of, until
+from tests.support.pools import TurnedClock, call, is_alive, open_descriptors, pool_of, until, value
 
 PID = "import os\ndef handler(event, context):\n    return os.getpid()\n"
-
-
-def value(outcome: RunOutcome) -> object:
-    assert outcome.result is not None
-    return json.loads(outcome.result.body)
 
 
 async def test_a_process_is_replaced_after_its_last_run_once_it_is_a_minute_old(tmp_path: Path) -> None:

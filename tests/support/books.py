@@ -34,6 +34,11 @@ class Footprint:
             strays=len(processes.descendants(service.pid)) - 1 - len(workers),
         )
 
+    def regained_by(self, service: Service) -> "Footprint | None":
+        """Return the footprint of now once it is no larger: what served connections goes a moment after them."""
+        now = Footprint.of(service)
+        return now if now.descriptors <= self.descriptors and now.strays <= self.strays else None
+
 
 @dataclass(slots=True, kw_only=True)
 class Stored:

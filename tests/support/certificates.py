@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
@@ -57,6 +58,11 @@ def authority_in(folder: Path, authority: trustme.CA, name: str = "ca.pem") -> P
     path = folder / name
     path.write_bytes(authority.cert_pem.bytes())
     return path
+
+
+def ago(days: int) -> datetime:
+    """Return the moment that many days ago by the machine's clock, which certificates are held against."""
+    return datetime.now(UTC) - timedelta(days=days)
 
 
 def showing(certificate: trustme.LeafCert, *, asks_by: trustme.CA | None = None) -> ssl.SSLContext:

@@ -1,6 +1,7 @@
 """Pools over folders of functions written on the spot, a clock to be turned by hand, and a look at real processes."""
 
 import asyncio
+import json
 import os
 import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -103,6 +104,12 @@ async def run_one(folder: Path, source: str, *, name: str = "f-background", time
 def lines(outcome: RunOutcome) -> list[str]:
     """Return the text of the lines that a run wrote."""
     return [text for _, _, _, text in outcome.output.lines]
+
+
+def value(outcome: RunOutcome) -> object:
+    """Return the JSON of a run's result."""
+    assert outcome.result is not None, outcome
+    return json.loads(outcome.result.body)
 
 
 def is_alive(pid: int) -> bool:

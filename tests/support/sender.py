@@ -16,6 +16,8 @@ from typing import IO, Any
 
 FLAT_KIB = 5 * 1024
 """So much more memory a sending may take at its height: buffers of a few reads, and not what the receiver sends."""
+SOCKETS = 64 * 2**20
+"""More than the buffers of the sockets between a sender and a receiver hold."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A webhook that a test opens, what it sends, and names that lead where the test says."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from destinations.dial.exchange import Exchange
 from destinations.webhook import destination as webhook
 from destinations.webhook import settings as webhook_settings
 from pipeline.model import JobState, Message, MessageType, Outcome, Result
+from tests.support.receiver import Receiver, Reply, receiving
 
 JOB = "01960000-0000-7000-8000-00000000002a"
 SHORT_S = 0.3
@@ -72,6 +74,13 @@ def exchange_of(destination: webhook.Webhook) -> Exchange:
 async def sent(url: str, *, trust: egress.Trust = egress.OPERATOR, **settings: Any) -> Outcome:
     async with opened(url, trust, **settings) as destination:
         return await destination.send(sending())
+
+
+@asynccontextmanager
+async def answered_by(reply: bytes | Reply, **settings: float) -> AsyncIterator[tuple[Receiver, Outcome]]:
+    """Have a webhook answered so; it ends long before pytest's limit."""
+    async with receiving(reply) as receiver, opened(receiver.url, **settings) as destination, asyncio.timeout(20):
+        yield receiver, await destination.send(sending())
 
 
 class FakeResolver(AbstractResolver):
