@@ -78,8 +78,10 @@ def run_replay(args: argparse.Namespace) -> int:
 
 
 async def _change(args: argparse.Namespace, client: Client) -> int:
-    answer = await client.ask("POST", f"/v1/destinations/{args.name}/{args.verb}")
-    if answer.status not in (200, 202):
+    path = f"/v1/destinations/{args.name}"
+    before = await client.ask("GET", path) if args.verb == "pause" else None
+    answer = await client.ask("POST", f"{path}/{args.verb}")
+    if answer.status != 202:
         raise refusal(answer, client.address)
     changed = parsed(answer, client.address)
     if args.json:
@@ -87,7 +89,9 @@ async def _change(args: argparse.Namespace, client: Client) -> int:
         return 0
     state = styled_state(changed["state"])
     waiting = words.count(changed["held"] if args.verb == "pause" else changed["due"], "delivery", "deliveries")
-    since = words.moment(changed["since"]) if answer.status == 200 else None  # else it is so from now on
+    # A key that may not look is not told: it may pause all the same.
+    is_so = before is not None and before.status == 200 and parsed(before, client.address)["state"] == "paused"
+    since = words.moment(changed["since"]) if is_so else None
     already = f"  already, since {words.clock_time(since, SystemClock().now())}" if since else ""
     print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"{already}  {waiting} waiting")])
     return 0

@@ -34,12 +34,12 @@ async def get(request: web.Request) -> web.StreamResponse:
 
 async def pause(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/destinations/{name}/pause: 202 and the destination; what is owed to it is held until it is
-    resumed, also over restarts. What is being sent ends as it began. One that is paused already stays so: 200.
+    resumed, also over restarts. What is being sent ends as it began. One that is paused already stays so.
     """
     name = request.match_info["name"]
     await routed(request, _TAKES_NONE)
-    status = 202 if await request.app[PARTS].pausing.pause(name) else 200
-    return json_answer(await known(request), status, {"Location": f"/v1/destinations/{name}"})
+    await request.app[PARTS].pausing.pause(name)
+    return json_answer(await known(request), 202, {"Location": f"/v1/destinations/{name}"})
 
 
 async def resume(request: web.Request) -> web.StreamResponse:

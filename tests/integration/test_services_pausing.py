@@ -223,5 +223,5 @@ async def test_a_pause_of_what_is_paused_changes_nothing_and_succeeds(tmp_path: 
         first = await service.post("/v1/destinations/hook/pause")
         await service.clock.advance(60)
         again = await service.post("/v1/destinations/hook/pause")
-        assert (again.status, again.json, again.headers["Location"]) == (200, first.json, first.headers["Location"])
+        assert (again.status, again.json, again.headers["Location"]) == (202, first.json, first.headers["Location"])
         assert again.json["since"] == "2026-01-05T12:00:00.000Z"

@@ -8,9 +8,6 @@ from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.components import component, page_of
 from pipeline.web.openapi.operation import Operation, Operations, json_of
 
-_PAUSED_ALREADY = json_of(
-    component("destination"), says="The destination, which was paused already.", headers=(headers.LOCATION,)
-)
 _CHANGED_DESTINATION = json_of(
     component("destination"), status=202, says="The destination as it is now.", headers=(headers.LOCATION,)
 )
@@ -24,10 +21,7 @@ OPERATIONS: Operations = MappingProxyType(
             name="get_destination", tag="Destinations", answers=(json_of(component("destination")),), problems=(404,)
         ),
         destinations.pause: Operation(
-            name="pause_destination",
-            tag="Destinations",
-            answers=(_PAUSED_ALREADY, _CHANGED_DESTINATION),
-            problems=(404, 409),
+            name="pause_destination", tag="Destinations", answers=(_CHANGED_DESTINATION,), problems=(404, 409)
         ),
         destinations.resume: Operation(
             name="resume_destination", tag="Destinations", answers=(_CHANGED_DESTINATION,), problems=(404, 409)
