@@ -65,11 +65,12 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         # The policy of a destination that has gone stays: what is still being sent to it may fail.
         self.policies.update({name: route.policy for name, route in routes.items()})
         sizes = {name: 1 if name in takers.probing else route.concurrency for name, route in routes.items()}
-        for name, size in sizes.items():
+        taking = {name: size for name, size in sizes.items() if self._standing.may_send(name)}
+        for name, size in taking.items():  # a closed lane keeps its size until it is opened again, and so its gate
             if (lane := self.get(name)) is None or lane.size != size:
                 self.gates[name] = asyncio.Semaphore(size)
         self.slots.share_out({name: route.concurrency for name, route in routes.items()})
-        new = self.follow({name: size for name, size in sizes.items() if self._standing.may_send(name)})
+        new = self.follow(taking)
         for name, route in routes.items():
             self._follow_rate(name, route.rate)
         for name in self.unbegun.destinations:

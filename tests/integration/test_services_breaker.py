@@ -110,6 +110,30 @@ async def test_half_open_lets_one_attempt_through_at_a_time(tmp_path: Path) -> N
             assert await breaker(service) == "open"
 
 
+async def test_what_was_half_open_while_paused_has_all_its_slots_once_it_is_resumed(tmp_path: Path) -> None:
+    goes_on = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await goes_on.wait()
+        writer.write(OK)
+
+    async with receiving(*[DOWN] * 10, late) as receiver:
+        settings = options(("hook", receiver))
+        async with serving(tmp_path, FILES, **settings) as service:
+            jobs = await opened(service, receiver)
+            await service.post("/v1/destinations/hook/pause")
+            await service.clock.advance(60)
+            assert await breaker(service) == "half_open"
+            gate = service.app._deliveries.gates["hook"]
+            await service.reload(**settings)
+            assert service.app._deliveries.gates["hook"] is gate
+            await service.post("/v1/destinations/hook/resume")
+            await holds(lambda: len(receiver.requests) == 10 + len(jobs))  # none of them is answered
+            goes_on.set()
+            for job_id in jobs:
+                await service.until_delivered(job_id, "delivered")
+
+
 async def test_others_go_on_while_one_is_left_alone(tmp_path: Path) -> None:
     async with receiving(DOWN) as down, receiving(OK) as up:
         settings = options(("hook", down), ("other", up))
