@@ -16,6 +16,7 @@ from pipeline.model.deliveries import (
     LastError,
     Message,
     Outcome,
+    message_of,
     sending_of,
 )
 from pipeline.model.destinations import HEALTHY, DestinationNote, DestinationStatus, Health, Holding, LastFailure
@@ -106,5 +107,6 @@ __all__ = [
     "Usage",
     "Verdict",
     "Wanted",
+    "message_of",
     "sending_of",
 ]

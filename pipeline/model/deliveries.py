@@ -1,10 +1,11 @@
 """Messages and their deliveries: what a job owes to the outside, and how far it got."""
 
 from datetime import datetime
+from typing import Protocol
 
 from pipeline.model.alerts import AlertMessage
 from pipeline.model.batches import BatchMessage
-from pipeline.model.jobs import Result, RunError
+from pipeline.model.jobs import Job, Result, RunError
 from pipeline.model.states import DeliveryReason, DeliveryState, JobReason, JobState, MessageType, Verdict
 from pipeline.records import record
 
@@ -35,6 +36,54 @@ class Message:
     def subject_id(self) -> str:
         """Return the id of what the message is about: the job."""
         return self.job_id
+
+
+class End(Protocol):
+    """How a job ended: what ends it says so, and afterwards the job itself."""
+
+    @property
+    def state(self) -> JobState: ...
+
+    @property
+    def reason(self) -> JobReason | None: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def error(self) -> RunError | None: ...
+
+
+def message_of(
+    job: Job,
+    end: End,
+    *,
+    message_id: str,
+    message_type: MessageType,
+    started_at: datetime | None,
+    ended_at: datetime,
+    result: Result | None,
+) -> Message:
+    """Return the message that tells of a job and how it ended; of its own facts those that the end does not change."""
+    return Message(
+        id=message_id,
+        type=message_type,
+        job_id=job.id,
+        function=job.function,
+        state=end.state,
+        reason=end.reason,
+        attempt=end.attempt,
+        created_at=job.created_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        tags=job.tags,
+        batch_id=job.batch_id,
+        parent_id=job.parent_id,
+        depth=job.depth,
+        error=end.error,
+        result=result,
+        traceparent=job.origin.traceparent,
+    )
 
 
 AnyMessage = Message | BatchMessage | AlertMessage

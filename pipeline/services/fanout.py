@@ -24,6 +24,7 @@ from pipeline.model import (
     MessageType,
     Origin,
     RunOutcome,
+    message_of,
 )
 from pipeline.retry import policy
 from pipeline.services.routes import Goal, Goals, Route
@@ -124,24 +125,14 @@ class FanOut:
 
     def _message(self, job: Job, step: JobStep, outcome: RunOutcome | None, now: datetime) -> Message:
         assert step.message is not None
-        return Message(
-            id=self._ids.message_id(),
-            type=step.message,
-            job_id=job.id,
-            function=job.function,
-            state=step.state,
-            reason=step.reason,
-            attempt=step.attempt,
-            created_at=job.created_at,
+        return message_of(
+            job,
+            step,
+            message_id=self._ids.message_id(),
+            message_type=step.message,
             started_at=(outcome.started_at if outcome else None) or job.started_at,
             ended_at=now,
-            tags=job.tags,
-            batch_id=job.batch_id,
-            parent_id=job.parent_id,
-            depth=job.depth,
-            error=step.error,
             result=outcome.result if outcome else None,
-            traceparent=job.origin.traceparent,
         )
 
 

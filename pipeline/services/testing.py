@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from destinations.base import Sending
 from pipeline.clock import Clock
 from pipeline.ids import IdSource
-from pipeline.model import DeliveryReason, Job, JobState, Message, MessageType, Outcome, Result, Verdict
+from pipeline.model import DeliveryReason, Job, JobState, Message, MessageType, Outcome, Result, Verdict, message_of
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.telemetry import Telemetry
@@ -120,24 +120,14 @@ class Tester:
 
     def _again(self, job: Job, result: Result | None) -> Message:
         assert job.ended_at is not None
-        return Message(
-            id=self._ids.message_id(),
-            type=MessageType.WEBHOOK_TEST,
-            job_id=job.id,
-            function=job.function,
-            state=job.state,
-            reason=job.reason,
-            attempt=job.attempt,
-            created_at=job.created_at,
+        return message_of(
+            job,
+            job,
+            message_id=self._ids.message_id(),
+            message_type=MessageType.WEBHOOK_TEST,
             started_at=job.started_at,
             ended_at=job.ended_at,
-            tags=job.tags,
-            batch_id=job.batch_id,
-            parent_id=job.parent_id,
-            depth=job.depth,
-            error=job.error,
             result=result,
-            traceparent=job.origin.traceparent,
         )
 
     async def _try(
