@@ -50,7 +50,7 @@ class Caretaker:
         """Have what came due while no service was there sent at a steady rate; to be called once, before all else."""
         overdue = await self._store.deliveries.overdue(before=self._clock.now() - timedelta(seconds=OVERDUE_S))
         for name, count in overdue.items():
-            self._lanes.spread(name, count)
+            self._lanes.spread(name, to_come=count)
 
     async def serve(self) -> None:
         """Look after them, until cancelled."""

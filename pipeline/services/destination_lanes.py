@@ -83,15 +83,16 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
             self._rates[name] = rate
             lane.pace(None if rate is None else Pacer(rate, self._clock))
 
-    def spread(self, name: str, backlog: int | None = None) -> None:
-        """Send what waits for a destination now, or so many, at a steady rate, and what comes meanwhile after it.
+    def spread(self, name: str, *, to_come: int = 0) -> None:
+        """Send what waits for a destination now, and so many that are about to, at a steady rate, and what comes
+        meanwhile after it.
 
         So a receiver that was down is not brought down again; once nothing waits any more, all is sent as it comes.
         Where it has a rate of its own, that holds for all.
         """
         lane = self.get(name)
         if lane is not None and self._rates.get(name) is None:
-            lane.pace(BacklogPacer(SPREAD_PER_S, self._clock, lane.backlog if backlog is None else backlog))
+            lane.pace(BacklogPacer(SPREAD_PER_S, self._clock, lane.backlog, to_come=to_come))
 
     def pacer(self, name: str) -> Pacer | None:
         """Return who counts out the turns of a destination, None where nobody does."""

@@ -7,6 +7,8 @@ _BURST_S = 0.1
 _JUDGED_EVERY_S = 2.0
 _NEARLY = 0.75
 _RAISE = 1.25
+_COMES_WITHIN_S = 60.0
+"""What of a backlog has not become due by then never will: it was cancelled, or has ended otherwise."""
 
 
 class Pacer:
@@ -57,17 +59,21 @@ class BacklogPacer(Pacer):
     While others come about as fast as it counts, which would never end, it counts faster step by step.
     """
 
-    def __init__(self, rate: float, clock: Clock, backlog: int) -> None:
-        """Count out `rate` turns a second at first, and at least as many as the `backlog` has."""
+    def __init__(self, rate: float, clock: Clock, waiting: int, *, to_come: int = 0) -> None:
+        """Count out `rate` turns a second at first: of the backlog so many are `waiting`, and others, `to_come`, are
+        about to.
+        """
         super().__init__(rate, clock)
-        self._left = self._waited = backlog
+        self._waited = waiting + to_come
+        self._left = to_come
+        self._ends_at = self._at + _COMES_WITHIN_S
         self._taken = 0
         self._judged_at = self._at
 
     def is_over(self, waiting: int) -> bool:
-        """Tell whether the backlog is gone; what of it is not due yet is not among those that wait."""
+        """Tell whether the backlog is gone; what of it is about to come is not among those that wait."""
         self._judge(waiting)
-        return self._left <= 0 and waiting == 0
+        return waiting == 0 and (self._left <= 0 or self._clock.monotonic() >= self._ends_at)
 
     def take(self, wanted: int) -> int:
         """Take up to so many turns that have come; return how many."""

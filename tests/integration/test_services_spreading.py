@@ -162,6 +162,44 @@ async def test_what_came_due_during_a_downtime_is_sent_evenly(tmp_path: Path) ->
             await holds(lambda: len(receiver.requests) == 3 * MANY)
 
 
+async def cancelled(service: Service) -> int:
+    """Cancel all that waits to be sent; return how many that were."""
+    waiting = (await service.get("/v1/deliveries?state=pending&limit=500")).json["items"]
+    for each in waiting:
+        assert (await service.post(f"/v1/deliveries/{each['id']}/cancel")).status == 202
+    return len(waiting)
+
+
+async def test_what_comes_after_a_backlog_that_was_cancelled_is_sent_at_once(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver, serving(tmp_path, FILES, **options(receiver)) as service:
+        await service.post("/v1/destinations/hook/pause")
+        await ended(service, MANY)
+        await service.post("/v1/destinations/hook/resume")
+        await holds(lambda: len(receiver.requests) == AT_ONCE)
+        assert await cancelled(service) == MANY - AT_ONCE
+        await service.clock.advance(0.1)  # the next claim finds none
+        await ended(service, MANY)
+        await holds(lambda: len(receiver.requests) == AT_ONCE + MANY)
+
+
+async def test_what_came_due_during_a_downtime_and_was_cancelled_is_waited_for_no_longer_than_a_minute(
+    tmp_path: Path,
+) -> None:
+    async with receiving(*[answer(500)] * MANY, OK) as receiver:
+        settings = options(receiver, waits=(600.0,), breaker=None)
+        async with serving(tmp_path, FILES, **settings) as service:
+            for job_id in await ended(service, MANY):
+                await service.until_delivered(job_id, "retrying")
+            clock = service.clock
+        await clock.advance(3600)
+        async with serving(tmp_path, FILES, clock=clock, **settings) as service:
+            await holds(lambda: len(receiver.requests) == MANY + AT_ONCE)
+            assert await cancelled(service) == MANY - AT_ONCE
+            await service.clock.advance(60)
+            await ended(service, MANY)
+            await holds(lambda: len(receiver.requests) == 2 * MANY + AT_ONCE)
+
+
 @pytest.mark.parametrize("gap_s", [0.0, 30.0])
 async def test_a_restart_is_no_downtime(tmp_path: Path, gap_s: float) -> None:
     async with receiving(*[answer(500)] * MANY, OK) as receiver:

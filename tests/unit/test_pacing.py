@@ -37,7 +37,7 @@ async def test_a_slow_rate_lets_one_through_at_a_time() -> None:
 
 
 async def test_what_was_given_back_can_be_taken_again() -> None:
-    pacer = BacklogPacer(50.0, FakeClock(), 5)
+    pacer = BacklogPacer(50.0, FakeClock(), 0, to_come=5)
     assert pacer.take(4) == 4
     pacer.give_back(3)
     assert (pacer.take(4), pacer.is_over(0)) == (4, True)
@@ -46,9 +46,34 @@ async def test_what_was_given_back_can_be_taken_again() -> None:
 async def test_it_is_over_once_the_backlog_has_gone() -> None:
     clock = FakeClock()
     pacer = BacklogPacer(50.0, clock, 7)
-    assert (pacer.take(7), pacer.is_over(0)) == (6, False)  # one is still to become due
+    assert (pacer.take(7), pacer.is_over(1)) == (6, False)
     await clock.advance(0.1)
     assert (pacer.take(1), pacer.is_over(0)) == (1, True)
+
+
+async def test_it_waits_for_what_of_the_backlog_is_about_to_come() -> None:
+    clock = FakeClock()
+    pacer = BacklogPacer(50.0, clock, 3, to_come=7)
+    assert (pacer.take(6), pacer.is_over(0)) == (6, False)
+    await clock.advance(0.1)
+    assert (pacer.take(1), pacer.is_over(0)) == (1, True)
+
+
+async def test_it_is_over_once_nothing_is_left_of_a_backlog_that_did_not_go() -> None:
+    pacer = BacklogPacer(50.0, FakeClock(), 1000)
+    taken = pacer.take(1000)
+    assert not pacer.is_over(1000)
+    pacer.give_back(taken)  # all of it was cancelled
+    assert pacer.is_over(0)
+
+
+async def test_what_has_not_come_within_a_minute_is_not_waited_for() -> None:
+    clock = FakeClock()
+    pacer = BacklogPacer(50.0, clock, 0, to_come=1000)
+    await clock.advance(59)
+    assert not pacer.is_over(0)
+    await clock.advance(1)
+    assert (pacer.is_over(1), pacer.is_over(0)) == (False, True)
 
 
 async def test_what_came_meanwhile_goes_at_the_same_rate() -> None:
@@ -95,7 +120,7 @@ async def test_where_the_pace_holds_nothing_up_it_stays() -> None:
 
 async def test_a_long_backlog_goes_at_one_rate_and_what_is_still_to_become_due_is_no_news() -> None:
     clock = FakeClock()
-    pacer = BacklogPacer(50.0, clock, 1000)
+    pacer = BacklogPacer(50.0, clock, 0, to_come=1000)
     waiting = 500
     while not pacer.is_over(waiting):
         waiting -= pacer.take(waiting)
