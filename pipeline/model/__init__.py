@@ -5,7 +5,7 @@ Moments (`_at`) are aware datetimes in UTC; spans (`_s`) are seconds as float.
 """
 
 from pipeline.model.alerts import AlertDue, AlertMessage, Wanted
-from pipeline.model.batches import Batch, BatchDraft, BatchLine, BatchMessage
+from pipeline.model.batches import Batch, BatchDraft, BatchLine, BatchMessage, Reject
 from pipeline.model.deliveries import (
     AnyMessage,
     Attempt,
@@ -95,6 +95,7 @@ __all__ = [
     "Outcome",
     "Output",
     "Progress",
+    "Reject",
     "Reopening",
     "Replay",
     "ReplayOf",

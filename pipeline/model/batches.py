@@ -32,6 +32,8 @@ class Batch:
     """The URL that its caller wants to hear at of how it ended."""
     callback_to: str | None = None
     """The destination that was there for such URLs when the batch was accepted."""
+    rejected_total: int = 0
+    """Items of its last upload that are not in it."""
 
     @property
     def ended(self) -> int:
@@ -53,6 +55,16 @@ class BatchDraft:
     traceparent: str | None = None
     callback: str | None = None
     callback_to: str | None = None
+
+
+@record(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """One item of an upload that cannot be a job, and why."""
+
+    index: int
+    detail: str
+    pointer: str | None = None
+    """The field at fault; None where it is the item as a whole."""
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from functools import partial
 from pipeline.clock import Clock
 from pipeline.errors import QueueFullError
 from pipeline.lifecycle import end_of_batch
-from pipeline.model import Batch, BatchDraft, BatchState, JobDraft
+from pipeline.model import Batch, BatchDraft, BatchState, JobDraft, Reject
 from pipeline.services.changes import Changes
 from pipeline.services.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
@@ -159,10 +159,14 @@ class Batches:
                 self._next_expiry.expect(now + timedelta(seconds=age_s))
         return added
 
-    async def close(self, batch_id: str) -> None:
-        """Note that all of a batch has come."""
-        await asyncio.shield(self._store.batches.close(batch_id))
+    async def close(self, batch_id: str, rejected: Sequence[Reject]) -> None:
+        """Note that all of a batch has come, and what of it was rejected."""
+        await asyncio.shield(self._store.batches.close(batch_id, rejected))
         self._doorbell.call(batch_id)
+
+    async def cut_off(self, batch_id: str, rejected: Sequence[Reject]) -> None:
+        """Note what was rejected of an upload that broke off: no answer tells of it. The batch stays open."""
+        await asyncio.shield(self._store.batches.note_rejected(batch_id, rejected))
 
     # What is asked of one that is there
 

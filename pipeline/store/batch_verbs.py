@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from pipeline.model import Batch, BatchDraft, BatchLine, BatchState, JobDraft
+from pipeline.model import Batch, BatchDraft, BatchLine, BatchState, JobDraft, Reject
 from pipeline.store import batches, idempotency, interventions, pruning, reading_batches
 from pipeline.store.batches import Added
 from pipeline.store.deliveries import Ending
@@ -45,9 +45,13 @@ class BatchVerbs:
         added: list[Added] = await self._write(partial(batches.add_items, batch_id=batch_id, drafts=drafts, now=now))
         return added
 
-    async def close(self, batch_id: str) -> None:
-        """Note that all of a batch has come. Idempotent."""
-        await self._write(partial(batches.close_batch, batch_id=batch_id))
+    async def close(self, batch_id: str, rejected: Sequence[Reject] = ()) -> None:
+        """Note that all of a batch has come, and what of its upload is not in it. Idempotent."""
+        await self._write(partial(batches.close_batch, batch_id=batch_id, rejected=rejected))
+
+    async def note_rejected(self, batch_id: str, rejected: Sequence[Reject]) -> None:
+        """Note the same of an upload that was cut off."""
+        await self._write(partial(batches.note_rejected, batch_id=batch_id, rejected=rejected))
 
     async def close_cut_off(self, *, now: datetime) -> list[str]:
         """Close the batches whose upload was cut off too long ago; return their ids."""
@@ -106,6 +110,10 @@ class BatchVerbs:
     async def get(self, batch_id: str) -> tuple[Batch, int] | None:
         """Return a batch and how many of its jobs run, or None."""
         return await self._reader.read(partial(reading_batches.get_batch, batch_id=batch_id))
+
+    async def list_rejected(self, batch_id: str) -> list[Reject]:
+        """Return the first items of a batch's last upload that are not in it, by index."""
+        return await self._reader.read(partial(reading_batches.list_rejected, batch_id=batch_id))
 
     async def list_all(
         self, *, before: str | None, most: int, function: str | None = None, state: BatchState | None = None

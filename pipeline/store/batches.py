@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from pipeline.model import Batch, BatchDraft, BatchState, JobDraft, JobState
+import orjson
+
+from pipeline.model import Batch, BatchDraft, BatchState, JobDraft, JobState, Reject
 from pipeline.store import deliveries, insertions, rows
 from pipeline.store.deliveries import Ending
 from pipeline.store.insertions import Insertion
@@ -27,6 +29,7 @@ WHERE batch_id = ? AND batch_index BETWEEN ? AND ?
 """
 _GROW = "UPDATE batch SET total = total + ? WHERE id = ?"
 _CLOSE = "UPDATE batch SET state = 'running', closes_at = NULL WHERE id = ? AND state = 'receiving'"
+_NOTE_REJECTED = "UPDATE batch SET rejected_total = ?, rejected = ? WHERE id = ?"
 _CUT_OFF = "SELECT id FROM batch INDEXED BY batch_receiving WHERE state = 'receiving' AND closes_at <= ?"
 _COUNT = """
 UPDATE batch SET succeeded = succeeded + ?, failed = failed + ?, cancelled = cancelled + ?, expired = expired + ?
@@ -48,6 +51,9 @@ UPDATE batch SET state = 'running', round = round + 1, is_cancelled = 0, ended_a
 WHERE id = ? AND state NOT IN ('receiving', 'running')
 """
 _ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
+
+REJECTS = 20
+"""So many of the items that are not in a batch are kept with the reasons."""
 
 
 class Added(StrEnum):
@@ -99,9 +105,18 @@ def _judged(draft: JobDraft, known: dict[int | None, str], otherwise: Added) -> 
     return Added.SAME if known[draft.batch_index] == draft.origin.digest else Added.DIFFERENT
 
 
-def close_batch(db: sqlite3.Connection, batch_id: str) -> None:
-    """Note that all of a batch has come."""
+def close_batch(db: sqlite3.Connection, batch_id: str, rejected: Sequence[Reject] | None = None) -> None:
+    """Note that all of a batch has come and, where an upload has ended with it, what of that was rejected."""
     db.execute(_CLOSE, (batch_id,))
+    if rejected is not None:
+        note_rejected(db, batch_id, rejected)
+
+
+def note_rejected(db: sqlite3.Connection, batch_id: str, rejected: Sequence[Reject]) -> None:
+    """Note what of an upload is not in its batch, in the place of what was noted of an earlier one."""
+    db.execute(
+        _NOTE_REJECTED, (len(rejected), orjson.dumps(rejected[:REJECTS]).decode() if rejected else None, batch_id)
+    )
 
 
 def close_cut_off(db: sqlite3.Connection, *, now: datetime) -> list[str]:

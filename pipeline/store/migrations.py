@@ -322,6 +322,13 @@ ALTER TABLE delivery ADD COLUMN is_by_hand INTEGER NOT NULL DEFAULT 0;
 """
 
 
+REJECTS = """
+-- What of a batch's last upload is not in it: how many items, and the first of them with the reasons, as JSON.
+ALTER TABLE batch ADD COLUMN rejected_total INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch ADD COLUMN rejected TEXT;
+"""
+
+
 def migrations() -> Migrations:
     """Return all migrations of the store, oldest first."""
     steps = Migrations("sendoff")
@@ -343,6 +350,7 @@ def migrations() -> Migrations:
         ("failures", FAILURES),
         ("replayed", REPLAYED),
         ("replays by hand", REPLAYS_BY_HAND),
+        ("rejects", REJECTS),
     ):
         steps(name=name)(_running(script))
     return steps

@@ -3,10 +3,13 @@
 import sqlite3
 from datetime import datetime
 
-from pipeline.model import Batch, BatchLine, BatchState, JobReason, JobState
+import orjson
+
+from pipeline.model import Batch, BatchLine, BatchState, JobReason, JobState, Reject
 from pipeline.store import rows
 
 _BATCH = f"SELECT {rows.BATCH_COLUMNS} FROM batch WHERE id = ?"
+_REJECTED = "SELECT rejected FROM batch WHERE id = ?"
 # Few run at once, however many the batch has.
 _RUNNING = "SELECT count(*) FROM job INDEXED BY job_running WHERE state = 'running' AND batch_id = ?"
 _DONE = f"""
@@ -34,6 +37,12 @@ def get_batch(db: sqlite3.Connection, batch_id: str) -> tuple[Batch, int] | None
         return None
     running = rows.only(db, _RUNNING, (batch_id,))
     return rows.batch(row), running[0] if running else 0
+
+
+def list_rejected(db: sqlite3.Connection, batch_id: str) -> list[Reject]:
+    """Return the first items of a batch's last upload that are not in it."""
+    row = rows.only(db, _REJECTED, (batch_id,))
+    return [Reject(**each) for each in orjson.loads(row[0])] if row and row[0] else []
 
 
 def list_batches(

@@ -268,7 +268,7 @@ def _batch_message(message_id: str, held: dict[str, Any]) -> BatchMessage:
 
 BATCH_COLUMNS = (
     "id, function, state, round, owner, is_cancelled, total, succeeded, failed, cancelled, expired, created_at,"
-    " ended_at, traceparent, callback, callback_to"
+    " ended_at, traceparent, callback, callback_to, rejected_total"
 )
 
 
@@ -291,6 +291,7 @@ def batch(row: Row) -> Batch:
         traceparent=row[13],
         callback=row[14],
         callback_to=row[15],
+        rejected_total=row[16],
     )
 
 

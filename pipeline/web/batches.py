@@ -1,27 +1,16 @@
-"""Batches: taking one in, and what there is to read and to ask of it."""
+"""Batches: what there is to read and to ask of one; `submissions` take them in."""
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
-from dataclasses import replace
-from hashlib import sha256
-from operator import itemgetter
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 import orjson
 from aiohttp import web
 
-from pipeline.functions import wire
-from pipeline.functions.catalog import Function
-from pipeline.model import Batch, BatchLine, BatchState, JobDraft, Origin
+from pipeline.model import Batch, BatchLine, BatchState, Reject
 from pipeline.services.batches import progress_of
 from pipeline.shapes import batch_links, error, rfc3339
-from pipeline.store.batches import Added
-from pipeline.store.idempotency import IdempotencyKey
 from pipeline.values import value_of
-from pipeline.web import access, owed, uploads, views
+from pipeline.web import owed, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
-from pipeline.web.callbacks import destination_or_earlier
-from pipeline.web.items import Item, Reject
 from pipeline.web.parameters import (
     AFTER_INDEX,
     BATCH_STATE,
@@ -29,150 +18,13 @@ from pipeline.web.parameters import (
     FUNCTION,
     LIMIT,
     MOST,
-    MOST_ITEMS,
-    OF_FUNCTION,
     UNTIL,
     WAIT,
 )
-from pipeline.web.parts import PARTS, Parts, base_url, client_ip
+from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
-from pipeline.web.wishes import Wishes, check_timeout, trace_of, wishes_in
 
 _NDJSON = "application/x-ndjson"
-_REASONS = {
-    Added.DIFFERENT: "another item was sent under this index before; a changed batch takes a new Idempotency-Key",
-    Added.CLOSED: "the batch takes no items any more: it was cancelled, or has ended",
-}
-_FULL = "the function's queue is full; send the batch again later, with the same Idempotency-Key"
-
-
-# Taking in
-
-
-async def post(request: web.Request) -> web.StreamResponse:
-    """Answer POST /v1/batches: 202 and the batch once its items are stored, with those that were rejected."""
-    parts = request.app[PARTS]
-    form = uploads.form_of(request)
-    wishes = wishes_in(request.headers, parts.clock.now())
-    if wishes.run_at is not None:
-        raise ProblemError(400, "Bad header", "X-Job-Delay and X-Job-Run-At are for single jobs: a batch runs at once")
-    document = await uploads.read_document(request) if form == "application/json" else None
-    name = _function_name(request, document)
-    access.check_function(request, name)
-    function = parts.catalog.get(name)
-    check_timeout(wishes, parts.config.functions.of(name).limit_s(is_background=function.is_background))
-    batch_id, is_repeated = await _begin(parts, function, wishes, access.owner(request))
-    rejected: list[Reject] = []
-    async with aclosing(uploads.portions(request, form, document)) as found:  # type: ignore[type-var]  # a generator
-        async for portion in found:
-            items = [item for item in portion if isinstance(item, Item) and item.index < MOST_ITEMS]
-            rejected += [reject for reject in portion if isinstance(reject, Reject)]
-            rejected += _beyond(portion)
-            rejected += await _add(request, parts, function, batch_id, items, wishes)
-    await parts.batches.close(batch_id)
-    view, _ = await _view(request, batch_id)
-    listed = [{"index": each.index, "detail": each.detail, "pointer": each.pointer} for each in rejected]
-    listed.sort(key=itemgetter("index"))
-    headers = {"Location": f"/v1/batches/{batch_id}", "Retry-After": "1", "X-Batch-Id": batch_id}
-    headers |= {"Idempotency-Replayed": "true"} if is_repeated else {}
-    return json_answer(view | {"rejected": listed}, 202, headers)
-
-
-def _function_name(request: web.Request, document: dict[str, Any] | None) -> str:
-    named = OF_FUNCTION.read(request) or (document or {}).get("function")
-    if not named:
-        raise ProblemError(400, "No function", "name the function: POST /v1/batches?function=NAME")
-    return str(named)
-
-
-async def _begin(parts: Parts, function: Function, wishes: Wishes, owner: str | None) -> tuple[str, bool]:
-    key = earlier = callback_to = None
-    url = wishes.callback
-    if wishes.key is not None:
-        # Its items may differ from one time to the next, and are looked at one by one; where it calls may not.
-        fingerprint = b"" if url is None else sha256(url.encode()).digest()
-        key = IdempotencyKey(owner=owner or "", scope=f"batch:{function.name}", key=wishes.key, fingerprint=fingerprint)
-    batch_id = parts.ids.new()
-    if url is not None:
-        earlier, callback_to = await destination_or_earlier(url, key, parts)
-    if earlier is None:
-        earlier = await parts.batches.begin(
-            batch_id,
-            function.name,
-            owner=owner,
-            priority=wishes.priority,
-            key=key,
-            traceparent=wishes.traceparent,
-            callback=url,
-            callback_to=callback_to,
-        )
-    if earlier is not None and not earlier.is_same:
-        detail = "this Idempotency-Key names a batch with another X-Callback-Url: send that one, or take a new key"
-        raise ProblemError(
-            422, "Idempotency-Key reused", detail, headers={"Location": f"/v1/batches/{earlier.made_id}"}
-        )
-    return (batch_id, False) if earlier is None else (earlier.made_id, True)
-
-
-def _beyond(portion: uploads.Portion) -> list[Reject]:
-    detail = f"a batch holds at most {MOST_ITEMS} items; send the rest as another batch"
-    return [
-        Reject(index=item.index, detail=detail)
-        for item in portion
-        if isinstance(item, Item) and item.index >= MOST_ITEMS
-    ]
-
-
-async def _add(
-    request: web.Request, parts: Parts, function: Function, batch_id: str, items: list[Item], wishes: Wishes
-) -> list[Reject]:
-    if not items:
-        return []
-    drafts = [_draft(request, parts, function, batch_id, item, wishes) for item in items]
-    added = await parts.batches.add(batch_id, drafts)
-    if added is None:
-        return [Reject(index=item.index, detail=_FULL) for item in items]
-    return [
-        Reject(index=item.index, detail=_REASONS[became])
-        for item, became in zip(items, added, strict=True)
-        if became in _REASONS
-    ]
-
-
-def _draft(
-    request: web.Request, parts: Parts, function: Function, batch_id: str, item: Item, wishes: Wishes
-) -> JobDraft:
-    job_id = parts.ids.new()
-    path = f"/.netlify/functions/{function.name}"
-    own_trace = [value for name, value in item.headers if name == "traceparent"]
-    passed_on = [] if own_trace or wishes.traceparent is None else [("traceparent", wishes.traceparent)]
-    event = wire.event_json(
-        method="POST",
-        path=path,
-        raw_query="",
-        raw_url=base_url(request, parts) + path,
-        headers=[*access.without_keys(request, item.headers), *passed_on],
-        body=item.body,
-        request_id=job_id,
-        client_ip=client_ip(request, parts),
-        peer_ip=request.remote or "",
-        body_limit=parts.config.service.body_limit,
-    )
-    draft = parts.worker.draft(job_id, function.name, event)
-    return replace(
-        draft,
-        priority=wishes.priority,
-        tags=tuple(dict.fromkeys((*wishes.tags, *item.tags))),
-        timeout_s=wishes.timeout_s or draft.timeout_s,
-        batch_id=batch_id,
-        batch_index=item.index,
-        origin=Origin(
-            owner=access.owner(request),
-            key=item.key,
-            digest=item.digest,
-            traceparent=trace_of(own_trace) if own_trace else wishes.traceparent,
-        ),
-    )
 
 
 # Reading
@@ -191,7 +43,7 @@ async def get(request: web.Request) -> web.StreamResponse:
     until = parts.clock.monotonic() + seconds
     with parts.changes.subscribe(batch_id) as changes:
         while True:
-            view, batch = await _view(request, batch_id)
+            view, batch = await seen(request, batch_id)
             tag = etag_of(orjson.dumps(view | {"eta_s": None}))
             left = until - parts.clock.monotonic()
             if left <= 0 or await _is_news(request, batch, tag, is_settling=is_settling):
@@ -218,19 +70,28 @@ async def _owes(parts: Parts, batch_id: str) -> bool:
 
 async def view_of(request: web.Request, batch_id: str) -> Batch:
     """Return a batch as it is now; raises the 404 or 410 for one that is not there."""
-    return (await _view(request, batch_id))[1]
+    return (await seen(request, batch_id))[1]
 
 
-async def _view(request: web.Request, batch_id: str) -> tuple[views.View, Batch]:
+async def seen(request: web.Request, batch_id: str) -> tuple[views.View, Batch]:
+    """Return a batch as it is shown now, and the batch; raises the 404 or 410 for one that is not there."""
     parts = request.app[PARTS]
     found = await parts.store.batches.get(batch_id)
     if found is None:
         raise not_there(request, "batch", batch_id)
-    return shown(request, *found), found[0]
+    batch, running = found
+    view = shown(request, batch, running)
+    first = await parts.store.batches.list_rejected(batch_id) if batch.rejected_total else ()
+    return view | {"rejected": listed(first)}, batch
+
+
+def listed(rejected: Sequence[Reject]) -> list[views.View]:
+    """Return the items that are not in a batch as they are shown."""
+    return [{"index": each.index, "detail": each.detail, "pointer": each.pointer} for each in rejected]
 
 
 def shown(request: web.Request, batch: Batch, running: int) -> views.View:
-    """Return a batch as it is shown."""
+    """Return a batch as it is shown, but for the items that are not in it."""
     parts = request.app[PARTS]
     waiting, eta_s = progress_of(batch, running, parts.clock.now())
     return {
@@ -244,6 +105,7 @@ def shown(request: web.Request, batch: Batch, running: int) -> views.View:
         "failed": batch.failed,
         "cancelled": batch.cancelled,
         "expired": batch.expired,
+        "rejected_total": batch.rejected_total,
         "progress": {"done": batch.ended, "total": batch.total, "note": None},
         "eta_s": None if eta_s is None else round(eta_s, 1),
         "callback": views.callback(batch.callback),
@@ -322,7 +184,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     batch = await view_of(request, request.match_info["id"])
     if not await request.app[PARTS].batches.cancel(batch):
         raise ProblemError(409, "Wrong state", f"the batch is {batch.state}: it has ended", state=batch.state)
-    return json_answer((await _view(request, batch.id))[0], 202, {"Location": f"/v1/batches/{batch.id}"})
+    return json_answer((await seen(request, batch.id))[0], 202, {"Location": f"/v1/batches/{batch.id}"})
 
 
 async def retry_failed(request: web.Request) -> web.StreamResponse:
@@ -331,4 +193,4 @@ async def retry_failed(request: web.Request) -> web.StreamResponse:
     if not await request.app[PARTS].batches.retry_failed(batch):
         detail = f"the batch is {batch.state}: none of its jobs has failed or expired"
         raise ProblemError(409, "Nothing failed", detail, state=batch.state)
-    return json_answer((await _view(request, batch.id))[0], 202, {"Location": f"/v1/batches/{batch.id}"})
+    return json_answer((await seen(request, batch.id))[0], 202, {"Location": f"/v1/batches/{batch.id}"})

@@ -14,6 +14,7 @@ from referencing import Registry
 
 from pipeline import strictjson
 from pipeline.errors import BadJsonError
+from pipeline.model import Reject
 from schemas import load_schema
 
 _TEXT, _JSON, _BYTES = "text/plain; charset=utf-8", "application/json", "application/octet-stream"
@@ -38,15 +39,6 @@ class Item:
         """Return what tells this item from any other that may be sent under its index."""
         facts = json.dumps([self.headers, self.tags, self.key]).encode()
         return sha256(b"%d:%b%b" % (len(facts), facts, self.body)).hexdigest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reject:
-    """One item that cannot be a job, and why."""
-
-    index: int
-    detail: str
-    pointer: str | None = None
 
 
 def item_of_file(index: int, name: str | None, content_type: str | None, body: bytes, body_limit: int) -> Item | Reject:

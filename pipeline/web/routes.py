@@ -16,6 +16,7 @@ from pipeline.web import (
     metrics,
     replays,
     service,
+    submissions,
     usage,
 )
 from pipeline.web.access import POLICIES
@@ -59,7 +60,7 @@ ROUTES: tuple[Row, ...] = (
     Row("POST", "/v1/jobs/{id}/retry", interventions.retry, CHANGE_JOB),
     Row("POST", "/v1/jobs/{id}/replay", interventions.replay, CHANGE_JOB),
     Row("DELETE", "/v1/jobs/{id}", interventions.delete, ADMIN),
-    Row("POST", "/v1/batches", batches.post, INVOKE),
+    Row("POST", "/v1/batches", submissions.post, INVOKE),
     Row("GET", "/v1/batches", batches.list_all, READ),
     Row("GET", "/v1/batches/{id}", batches.get, READ_BATCH),
     Row("GET", "/v1/batches/{id}/results", batches.results, READ_LINKED_BATCH),

@@ -12,7 +12,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from pipeline import strictjson
 from pipeline.errors import BadJsonError, BodyTooLargeError
-from pipeline.web.items import Item, Reject, item_of_file, items_of_lines, items_of_values, too_long
+from pipeline.model import Reject
+from pipeline.web.items import Item, item_of_file, items_of_lines, items_of_values, too_long
 from pipeline.web.parts import PARTS
 from pipeline.web.problems import ProblemError
 

@@ -112,11 +112,20 @@ async def test_any_function_takes_a_batch(tmp_path: Path) -> None:
         assert (await ended(service, answer.json["id"]))["succeeded"] == 2
 
 
-async def test_a_batch_without_items_is_completed_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["lines", "blank lines", "a document", "files"])
+async def test_an_upload_without_items_makes_no_batch_and_says_what_to_send(tmp_path: Path, form: str) -> None:
     async with serving(tmp_path, FILES) as service:
-        answer = await post(service)
-        assert (answer.status, answer.json["total"]) == (202, 0)
-        assert (await ended(service, answer.json["id"]))["state"] == "completed"
+        match form:
+            case "a document":
+                answer = await service.post(URL, data=b'{"items": []}', headers={"Content-Type": "application/json"})
+            case "files":
+                kind = {"Content-Type": "multipart/form-data; boundary=x"}
+                answer = await service.post(URL, data=b"--x--\r\n", headers=kind)
+            case _:
+                answer = await service.post(URL, data=b"\n \n" if form == "blank lines" else b"", headers=NDJSON)
+        assert (answer.status, answer.json["title"]) == (400, "No items")
+        assert answer.json["detail"].startswith("there is no item in it: send NDJSON, an item such as")
+        assert (await service.get("/v1/batches")).json["items"] == []
 
 
 # Rejects
@@ -148,8 +157,27 @@ async def test_bad_items_are_rejected_by_their_index_and_the_others_run(tmp_path
         assert [reject["index"] for reject in rejected] == list(range(1, len(bad) + 1))
         for reject, (_, word) in zip(rejected, bad, strict=True):
             assert word in reject["detail"], reject
-        await ended(service, answer.json["id"])
+        batch = await ended(service, answer.json["id"])
         assert [line["index"] for line in await results(service, answer.json["id"])] == [0, len(bad) + 1]
+        assert (batch["rejected_total"], batch["rejected"]) == (len(bad), rejected)
+
+
+async def test_a_batch_tells_later_how_many_items_of_its_last_upload_were_rejected_and_of_the_first_why(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        bad = [{"key": number} for number in range(25)]
+        first = await post(service, *bad, {"body": "good"}, Idempotency_Key="k")
+        assert len(first.json["rejected"]) == first.json["rejected_total"] == 25
+        url = f"/v1/batches/{first.json['id']}"
+        batch = (await service.get(url)).json
+        assert (batch["total"], batch["rejected_total"]) == (1, 25)
+        assert batch["rejected"] == first.json["rejected"][:20]
+        (listed,) = (await service.get("/v1/batches")).json["items"]
+        assert (listed["rejected_total"], "rejected" in listed) == (25, False)
+        await post(service, *({"key": str(number)} for number in range(25)), {"body": "good"}, Idempotency_Key="k")
+        batch = (await service.get(url)).json
+        assert (batch["total"], batch["rejected_total"], batch["rejected"]) == (26, 0, [])
 
 
 async def test_more_than_ten_thousand_items_are_rejected_by_index(tmp_path: Path) -> None:
@@ -228,13 +256,13 @@ async def test_a_cut_upload_stays_open_for_an_hour_and_is_then_closed_with_what_
     async with serving(tmp_path, FILES) as service:
         reader, writer = await asyncio.open_connection("127.0.0.1", service.app.config.service.port)
         head = f"POST {URL} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-ndjson\r\n"
-        body = lines(*({"body": str(number)} for number in range(200)))
+        body = lines({"bdy": 1}, *({"body": str(number)} for number in range(199)))
         writer.write(f"{head}Content-Length: {len(body) + 100}\r\n\r\n".encode() + body)
         await writer.drain()
 
         async def stored() -> Any:
             found = (await service.get("/v1/batches")).json["items"]
-            return found[0] if found and found[0]["succeeded"] == 200 else None
+            return found[0] if found and found[0]["succeeded"] == 199 else None
 
         batch = await eventually(stored)
         writer.close()
@@ -242,5 +270,6 @@ async def test_a_cut_upload_stays_open_for_an_hour_and_is_then_closed_with_what_
         await service.clock.advance(3599)
         assert (await service.get(f"/v1/batches/{batch['id']}")).json["state"] == "receiving"
         await service.clock.advance(1.1)
-        assert (await ended(service, batch["id"]))["succeeded"] == 200
+        batch = await ended(service, batch["id"])
+        assert (batch["succeeded"], batch["rejected_total"], batch["rejected"][0]["pointer"]) == (199, 1, "")
         del reader

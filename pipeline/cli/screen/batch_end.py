@@ -41,6 +41,8 @@ def _head(batch: Any) -> Text:
     for state, style in (("failed", "red"), ("expired", "red"), ("cancelled", "magenta")):
         if number := batch[state]:
             head.append(f", {number:,} {state}", style)
+    if number := batch["rejected_total"]:
+        head.append(f"; {words.count(number, 'item')} rejected", "red")
     if batch["ended_at"] is not None:
         seconds = (
             datetime.fromisoformat(batch["ended_at"]) - datetime.fromisoformat(batch["created_at"])

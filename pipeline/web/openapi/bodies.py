@@ -46,6 +46,7 @@ OF_BATCH: Mapping[str, Any] = MappingProxyType(
                     },
                     "items": {
                         "type": "array",
+                        "minItems": 1,
                         "items": _ANY_ITEM,
                         "description": f"One job each; those beyond {MOST_ITEMS:,} are rejected.",
                     },
@@ -59,13 +60,15 @@ OF_BATCH: Mapping[str, Any] = MappingProxyType(
         "application/x-ndjson": {
             "schema": {
                 "type": "string",
-                "description": "An item (`BatchItem`) a line; `?function=` names the function.",
+                "pattern": r"\S",
+                "description": "An item (`BatchItem`) a line, at least one; `?function=` names the function.",
             },
             "example": '{"body": {"name": "Ada"}, "key": "ada"}\n{"body": {"name": "Grace"}, "tags": ["greeting"]}\n',
         },
         "multipart/form-data": {
             "schema": {
                 "type": "object",
+                "minProperties": 1,
                 "additionalProperties": {"type": "string", "format": "binary"},
                 "description": "A file an item, its name the item's `key`, its type that of the body; `?function=` "
                 "names the function.",

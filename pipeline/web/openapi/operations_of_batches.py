@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from pipeline.web import batches, events
+from pipeline.web import batches, events, submissions
 from pipeline.web import parameters as query
 from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.components import component
@@ -27,7 +27,7 @@ _CHANGED_BATCH = json_of(component("batch"), status=202, says="The batch as it i
 
 OPERATIONS: Operations = MappingProxyType(
     {
-        batches.post: Operation(
+        submissions.post: Operation(
             name="submit_batch",
             tag="Batches",
             query=(query.OF_FUNCTION,),
