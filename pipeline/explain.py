@@ -81,6 +81,19 @@ def next_attempt_at(delivery: Delivery, there: Situation) -> datetime | None:
 
 def explain(delivery: Delivery, last: Attempt | None, there: Situation, now: datetime) -> str:
     """Return why a delivery is where it is; `last` is its last attempt, if it has any."""
+    return " ".join(filter(None, (_place(delivery, last, there, now), _lost(delivery))))
+
+
+def _lost(delivery: Delivery) -> str:
+    """Return what is to be known of sendings that nobody saw the end of; empty where there were none."""
+    if not delivery.lost or delivery.reason is DeliveryReason.LOST:
+        return ""
+    if delivery.lost == 1:
+        return "One sending was lost with its service, and spent no attempt: it may have arrived all the same."
+    return f"{delivery.lost} sendings were lost with their service, and spent no attempt: they may have arrived."
+
+
+def _place(delivery: Delivery, last: Attempt | None, there: Situation, now: datetime) -> str:
     if there.held is not None and delivery.state.is_open:
         return " ".join(filter(None, (_failure(delivery, last), _held(delivery, there))))
     again = f"`sendoff replay {delivery.id}` sends it again{_once_taken(delivery.destination, there)}."

@@ -94,6 +94,9 @@ async def test_a_sending_that_died_with_its_service_is_made_again_or_given_up(
         (delivery,) = await service.until_delivered(claimed.delivery.job_id, state)
         assert (delivery.lost, delivery.reason) == (lost + 1, "lost" if lost else None)
         assert len(receiver.requests) == (0 if lost else 1)
+        shown = (await service.get(f"/v1/deliveries/{delivery.id}")).json
+        assert [each["number"] for each in shown["attempts"]] == ([] if lost else [1])
+        assert ("again and again" if lost else "One sending was lost with its service") in shown["explain"]
 
 
 async def test_everything_that_waited_is_claimed_after_a_start(tmp_path: Path, receiver: Receiver) -> None:

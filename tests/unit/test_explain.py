@@ -125,6 +125,16 @@ CASES = [
     ),
     ({"state": "sending"}, None, ACTIVE, "Attempt 1 of 12 is under way."),
     (
+        {"state": "sending", "lost": 1}, None, ACTIVE,
+        ("Attempt 1 of 12 is under way. One sending was lost with its service, and spent no attempt: it may have "
+        "arrived all the same."),
+    ),
+    (
+        {"state": "delivered", "delivered_at": NOW, "lost": 4}, attempt(), Situation(),
+        ("Delivered at 2026-01-05T12:00:00.000Z, by attempt 1 of 12. 4 sendings were lost with their service, and "
+        "spent no attempt: they may have arrived."),
+    ),
+    (
         {"state": "delivered", "delivered_at": NOW}, attempt(), Situation(),
         "Delivered at 2026-01-05T12:00:00.000Z, by attempt 1 of 12.",
     ),
