@@ -92,6 +92,7 @@ def test_lines_come_from_stdin_and_what_is_rejected_is_told(world: World, tmp_pa
     assert "1 item rejected, and in no batch:\n  item 2: " in ended.stderr
     batch = json.loads(ended.stdout)
     assert (batch["state"], batch["total"], batch["succeeded"]) == ("completed", 3, 3)
+    assert "3 jobs: 3 succeeded; 1 item rejected; after " in world.run(tmp_path, "job", batch["id"]).stdout
     assert [(line["index"], line["key"], line["result"]["type"]) for line in results(tmp_path / "out.ndjson")] == [
         (0, "first", "text/plain; charset=utf-8"),
         (1, None, "application/json"),
