@@ -53,7 +53,7 @@ def _of_service(config: Config, catalog: Catalog, patient: Patient, clock: Clock
     from pipeline.doctor import disk, workers  # noqa: PLC0415 - so that what cannot be imported is a finding
     from pipeline.doctor.links import links  # noqa: PLC0415 - likewise
     from pipeline.doctor.port import port  # noqa: PLC0415 - likewise
-    from pipeline.services.slots import in_flight_at_most  # noqa: PLC0415 - likewise
+    from pipeline.services.deliveries.slots import in_flight_at_most  # noqa: PLC0415 - likewise
     from pipeline.store.database import owner_of  # noqa: PLC0415 - likewise
 
     processes = sum(config.functions.of(function.name).concurrency or os.cpu_count() or 1 for function in catalog)

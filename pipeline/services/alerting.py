@@ -10,11 +10,11 @@ from pipeline.alerts import QUIET
 from pipeline.clock import Clock
 from pipeline.ids import IdSource
 from pipeline.model import AlertDue, AlertMessage
-from pipeline.services.deliverer import Deliverer
+from pipeline.services.deliveries.deliverer import Deliverer
+from pipeline.services.deliveries.wishes import Wishes
 from pipeline.services.fanout import FanOut
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
-from pipeline.services.wishes import Wishes
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 

@@ -14,13 +14,13 @@ from pipeline.errors import QueueFullError
 from pipeline.lifecycle import end_of_batch
 from pipeline.model import Batch, BatchDraft, BatchState, JobDraft, Reject
 from pipeline.services.changes import Changes
-from pipeline.services.deliverer import Deliverer
+from pipeline.services.deliveries.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
-from pipeline.services.intake import Intake
+from pipeline.services.jobs.intake import Intake
+from pipeline.services.jobs.worker import Worker
 from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
-from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.batches import Added
 from pipeline.store.idempotency import Earlier, IdempotencyKey

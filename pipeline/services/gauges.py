@@ -11,9 +11,9 @@ from pipeline.clock import Clock
 from pipeline.functions.pool import Pool
 from pipeline.metrics.meters import Readings
 from pipeline.model import BatchState, DeliveryState, JobState
+from pipeline.services.deliveries.standing import Standing, Takers
+from pipeline.services.deliveries.unbegun import AllUnbegun
 from pipeline.services.setup import Current
-from pipeline.services.standing import Standing, Takers
-from pipeline.services.unbegun import AllUnbegun
 from pipeline.store import Store
 from pipeline.store.survey import Survey
 

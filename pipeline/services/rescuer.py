@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from pipeline.clock import Clock
 from pipeline.model import RunOutcome, RunState
-from pipeline.services.deliverer import Deliverer
+from pipeline.services.deliveries.deliverer import Deliverer
+from pipeline.services.deliveries.recorder import Recorder
+from pipeline.services.jobs.worker import Worker
 from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
-from pipeline.services.recorder import Recorder
-from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 

@@ -7,8 +7,8 @@ from aiohttp import web
 
 from pipeline.explain import Situation, reason_of
 from pipeline.model import DeliveryState, DestinationStatus, JobState, LastFailure
+from pipeline.services.deliveries.testing import Ended
 from pipeline.services.routes import Route
-from pipeline.services.testing import Ended
 from pipeline.web import documents, views
 from pipeline.web.answers import json_answer, not_there
 from pipeline.web.parameters import OF_DESTINATION

@@ -6,7 +6,7 @@ import orjson
 from aiohttp import web
 
 from pipeline.model import Job, JobState
-from pipeline.services.standing import Takers
+from pipeline.services.deliveries.standing import Takers
 from pipeline.store.reading import JobView
 from pipeline.web import follow, owed, views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page

@@ -12,20 +12,20 @@ from pipeline.functions.pool import Pool
 from pipeline.ids import IdSource
 from pipeline.services.batches import Batches
 from pipeline.services.changes import Changes
-from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.pausing import Pausing
+from pipeline.services.deliveries.redelivery import Redelivery
+from pipeline.services.deliveries.standing import Standing, Takers
+from pipeline.services.deliveries.testing import Tester
+from pipeline.services.deliveries.turns import Turns
 from pipeline.services.gauges import Gauges
-from pipeline.services.intake import Intake
-from pipeline.services.interventions import Interventions
-from pipeline.services.pausing import Pausing
-from pipeline.services.progress import ProgressNotes
-from pipeline.services.redelivery import Redelivery
-from pipeline.services.replays import Replays
+from pipeline.services.jobs.intake import Intake
+from pipeline.services.jobs.interventions import Interventions
+from pipeline.services.jobs.progress import ProgressNotes
+from pipeline.services.jobs.worker import Worker
+from pipeline.services.replays.replayer import Replays
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
-from pipeline.services.standing import Standing, Takers
-from pipeline.services.testing import Tester
-from pipeline.services.turns import Turns
-from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.reading import JobView
 from pipeline.telemetry import Telemetry

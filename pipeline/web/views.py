@@ -17,9 +17,9 @@ from pipeline.model import (
     Outcome,
     Run,
 )
+from pipeline.services.deliveries.standing import Takers
+from pipeline.services.deliveries.testing import Tested, Tried
 from pipeline.services.routes import Route
-from pipeline.services.standing import Takers
-from pipeline.services.testing import Tested, Tried
 from pipeline.shapes import error, job_links, rfc3339
 from pipeline.store.reading import JobView
 

@@ -15,7 +15,7 @@ from destinations.email.destination import Settings
 from destinations.function import Settings as Functions
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec
-from pipeline.services.slots import IN_FLIGHT
+from pipeline.services.deliveries.slots import IN_FLIGHT
 from tests.support.certificates import HOST, authority_in, showing, written
 from tests.support.fake_clock import FakeClock
 from tests.support.mail_server import mail_server

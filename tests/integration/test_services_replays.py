@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.settings import FunctionSettings, RetrySpec, Target
-from pipeline.services import replay_walk
+from pipeline.services.replays import walk as replay_walk
 from tests.support.pages import pages
 from tests.support.receiver import OK, answer, receiving
 from tests.support.replays import FILES, at_end, begin, deliveries, hooked, jobs, replayed, to_hook

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.services import slots
-from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.deliveries import slots
+from pipeline.services.deliveries.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.recorder import Recorder
 from pipeline.services.lane import Lane
-from pipeline.services.recorder import Recorder
 from tests.support.fake_clock import settled
 from tests.support.receiver import OK, Receiver, answer, receiving
 from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook

@@ -12,11 +12,11 @@ import pytest
 from pipeline.functions.pool import Pool
 from pipeline.metrics.meters import Meters
 from pipeline.services import pulse
+from pipeline.services.deliveries.standing import Standing, Takers
+from pipeline.services.deliveries.unbegun import AllUnbegun
 from pipeline.services.gauges import Gauges
 from pipeline.services.pulse import Pulse
 from pipeline.services.setup import Current
-from pipeline.services.standing import Standing, Takers
-from pipeline.services.unbegun import AllUnbegun
 from pipeline.store import Store
 from pipeline.store.survey import Survey
 from pipeline.telemetry import FACTS, Telemetry

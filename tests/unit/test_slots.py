@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from pipeline.services.slots import IN_FLIGHT, OWN, Slots, in_flight_at_most
+from pipeline.services.deliveries.slots import IN_FLIGHT, OWN, Slots, in_flight_at_most
 
 
 class Crowd:

@@ -1,7 +1,7 @@
 """What waits for a slot is counted once, however it goes back and comes again."""
 
 from pipeline.model import DeliveryState
-from pipeline.services.unbegun import AllUnbegun
+from pipeline.services.deliveries.unbegun import AllUnbegun
 from tests.support.samples import delivery
 
 READ = {("archive", DeliveryState.SENDING): 3}

@@ -14,9 +14,9 @@ from pipeline.clock import Clock
 from pipeline.config.units import rate_per_s
 from pipeline.model import Replay, ReplayOf, ReplayState
 from pipeline.services.changes import Changes
-from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.destination_lanes import DestinationLanes
 from pipeline.services.patience import when_there_is_room
-from pipeline.services.replay_walk import Find, ReplayWalk
+from pipeline.services.replays.walk import Find, ReplayWalk
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.store import Store

@@ -3,8 +3,8 @@
 import asyncio
 
 from pipeline.services.changes import Changes
-from pipeline.services.destination_lanes import DestinationLanes
-from pipeline.services.standing import Standing
+from pipeline.services.deliveries.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.standing import Standing
 from pipeline.telemetry import Telemetry
 
 

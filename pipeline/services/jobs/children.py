@@ -10,9 +10,9 @@ from pipeline.clock import Clock
 from pipeline.functions import wire
 from pipeline.ids import IdSource
 from pipeline.model import ChildDraft, DeliveryReason, JobDraft, Origin, Outcome, Verdict
+from pipeline.services.jobs.worker import Worker
 from pipeline.services.moments import NextMoment
 from pipeline.services.setup import Current
-from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.ownership import Subject
 from pipeline.telemetry import Telemetry

@@ -26,12 +26,12 @@ from pipeline.model import (
     sending_of,
 )
 from pipeline.services.changes import Changes
-from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.recorder import Recorder
+from pipeline.services.deliveries.standing import Standing
+from pipeline.services.deliveries.unbegun import Unbegun
 from pipeline.services.leases import Leases
-from pipeline.services.recorder import Recorder
 from pipeline.services.setup import Current
-from pipeline.services.standing import Standing
-from pipeline.services.unbegun import Unbegun
 from pipeline.store import Store
 from pipeline.store.deliveries import Ending
 from pipeline.telemetry import Telemetry

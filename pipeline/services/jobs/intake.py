@@ -10,12 +10,12 @@ from pipeline.clock import Clock
 from pipeline.errors import DrainingError, QueueFullError
 from pipeline.functions.pool import Pool
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, RunOutcome
+from pipeline.services.jobs.worker import Worker
 from pipeline.services.lane import Lane
 from pipeline.services.leases import Leases
 from pipeline.services.moments import NextMoment
 from pipeline.services.promoter import Promoter
 from pipeline.services.setup import Current
-from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.store.invocations import Invocation

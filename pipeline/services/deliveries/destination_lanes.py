@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from pipeline.clock import Clock
 from pipeline.model import ClaimedDelivery, DeliveryState
 from pipeline.retry import Policy
+from pipeline.services.deliveries.slots import Slots
+from pipeline.services.deliveries.standing import Standing
+from pipeline.services.deliveries.unbegun import AllUnbegun
 from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
 from pipeline.services.pacing import BacklogPacer, Pacer
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
-from pipeline.services.slots import Slots
-from pipeline.services.standing import Standing
-from pipeline.services.unbegun import AllUnbegun
 from pipeline.store import Store
 
 SPREAD_PER_S = 50.0

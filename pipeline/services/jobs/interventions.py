@@ -9,10 +9,10 @@ from pipeline.clock import Clock
 from pipeline.ids import IdSource
 from pipeline.model import Job, JobDraft, JobState, Origin
 from pipeline.services.changes import Changes
-from pipeline.services.intake import Intake
+from pipeline.services.jobs.intake import Intake
+from pipeline.services.jobs.worker import Worker
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
-from pipeline.services.worker import Worker
 from pipeline.store import Store
 from pipeline.store.interventions import Deletion
 from pipeline.telemetry import Telemetry

@@ -6,7 +6,7 @@ from pipeline.clock import Clock
 from pipeline.ids import IdSource
 from pipeline.model import Delivery
 from pipeline.services.changes import Changes
-from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.destination_lanes import DestinationLanes
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.store import Store

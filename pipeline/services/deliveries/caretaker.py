@@ -8,11 +8,11 @@ from functools import partial
 from pipeline.clock import Clock
 from pipeline.model import DeliveryReason, DeliveryState
 from pipeline.services.changes import Changes
-from pipeline.services.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.destination_lanes import DestinationLanes
+from pipeline.services.deliveries.standing import Standing
+from pipeline.services.deliveries.wishes import Wishes
 from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
-from pipeline.services.standing import Standing
-from pipeline.services.wishes import Wishes
 from pipeline.store import Store
 from pipeline.telemetry import Telemetry
 

@@ -25,9 +25,9 @@ from pipeline.model import (
     Replay,
     ReplayOf,
 )
+from pipeline.services.deliveries.standing import Standing
 from pipeline.services.routes import Goal
 from pipeline.services.setup import Current
-from pipeline.services.standing import Standing
 from pipeline.store import Store
 from pipeline.store.replays import Portion
 from pipeline.values import value_json

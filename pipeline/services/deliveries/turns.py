@@ -8,9 +8,9 @@ from datetime import timedelta
 from pipeline.clock import Clock
 from pipeline.explain import Turn
 from pipeline.model import Delivery, DeliveryState
-from pipeline.services.destination_lanes import SPREAD_PER_S, DestinationLanes
+from pipeline.services.deliveries.destination_lanes import SPREAD_PER_S, DestinationLanes
+from pipeline.services.deliveries.standing import Standing
 from pipeline.services.pacing import Pacer
-from pipeline.services.standing import Standing
 from pipeline.store import Store
 
 

@@ -14,12 +14,12 @@ from pipeline.functions.pool import Pool
 from pipeline.lifecycle import after_run
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Origin, RunOutcome, RunState
 from pipeline.services.changes import Changes
-from pipeline.services.deliverer import Deliverer
+from pipeline.services.deliveries.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
+from pipeline.services.jobs.progress import ProgressNotes
 from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
 from pipeline.services.patience import when_there_is_room
-from pipeline.services.progress import ProgressNotes
 from pipeline.services.promoter import Promoter
 from pipeline.services.setup import Current, Setup
 from pipeline.store import Store

@@ -11,7 +11,7 @@ from pipeline.clock import Clock
 from pipeline.lifecycle import after_expiry
 from pipeline.model import ClaimedJob, Job
 from pipeline.services.changes import Changes
-from pipeline.services.deliverer import Deliverer
+from pipeline.services.deliveries.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
 from pipeline.services.lane import Lanes
 from pipeline.services.moments import NextMoment
