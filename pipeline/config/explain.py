@@ -1,10 +1,14 @@
-"""Turns what jsonschema finds into faults to act on: `expected X, got Y`, at the line and column of the value."""
+"""Turns what jsonschema finds into faults to act on: `expected X, got Y`, at the line and column of the value.
+
+Bodies of requests are explained in the same words; they have no lines, and their places are JSON pointers.
+"""
 
 import difflib
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
@@ -17,11 +21,29 @@ from pipeline.errors import Fault
 _LIKE_A_MOMENT = re.compile(r"[0-9]{1,4}([-./:+ TZ]+[0-9]{1,6}){1,8}Z?")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that does not fit: the place of the value, and what is wrong with it."""
+
+    place: Place
+    message: str
+    is_of_key: bool = False
+    """Whether it is the key that is wrong, rather than its value."""
+    missing: str | None = None
+    """The key that is wanted there, and is not there."""
+
+
 def all_faults(shape: Shape, source: Source) -> list[Fault]:
     """Return every fault of the source, its own and what the schema says of it: each once, in the order of the file."""
+    told = (source.fault(each.place, each.message, at_key=each.is_of_key) for each in findings(shape, source))
+    return in_order(dict.fromkeys([*source.faults, *told]))
+
+
+def findings(shape: Shape, source: Source) -> Iterator[Finding]:
+    """Yield what the schema says of the source, in no order; the same may come twice."""
     explanation = _Explanation(shape, source)
-    found = [*source.faults, *(fault for error in shape.errors(source.value) for fault in explanation.of(error))]
-    return in_order(dict.fromkeys(found))
+    for error in shape.errors(source.value):
+        yield from explanation.of(error)
 
 
 def in_order(faults: Iterable[Fault]) -> list[Fault]:
@@ -34,7 +56,7 @@ class _Explanation:
         self._shape = shape
         self._source = source
 
-    def of(self, error: ValidationError) -> Iterator[Fault]:
+    def of(self, error: ValidationError) -> Iterator[Finding]:
         place: Place = tuple(error.absolute_path)
         if self._source.is_broken(place):
             return
@@ -45,18 +67,21 @@ class _Explanation:
                 yield from self._missing_keys(error, place)
             case "uniqueItems":
                 yield self._repeated(error, place)
+            case "not" if (both := _exclusive(error)) is not None:
+                yield Finding(place=(*place, both[1]), message=f"expected only one of {' and '.join(both)}, got both")
             case "anyOf" | "oneOf" if branch := _branch_meant(error):
                 for inner in branch:
                     yield from self.of(inner)
             case _:
                 yield self._expected(error, place)
 
-    def _missing_keys(self, error: ValidationError, place: Place) -> Iterator[Fault]:
+    def _missing_keys(self, error: ValidationError, place: Place) -> Iterator[Finding]:
         required: Any = error.validator_value
         instance: Any = error.instance
         missing = [key for key in required if key not in instance]
         for key in missing:
-            yield self._source.fault(place, f"expected the key {key}, got none{self._near(error, key)}")
+            message = f"expected the key {key}, got none{self._near(error, key)}"
+            yield Finding(place=place, message=message, missing=key)
 
     def _near(self, error: ValidationError, key: str) -> str:
         """Name a key that may be meant, where nothing else will tell that it is not known."""
@@ -66,33 +91,35 @@ class _Explanation:
         near = [] if is_closed else difflib.get_close_matches(key, set(instance) - set(schema["properties"]), 1)
         return f" (nearest: {near[0]})" if near else ""
 
-    def _repeated(self, error: ValidationError, place: Place) -> Fault:
+    def _repeated(self, error: ValidationError, place: Place) -> Finding:
         items: Any = error.instance
-        # Equal as JSON has it: 1 is not true.
-        texts = [json.dumps(item, sort_keys=True) for item in items]
-        index = next((at for at, text in enumerate(texts) if text in texts[:at]), None)
-        if index is None:  # such as 1 and 1.0
-            return self._source.fault(place, "expected each item once, got one twice")
-        shown = self._got(items[index], (*place, index), secret=self._may_be_secret(error, place))
-        return self._source.fault((*place, index), f"expected each item once, got {shown} again")
+        seen: set[str] = set()
+        for index, item in enumerate(items):
+            text = json.dumps(item, sort_keys=True)  # equal as JSON has it: 1 is not true
+            if text in seen:
+                shown = self._got(item, (*place, index), secret=self._may_be_secret(error, place))
+                return Finding(place=(*place, index), message=f"expected each item once, got {shown} again")
+            seen.add(text)
+        return Finding(place=place, message="expected each item once, got one twice")  # such as 1 and 1.0
 
-    def _unknown_keys(self, error: ValidationError, place: Place) -> Iterator[Fault]:
+    def _unknown_keys(self, error: ValidationError, place: Place) -> Iterator[Finding]:
         schema: Any = error.schema
         instance: Any = error.instance
         known = list(schema.get("properties", ()))
         for key in instance:
             if key not in known:
                 message = f"expected {one_of('a known key', known, key)}, got {show(key)}"
-                yield self._source.fault((*place, key), message, at_key=True)
+                yield Finding(place=(*place, key), message=message, is_of_key=True)
 
-    def _expected(self, error: ValidationError, place: Place) -> Fault:
+    def _expected(self, error: ValidationError, place: Place) -> Finding:
         is_key = isinstance(error.instance, str) and isinstance(self._value_at(place), dict)  # of `propertyNames`
         secret = not is_key and self._may_be_secret(error, place)
         wanted = expectation(error.schema, self._shape.target, None if secret else error.instance)
         if is_key:
             message = f"expected {wanted}, got {show(error.instance)}"
-            return self._source.fault((*place, str(error.instance)), message, at_key=True)
-        return self._source.fault(place, f"expected {wanted}, got {self._got(error.instance, place, secret=secret)}")
+            return Finding(place=(*place, str(error.instance)), message=message, is_of_key=True)
+        shown = self._got(error.instance, place, secret=secret)
+        return Finding(place=place, message=f"expected {wanted}, got {shown}")
 
     def _got(self, value: Any, place: Place, *, secret: bool) -> str:
         if value is None or isinstance(value, dict | list):
@@ -116,6 +143,14 @@ class _Explanation:
         for step in place:
             value = value[step]
         return value
+
+
+def _exclusive(error: ValidationError) -> tuple[str, str] | None:
+    """Return the two keys of which a mapping may have only one, where that is all that its `not` says."""
+    match error.validator_value, error.instance:
+        case {"required": [str(one), str(other)], **more}, dict() if not more:
+            return one, other
+    return None
 
 
 def _branch_meant(error: ValidationError) -> list[ValidationError] | None:

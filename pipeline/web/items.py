@@ -5,17 +5,13 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from referencing import Registry
 
 from pipeline import strictjson
 from pipeline.errors import BadJsonError
 from pipeline.model import Reject
-from schemas import load_schema
+from pipeline.web.fitting import misfits
 
 _TEXT, _JSON, _BYTES = "text/plain; charset=utf-8", "application/json", "application/octet-stream"
 
@@ -60,12 +56,8 @@ def items_of_values(values: Sequence[tuple[int, Any]], body_limit: int) -> list[
 
 def item_of(index: int, value: Any, body_limit: int) -> Item | Reject:
     """Return the item that a JSON value makes."""
-    fault = next(iter(sorted(_validator().iter_errors(value), key=lambda fault: list(map(str, fault.path)))), None)
-    if fault is not None:
-        pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in fault.absolute_path)
-        return Reject(
-            index=index, detail=f'expected an item such as {{"body": ...}}: {fault.message}'[:500], pointer=pointer
-        )
+    if found := misfits("batch-item", value, most=1):
+        return Reject(index=index, detail=str(found[0]), pointer=found[0].pointer)
     try:
         body, content_type = _body(value)
     except (binascii.Error, UnicodeEncodeError) as error:
@@ -113,8 +105,3 @@ def _too_large(index: int, body_limit: int) -> Reject:
     return Reject(
         index=index, detail=f"expected a body of at most {body_limit} bytes, got a longer one", pointer="/body"
     )
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(load_schema("batch-item"), registry=Registry())

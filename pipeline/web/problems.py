@@ -73,6 +73,14 @@ def problem(
     return response
 
 
+def other_type(request: web.Request, *known: str) -> ProblemError:
+    """Return the 415 for a body whose Content-Type is none of those that are known."""
+    got = request.headers.get("Content-Type")
+    wanted = " or ".join(f"`Content-Type: {each}`" for each in known)
+    detail = f"expected the header {wanted} with this body, got {'none' if got is None else repr(got)}"
+    return ProblemError(415, "Unsupported media type", detail, errors=[{"detail": detail, "header": "Content-Type"}])
+
+
 def answer_to(request: web.Request, raised: Exception) -> web.StreamResponse:
     """Return the answer to a request that whatever was raised brings about."""
     if isinstance(raised, ProblemError):

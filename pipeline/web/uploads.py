@@ -15,10 +15,11 @@ from pipeline.errors import BadJsonError, BodyTooLargeError
 from pipeline.model import Reject
 from pipeline.web.items import Item, item_of_file, items_of_lines, items_of_values, too_long
 from pipeline.web.parts import PARTS
-from pipeline.web.problems import ProblemError
+from pipeline.web.problems import ProblemError, other_type
 
 JSON_LIMIT = 64 * 1024 * 1024
 """The largest upload in the form of one JSON document; NDJSON has no such limit."""
+_FORMS = ("application/json", "application/x-ndjson", "multipart/form-data")
 _PORTION = 200
 _PORTION_BYTES = 1024 * 1024
 _LINE_EXTRA = 64 * 1024  # what a line may have besides its body
@@ -29,10 +30,13 @@ Portion = list[Item | Reject]
 
 def form_of(request: web.Request) -> str:
     """Return the media type of the upload; raises a 415 for one that is not taken."""
-    known = ("application/json", "application/x-ndjson", "multipart/form-data")
-    if request.content_type not in known or "Content-Encoding" in request.headers:
-        detail = f"expected {', '.join(known)}, not encoded, got {request.headers.get('Content-Type', 'nothing')!r}"
-        raise ProblemError(415, "Unsupported media type", detail)
+    if request.content_type not in _FORMS:
+        raise other_type(request, *_FORMS)
+    if "Content-Encoding" in request.headers:
+        detail = f"expected no Content-Encoding, got {request.headers['Content-Encoding']!r}: send the body as it is"
+        raise ProblemError(
+            415, "Unsupported media type", detail, errors=[{"detail": detail, "header": "Content-Encoding"}]
+        )
     return request.content_type
 
 

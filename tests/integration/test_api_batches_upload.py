@@ -132,17 +132,18 @@ async def test_an_upload_without_items_makes_no_batch_and_says_what_to_send(tmp_
 
 
 async def test_bad_items_are_rejected_by_their_index_and_the_others_run(tmp_path: Path) -> None:
+    key = "expected a known key"
     bad: list[tuple[bytes, str]] = [
         (b'{"body": "a", "body": "b"}', "body"),
         (b"{", "JSON"),
-        (b'"text"', "object"),
-        (b'{"bdy": 1}', "bdy"),
-        (b'{"body": 1, "body_base64": ""}', "item"),
+        (b'"text"', 'expected an item such as {"body": ...}, got "text"'),
+        (b'{"bdy": 1}', f'bdy: {key} (nearest: body), got "bdy"'),
+        (b'{"body": 1, "body_base64": ""}', "body_base64: expected only one of body and body_base64, got both"),
         (b'{"body_base64": "%%%"}', "base64"),
-        (b'{"headers": {"a b": "c"}}', "item"),
-        (b'{"headers": {"a": "c\\n"}}', "item"),
-        (b'{"tags": [""]}', "item"),
-        (b'{"key": 5}', "item"),
+        (b'{"headers": {"a b": "c"}}', "headers['a b']: expected the name of a header, got \"a b\""),
+        (b'{"headers": {"a": "c\\n"}}', "headers.a: expected text of at most 8192 characters, without line breaks"),
+        (b'{"tags": [""]}', "tags[0]: expected text of 1 to 100 characters, without control characters, got"),
+        (b'{"key": 5}', "key: expected text of at most 500 characters, got 5"),
         (b'{"body": NaN}', "JSON"),
         (b'{"body": "\\ud800"}', "JSON"),
         (b"\xff", "JSON"),

@@ -46,14 +46,14 @@ async def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "pointer"),
     [
-        ({}, ""),
+        ({}, "/since"),
         ({"since": "yesterday"}, "/since"),
         ({"since": "2026-01-01T00:00:00"}, "/since"),
         ({"since": LONG_AGO, "until": "x"}, "/until"),
         ({"since": LONG_AGO, "states": ["pending"]}, "/states/0"),
         ({"since": LONG_AGO, "states": []}, "/states"),
         ({"since": LONG_AGO, "rate": "0/s"}, "/rate"),
-        ({"since": LONG_AGO, "dryrun": True}, ""),
+        ({"since": LONG_AGO, "dryrun": True}, "/dryrun"),
         ([], ""),
     ],
 )

@@ -1,0 +1,50 @@
+"""What of a body does not fit its schema, in the words in which faults of the configuration are told. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from pipeline.config.explain import Finding, findings
+from pipeline.config.shape import Shape
+from pipeline.config.source import Source, path_text
+from schemas import load_schema
+
+_MOST_TOLD = 10
+_LONGEST = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """One thing that does not fit."""
+
+    path: str
+    """Where it stands, as the configuration names places; empty for the whole."""
+    pointer: str
+    """Where it stands or is missing, as a JSON pointer."""
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.detail}" if self.path else self.detail
+
+
+def misfits(shape: str, value: Any, most: int = _MOST_TOLD) -> list[Misfit]:
+    """Return in which ways `value` does not fit the schema of that name; so many at the most, each once."""
+    found = islice(findings(_shape(shape), Source(file="", value=value)), most)
+    return list(dict.fromkeys(map(_misfit, found)))
+
+
+def pointer(steps: Iterable[str | int]) -> str:
+    """Return the JSON pointer (RFC 6901) of a place."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
+
+
+def _misfit(found: Finding) -> Misfit:
+    steps = found.place if found.missing is None else (*found.place, found.missing)
+    return Misfit(path=path_text(found.place), pointer=pointer(steps), detail=found.message[:_LONGEST])
+
+
+@cache
+def _shape(name: str) -> Shape:
+    return Shape(load_schema(name))
