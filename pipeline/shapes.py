@@ -1,9 +1,12 @@
 """Pieces of JSON that the status API and the messages to the outside have in common: moments, links, errors. Pure."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.config.units import duration_s
 from pipeline.model import RunError
+
+_FIRST = datetime.fromtimestamp(0, UTC)
 
 
 def rfc3339(at: datetime) -> str:
@@ -19,6 +22,21 @@ def moment_of(text: str) -> datetime | None:
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def moment_or_span_of(text: str, now: datetime) -> datetime | None:
+    """Return the moment that a text names, as `moment_of` does, or by a span: `24h` is so long before `now`.
+
+    One from before the year 1970 is its beginning: nothing here is older.
+    """
+    if (at := moment_of(text)) is None:
+        try:
+            at = now - timedelta(seconds=duration_s(text))
+        except ValueError:
+            return None
+        except OverflowError:
+            return _FIRST
+    return max(at, _FIRST)
 
 
 def job_links(base_url: str, job_id: str) -> dict[str, str]:

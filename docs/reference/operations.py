@@ -112,6 +112,8 @@ def _value(schema: Told) -> str:
             return f"{schema['minimum']:,} to {schema['maximum']:,}{default}"
         case {"format": "date-time"}:
             return "a moment"
+        case {"anyOf": [{"format": "date-time"}, {"pattern": _}]}:
+            return "a moment, or a span such as `24h`"
         case {"format": "date"}:
             return "a day"
         case {"format": "uuid"}:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,8 @@ from pipeline import links
 from pipeline.config.units import DURATION_PATTERN, duration_s
 from pipeline.ids import ID_PATTERN, first_id_at, is_id
 from pipeline.model import BatchState, DeliveryState, JobState
-from pipeline.shapes import moment_of
+from pipeline.shapes import moment_or_span_of
+from pipeline.web.parts import PARTS
 from pipeline.web.problems import ProblemError
 
 MOST = 500
@@ -23,7 +24,7 @@ MOST_ITEMS = 10_000
 """So many items a batch may have."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LAST_NUMBER = 999_999_999
-_FIRST = datetime.fromtimestamp(0, UTC)  # ids know no time before it
+MOMENT_OR_SPAN = "a moment with its offset such as 2026-01-05T12:00:00Z, or a span until now such as 24h"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,22 +107,24 @@ class Choice(Parameter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment(Parameter):
-    """A moment with its offset; what is made from then on has no lesser id than the one that is read."""
+    """A moment, or a span until now; what is made from then on has no lesser id than the one that is read."""
 
     @property
     def schema(self) -> Mapping[str, Any]:
         """Return what a value must be, as JSON Schema."""
-        return {"type": "string", "format": "date-time"}
+        branches = ({"format": "date-time"}, {"pattern": DURATION_PATTERN})
+        return {"anyOf": [{"type": "string"} | branch for branch in branches]}
 
     def read(self, request: web.Request) -> str | None:
         """Return the least id that anything made at or after the moment has, or None where it is not there."""
         text = self.text(request)
         if text is None:
             return None
-        at = moment_of(text.replace(" ", "+"))  # a + that was not percent-encoded
+        now = request.app[PARTS].clock.now()
+        at = moment_or_span_of(text.replace(" ", "+"), now)  # a + that was not percent-encoded
         if at is None:
-            raise self.refused(f"expected a moment with its offset such as 2026-01-05T12:00:00Z, got {text!r}")
-        return first_id_at(max(at, _FIRST))
+            raise self.refused(f"expected {MOMENT_OR_SPAN}, got {text!r}")
+        return first_id_at(at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +280,8 @@ BATCH = Text(name="batch", description="Only jobs of this batch.")
 TAG = Text(name="tag", description="Only jobs with this tag.")
 CREATED_AFTER = Moment(
     name="created_after",
-    description="Only jobs that were accepted at this moment, or later: RFC 3339 with its offset.",
+    description="Only jobs that were accepted at this moment, or later: RFC 3339 with its offset, or so "
+    "long ago, such as `24h`.",
 )
 DESTINATION = Text(name="destination", description="Only deliveries to this destination.")
 JOB_STATE = _state(JobState, "jobs")

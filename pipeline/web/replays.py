@@ -1,13 +1,13 @@
 """Replays of destinations: begun, counted, watched, cancelled."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from pipeline.model import Replay, ReplayOf, ReplayState
-from pipeline.shapes import moment_of
+from pipeline.shapes import moment_or_span_of
 from pipeline.web import destinations, documents
 from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, LIMIT
@@ -16,7 +16,6 @@ from pipeline.web.problems import ProblemError
 from pipeline.web.views import View, delivery_counts, moment
 
 RATE = "50/s"
-_FIRST = datetime.fromtimestamp(0, UTC)  # ids know no time before it
 
 
 async def begin(request: web.Request) -> web.StreamResponse:
@@ -75,7 +74,7 @@ async def _shown(request: web.Request, replay: Replay) -> View:
 
 def _made(parts: Parts, destination: str, document: dict[str, Any]) -> Replay:
     now = parts.clock.now()
-    since, until = _moment(document, "since") or now, _moment(document, "until")
+    since, until = _moment(document, "since", now) or now, _moment(document, "until", now)
     if since > now:
         raise documents.refused(f"expected a moment that has passed, got {moment(since)}: it is {moment(now)}", "since")
     if until is not None and until < since:
@@ -85,8 +84,8 @@ def _made(parts: Parts, destination: str, document: dict[str, Any]) -> Replay:
     return Replay(
         id=parts.ids.new(),
         destination=destination,
-        since=max(since, _FIRST),
-        until=max(min(until or now, now), _FIRST),
+        since=since,
+        until=min(until or now, now),
         of=frozenset(map(ReplayOf, document.get("states", [ReplayOf.DEAD]))),
         rate=document.get("rate", RATE),
         is_renewing=document.get("new_id", False),
@@ -95,12 +94,11 @@ def _made(parts: Parts, destination: str, document: dict[str, Any]) -> Replay:
     )
 
 
-def _moment(document: dict[str, Any], field: str) -> datetime | None:
+def _moment(document: dict[str, Any], field: str, now: datetime) -> datetime | None:
     if field not in document:
         return None
-    at = moment_of(document[field])
-    if at is None:
-        raise documents.refused("expected a moment with its offset such as 2026-01-05T12:00:00Z", field)
+    at = moment_or_span_of(document[field], now)
+    assert at is not None  # the schema's formats are checked by the same readers
     return at
 
 

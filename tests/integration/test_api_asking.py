@@ -200,11 +200,15 @@ async def test_jobs_are_listed_from_a_moment_on(tmp_path: Path) -> None:
         await service.clock.advance(60)
         moment = service.clock.now().isoformat()
         later = await service.start_job("quick-background")
-        for text in (moment, moment.replace("+", "%2B"), moment.replace("+00:00", "Z")):
+        for text in (moment, moment.replace("+", "%2B"), moment.replace("+00:00", "Z"), "0s", "30s"):
             found = (await service.get(f"/v1/jobs?created_after={text}")).json["items"]
             assert [job["id"] for job in found] == [later]
-        assert len((await service.get("/v1/jobs?created_after=1582-10-15T00:00:00Z")).json["items"]) == 2
-        assert (await service.get("/v1/jobs?created_after=yesterday")).status == 400
+        for long_ago in ("1582-10-15T00:00:00Z", "2m", "999999999d"):
+            assert len((await service.get(f"/v1/jobs?created_after={long_ago}")).json["items"]) == 2
+        for text in ("yesterday", "2", "-2h"):
+            refused = await service.get(f"/v1/jobs?created_after={text}")
+            assert (refused.status, refused.json["errors"][0]["parameter"]) == (400, "created_after")
+            assert "or a span until now such as 24h" in refused.json["detail"]
 
 
 async def test_a_timeout_may_only_be_lowered(tmp_path: Path) -> None:

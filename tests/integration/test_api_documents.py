@@ -10,7 +10,7 @@ from tests.support.service import serving, webhook
 HOOK = {"hook": webhook("http://127.0.0.1:9/")}
 TEST, REPLAY = "/v1/destinations/hook/test", "/v1/destinations/hook/replay"
 SINCE = "2026-01-01T00:00:00Z"
-MOMENT = "a moment with its offset such as 2026-01-05T12:00:00Z"
+MOMENT = "a moment with its offset such as 2026-01-05T12:00:00Z, or a span until now such as 24h"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ MOMENT = "a moment with its offset such as 2026-01-05T12:00:00Z"
         (TEST, [], {"": 'expected a mapping such as {"result": {"words": 12}}, or no body, got an empty list'}),
         (REPLAY, {}, {"/since": "expected the key since, got none"}),
         (REPLAY, {"since": "yesterday"}, {"/since": f'expected {MOMENT}, got "yesterday"'}),
+        (REPLAY, {"since": "24"}, {"/since": f'expected {MOMENT}, got "24"'}),
         (REPLAY, {"since": "2026-01-01T00:00:00"}, {"/since": f'expected {MOMENT}, got "2026-01-01T00:00:00"'}),
         (REPLAY, {"since": SINCE, "rate": "0/s"}, {"/rate": 'expected a rate such as 50/s, got "0/s"'}),
         (

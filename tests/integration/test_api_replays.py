@@ -14,6 +14,7 @@ from tests.support.service import serving, webhook
     ("span", "field", "said"),
     [
         ({"since": "2999-01-01T00:00:00Z"}, "since", "expected a moment that has passed, got 2999-01-01T00:00:00.000Z"),
+        ({"since": "1h", "until": "2h"}, "until", "expected a moment not before `since`, which is 20"),
         (
             {"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T23:00:00Z"},
             "until",
@@ -49,6 +50,10 @@ async def test_a_dry_run_stores_nothing(tmp_path: Path) -> None:
         ({}, "/since"),
         ({"since": "yesterday"}, "/since"),
         ({"since": "2026-01-01T00:00:00"}, "/since"),
+        ({"since": "2h\n"}, "/since"),
+        ({"since": "2 h"}, "/since"),
+        ({"since": "-2h"}, "/since"),
+        ({"since": "0001-01-01T00:00:00+05:00"}, "/since"),
         ({"since": LONG_AGO, "until": "x"}, "/until"),
         ({"since": LONG_AGO, "states": ["pending"]}, "/states/0"),
         ({"since": LONG_AGO, "states": []}, "/states"),

@@ -65,6 +65,11 @@ async def test_only_what_the_span_of_time_has_is_replayed(tmp_path: Path) -> Non
         first, at, within = moments[0][1], moments[1][1], timedelta(minutes=5)
         span = {"since": (at - within).isoformat(), "until": (at + within).isoformat()}
         assert (await begin(service, dry_run=True, **span)).json["total"] == 1
+        for ago, count in (({"since": "65m", "until": "55m"}, 1), ({"since": "1.1h"}, 2), ({"since": "9d"}, 3)):
+            assert (await begin(service, dry_run=True, **ago)).json["total"] == count
+        for ever in ("99999999999999d", f"{'9' * 5000}h", "0001-01-01T00:00:00Z"):
+            counted = (await begin(service, dry_run=True, since=ever)).json
+            assert (counted["since"], counted["total"]) == ("1970-01-01T00:00:00.000Z", 3)
         assert (await replayed(service, **span))["done"] == 1
         await service.until_delivered(moments[1][0], "delivered")
         await deliveries(service, "dead", 2)
