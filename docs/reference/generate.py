@@ -328,7 +328,7 @@ def _type(schema: Schema, root: Schema) -> str:
     match schema:
         case {"$ref": reference}:
             name = str(reference).removeprefix("#/$defs/")
-            if name == "moment-or-span":
+            if name == "when":
                 return "moment or span"
             return name if name in {"moment", "id"} else _type(_resolved(schema, root), root)
         case {"anyOf": branches}:

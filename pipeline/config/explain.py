@@ -5,7 +5,6 @@ Bodies of requests are explained in the same words; they have no lines, and thei
 
 import difflib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from pipeline.config.shape import Shape
 from pipeline.config.source import Place, Source
 from pipeline.config.words import expectation, one_of, show
 from pipeline.errors import Fault
-
-_LIKE_A_MOMENT = re.compile(r"[0-9]{1,4}([-./:+ TZ]+[0-9]{1,6}){1,8}Z?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +129,7 @@ class _Explanation:
         return f"the value of {show(environment.written)}" if environment else show(value)
 
     def _may_be_secret(self, error: ValidationError, place: Place) -> bool:
-        schemas = [error.schema, *self._shape.at(place, self._source.value)]
-        # Where a moment is expected one that is none is to be seen; a secret in its place does not look like that.
-        if isinstance(error.instance, str) and _LIKE_A_MOMENT.fullmatch(error.instance):
-            schemas = [schema for schema in schemas if not (isinstance(schema, dict) and schema.get("x-hidden"))]
-        return any(map(self._shape.has_secret, schemas))
+        return any(map(self._shape.has_secret, [error.schema, *self._shape.at(place, self._source.value)]))
 
     def _value_at(self, place: Place) -> Any:
         value = self._source.value

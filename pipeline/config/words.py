@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from pipeline.config.limits import limit_of
+
 _LONGEST_SHOWN = 60
 _MOST_NAMED = 20
+_SECRET = re.compile(r"\b(whsec_|whsk_|raw:)\S+")  # one that was put into the wrong place
 _TYPES = {
     "string": "text",
     "boolean": "true or false",
@@ -20,12 +23,15 @@ _TYPES = {
 
 
 def expectation(schema: Any, target: Callable[[Any], Any], got: Any = None) -> str:
-    """Say what `schema` expects; `target` follows its `$ref`, and `got` lets the nearest of a set of names be named."""
+    """Say what `schema` expects; `target` follows its `$ref`.
+
+    `got` lets the nearest of a set of names be named, and the limit that it exceeds.
+    """
     match schema:
         case {"enum": choices}:
             return one_of(schema.get("x-expected", "a known value"), choices, got)
         case {"x-expected": words}:
-            return str(words)
+            return (isinstance(got, str) and limit_of(schema, got)) or str(words)
         case {"$ref": _}:
             return expectation(target(schema), target, got)
         case {"anyOf": branches} | {"oneOf": branches}:
@@ -53,7 +59,9 @@ def either(words: Iterable[str]) -> str:
 
 
 def show(value: Any) -> str:
-    """Write a value in one short line: without the credentials of a URL, and never what a collection holds."""
+    """Write a value in one short line, and never what a collection holds; without the credentials of a URL, and without
+    secrets that are known by how they begin.
+    """
     match value:
         case None:
             return "nothing"
@@ -62,7 +70,7 @@ def show(value: Any) -> str:
         case list():
             return "a list" if value else "an empty list"
         case str():
-            value = re.sub(r"(?<=://)[^/\s]*@", "***@", value)
+            value = _SECRET.sub(r"\1***", re.sub(r"(?<=://)[^/\s]*@", "***@", value))
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 

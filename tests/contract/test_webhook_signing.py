@@ -163,6 +163,7 @@ def test_secrets_stand_alone_or_with_their_end(tmp_path: Path) -> None:
 
 A_SECRET = "a secret or {secret: ..., until: ...}"
 A_MOMENT = "a moment such as 2027-01-31T00:00:00Z"
+WORD = '"tomorrow"'
 TOO_SHORT = "expected whsec_ and base64 of 24-64 bytes, or raw: and the secret; this holds 5 bytes"
 NOT_EMPTY = "text that is not empty"
 LAYOUTS = "a known value (nearest: github)"
@@ -182,7 +183,13 @@ TAKEN = "expected another header, as signature: github sets this one"
         ("secrets: [{secret: hunter2}]", "hunter2", "secrets[0].secret", TOO_SHORT),
         ("secrets: [{secret: ''}]", "''", "secrets[0].secret", f'expected {NOT_EMPTY}, got ""'),
         ("secrets: [{secret: 5}]", "5", "secrets[0].secret", f"expected {NOT_EMPTY}, got a number"),
-        ("secrets: [{secret: x, until: hunter2}]", "hunter2", "secrets[0].until", f"expected {A_MOMENT}, got ***"),
+        ("secrets: [{secret: x, until: tomorrow}]", "tomorrow", "secrets[0].until", f"expected {A_MOMENT}, got {WORD}"),
+        (
+            "secrets: [{secret: x, until: whsec_a}]",
+            "whsec",
+            "secrets[0].until",
+            f'expected {A_MOMENT}, got "whsec_***"',
+        ),
         (
             "secrets: [{secret: x, until: 2027-02-31T00:00:00Z}]",
             *("2027", "secrets[0].until", f'expected {A_MOMENT}, got "2027-02-31T00:00:00Z"'),

@@ -9,6 +9,7 @@ from tests.support.service import serving, webhook
 
 HOOK = {"hook": webhook("http://127.0.0.1:9/")}
 TEST, REPLAY = "/v1/destinations/hook/test", "/v1/destinations/hook/replay"
+A_RATE, TOO_FAST = "expected a rate", '"1234567/h"'
 SINCE = "2026-01-01T00:00:00Z"
 MOMENT = "a moment with its offset such as 2026-01-05T12:00:00Z, or a span until now such as 24h"
 
@@ -25,7 +26,12 @@ MOMENT = "a moment with its offset such as 2026-01-05T12:00:00Z, or a span until
         (REPLAY, {"since": "yesterday"}, {"/since": f'expected {MOMENT}, got "yesterday"'}),
         (REPLAY, {"since": "24"}, {"/since": f'expected {MOMENT}, got "24"'}),
         (REPLAY, {"since": "2026-01-01T00:00:00"}, {"/since": f'expected {MOMENT}, got "2026-01-01T00:00:00"'}),
-        (REPLAY, {"since": SINCE, "rate": "0/s"}, {"/rate": 'expected a rate such as 50/s, got "0/s"'}),
+        (REPLAY, {"since": SINCE, "rate": "0/s"}, {"/rate": 'expected a rate of more than 0/s, got "0/s"'}),
+        (
+            REPLAY,
+            {"since": SINCE, "rate": "1234567/h"},
+            {"/rate": f"{A_RATE} of at most 999999/h, got {TOO_FAST}"},
+        ),
         (
             REPLAY,
             {"since": SINCE, "states": ["ded", "held", "held"]},

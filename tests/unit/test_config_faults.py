@@ -66,7 +66,7 @@ SERVICE = [
     ("service: {host: ''}", ['1:17: service.host: expected text that is not empty, got ""']),
     ("service: {keepalive: 15}", [f"1:22: service.keepalive: expected {DURATION}, got 15"]),
     ('service: {keepalive: "15s\\n"}', [f'1:22: service.keepalive: expected {DURATION}, got "15s\\n"']),
-    ("service: {keepalive: 0s}", [f'1:22: service.keepalive: expected {DURATION}, got "0s"']),
+    ("service: {keepalive: 0s}", ['1:22: service.keepalive: expected a duration of more than 0s, got "0s"']),
     (
         "service: {body_limit: 6mb}",
         ['1:23: service.body_limit: expected a size such as 128KiB, 6MiB or 1024MB, got "6mb"'],

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from pipeline.config.limits import limit_of
 from pipeline.config.units import UNITS, duration_s, moment, rate_per_s, size_bytes
 from schemas import load_schema
 
@@ -60,6 +61,25 @@ def test_what_the_schema_takes_converts(name: str, text: str) -> None:
         value = UNITS[schema["x-unit"]](text)
         assert value >= 0
         assert name == "wait" or Decimal(value) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("1000s", "a duration of at most 999s"),
+        ("0s", "a duration of more than 0s"),
+        ("0005s", "a duration with at most 3 digits"),
+        ("5.55s", "a duration with at most 1 decimal"),
+        ("5m", None),
+        ("13s", None),
+        ("5", None),
+        ("5/s", None),
+    ],
+)
+def test_a_limit_is_told_only_where_it_is_what_is_exceeded(text: str, limit: str | None) -> None:
+    schema = {"x-unit": "duration", "pattern": r"^(?!13)(?=.*[1-9])[0-9]{1,3}(\.[0-9])?s$"}
+    assert limit_of(schema, text) == limit
+    assert limit_of({**schema, "x-unit": "moment"}, text) is None
 
 
 @pytest.mark.parametrize("text", ["2027-01-31T12:00:00Z", "2027-01-31T13:30:00+01:30", "2027-01-31T00:00:00-12:00"])
