@@ -1,5 +1,6 @@
 """The errors that cross layers. They know nothing of HTTP: `web.problems` maps them to answers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -28,6 +29,19 @@ class ConfigurationError(SendoffError):
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults
+
+
+class OptionsError(ValueError):
+    """Several options of a destination cannot be used; each of `reasons` begins with its option: `secrets[0]: `."""
+
+    def __init__(self, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("; ".join(self.reasons))
+
+    @classmethod
+    def reasons_in(cls, error: ValueError) -> tuple[str, ...]:
+        """Return every reason that an error tells, which need not be of this class."""
+        return error.reasons if isinstance(error, cls) else (str(error),)
 
 
 class StoreError(SendoffError):

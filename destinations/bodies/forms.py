@@ -15,6 +15,7 @@ from destinations.bodies.raw import RawForm
 from destinations.bodies.template import TemplateForm
 from destinations.bodies.thin import ThinForm
 from destinations.templates.rendering import TemplateFaultError
+from pipeline.config.files import found_instead
 
 RAW, THIN, LAMBDA = RawForm(), ThinForm(), LambdaForm()
 FORMS: Mapping[str, Form] = MappingProxyType(
@@ -53,7 +54,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path that there could be
-        raise ValueError(f"body.template_file: expected a readable template in UTF-8, got: {error}") from None
+        raise ValueError(f"body.template_file: expected a template, got {found_instead(file, error)}") from None
 
 
 def warn(form: Form, ends: frozenset[End]) -> Iterator[Concern]:

@@ -1,6 +1,6 @@
 """The settings of callbacks: a webhook's, less what needs one receiver, and the list of what callers may name."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -46,13 +46,16 @@ def schema_of(own: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, A
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Return the settings in validated options; raises ValueError for a host, secret or header that cannot be used."""
-    for number, text in enumerate(options["allow_hosts"]):
+    lists = {name: tuple(options.get(name, ())) for name in ("allow_hosts", "allow_cidrs")}
+    return webhook_settings.made(Settings, {**options, **lists}, list(_faults_of(options["allow_hosts"])))
+
+
+def _faults_of(hosts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(hosts):
         try:
             entry_of(text)
         except ValueError as error:
-            raise ValueError(f"allow_hosts[{number}]: {error}") from None
-    lists = {name: tuple(options.get(name, ())) for name in ("allow_hosts", "allow_cidrs")}
-    return webhook_settings.made(Settings, {**options, **lists})
+            yield f"allow_hosts[{number}]: {error}"
 
 
 def refusal_by(settings: Settings) -> Callable[[str], str | None]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.config.files import found_instead
 from pipeline.config.secret import Secret
 
 _ALPN = ("http/1.1",)  # as aiohttp's own contexts offer
@@ -96,7 +97,7 @@ def _read(option: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{option}: expected a readable file in PEM, got: {error.strerror}") from None
+        raise ValueError(f"{option}: expected a file in PEM, got {found_instead(path, error)}") from None
 
 
 def _expected(content: bytes) -> str:

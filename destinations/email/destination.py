@@ -24,6 +24,7 @@ from destinations.dial.failures import reason_of, sentence_of
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
 from destinations.email import defaults, mail
 from destinations.templates.rendering import TemplateFaultError, compile_template, render
+from pipeline.config.files import found_instead
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
@@ -123,9 +124,10 @@ def _template(settings: Settings, key: str, *, is_html: bool = False) -> Templat
     if file is None:
         return None if inline is None else _compiled(key, inline, is_html=is_html)
     try:
-        return _compiled(f"{key}_file", file.read_text("utf-8"), is_html=is_html)
+        source = file.read_text("utf-8")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path that there could be
-        raise ValueError(f"{key}_file: expected a readable template in UTF-8, got: {error}") from None
+        raise ValueError(f"{key}_file: expected a template, got {found_instead(file, error)}") from None
+    return _compiled(f"{key}_file", source, is_html=is_html)
 
 
 def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:

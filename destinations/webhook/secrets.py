@@ -10,6 +10,7 @@ from destinations.signing.keys import Layout, parse_secret, public_key_of
 from destinations.signing.prefixes import RAW_PREFIX
 from destinations.signing.signatures import Signer, Temporary
 from pipeline.config.secret import Secret
+from pipeline.errors import OptionsError
 
 _LEAST_BYTES = 16
 """A key of fewer can be found by trying, by whoever has seen one request with its signature."""
@@ -27,13 +28,16 @@ AnySecret = Secret | TemporarySecret
 
 
 def secrets_of(options: Mapping[str, Any], layout: Layout) -> tuple[AnySecret, ...]:
-    """Return the secrets in validated options; raises ValueError for one that cannot be used, with its place."""
+    """Return the secrets in validated options; raises OptionsError for those that cannot be used."""
     found = tuple(_secret(each) for each in options.get("secrets", ()))
+    reasons = []
     for number, each in enumerate(found):
         try:
             parse_secret(_text(each), layout)
         except ValueError as error:
-            raise ValueError(f"{_place(number, each)}: {error}") from None
+            reasons.append(f"{_place(number, each)}: {error}")
+    if reasons:
+        raise OptionsError(reasons)
     return found
 
 

@@ -1,7 +1,7 @@
 """The settings of a webhook: what its part of the configuration comes to, and what of it cannot be, or cannot work."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from destinations.webhook.access import access_of, check_access, refusal_of_prox
 from destinations.webhook.secrets import AnySecret, public_keys_of, secrets_of, short_ones
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
+from pipeline.errors import OptionsError
 
 _DEAD_ON = (413, 414, 415, 431, 501, 505)
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]")
@@ -56,14 +57,24 @@ S = TypeVar("S", bound=Settings)
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
     """Return the settings in validated options; raises ValueError for a URL, secret or header that cannot be used."""
-    settings = made(Settings, options)
-    if (fault := egress.fault_of_url(settings.url, instead=_BASIC)) is not None:
-        raise ValueError(f"url: {fault}")
+    fault = egress.fault_of_url(options["url"], instead=_BASIC)
+    return made(Settings, options, [] if fault is None else [f"url: {fault}"])
+
+
+def made(kind: type[S], options: Mapping[str, Any], reasons: Sequence[str]) -> S:
+    """Return settings of a webhook, or of what is one but for its URL; raises ValueError as `settings_of` does, which
+    tells the `reasons` first that are known already.
+    """
+    try:
+        settings = _checked(kind, options)
+    except ValueError as error:
+        raise OptionsError([*reasons, *OptionsError.reasons_in(error)]) from None
+    if reasons:
+        raise OptionsError(reasons)
     return settings
 
 
-def made(kind: type[S], options: Mapping[str, Any]) -> S:
-    """Return settings of a webhook, or of what is one but for its URL; raises ValueError as `settings_of` does."""
+def _checked(kind: type[S], options: Mapping[str, Any]) -> S:
     layout = Layout(options.get("signature", Layout.STANDARD))
     settings = kind(
         **{

@@ -12,7 +12,7 @@ from pipeline.config.build import functions_settings, key_settings, service_sett
 from pipeline.config.convert import Conversion, type_from_environment
 from pipeline.config.environment import substitute
 from pipeline.config.explain import all_faults, in_order
-from pipeline.config.options import OptionsKind, destinations_of, names_of
+from pipeline.config.options import OptionsKind, destinations_of, nameable, names_of
 from pipeline.config.places import Places
 from pipeline.config.settings import Config
 from pipeline.config.shape import Shape, join
@@ -49,7 +49,8 @@ def load_config(
     file = _find(path, cwd)
     base = cwd if file is None else (cwd / file).parent
     source = Source(file="defaults", value={}) if file is None else substitute(_read(cwd / file, str(file)), environ)
-    shape = Shape(join(load_schema("config"), {name: kind.schema for name, kind in kinds.items()}, names_of(source)))
+    schemas = {name: kind.schema for name, kind in kinds.items()}
+    shape = Shape(join(load_schema("config"), schemas, names_of(source), suggested=nameable(source, kinds)))
     source = replace(source, value=type_from_environment(shape, source))
     command_line = _from_command_line(overrides or Overrides())
     conversion = Conversion(shape, source, base)

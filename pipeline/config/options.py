@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pipeline.config.convert import Conversion
 from pipeline.config.settings import DestinationSettings
 from pipeline.config.source import Place, Source, path_text
-from pipeline.errors import Fault
+from pipeline.errors import Fault, OptionsError
 
 
 class OptionsKind(Protocol):
@@ -23,7 +23,8 @@ class OptionsKind(Protocol):
     def settings(self) -> Callable[[Mapping[str, Any]], Any]:
         """Turns converted options into the kind's settings.
 
-        Raises ValueError for what no schema can tell; a text that begins `secrets[0]: ` points to that option.
+        Raises ValueError for what no schema can tell; a text that begins `secrets[0]: ` points to that option. An
+        OptionsError tells several such texts.
         """
         ...
 
@@ -44,7 +45,8 @@ def destinations_of(
         try:
             found[name] = DestinationSettings(name=name, kind=kind, options=kinds[kind].settings(entry))
         except ValueError as error:
-            refused.append(_located(str(error), place, source, kinds[kind].schema))
+            reasons = OptionsError.reasons_in(error)
+            refused += (_located(reason, place, source, kinds[kind].schema) for reason in reasons)
     return MappingProxyType(found), refused
 
 
@@ -52,6 +54,17 @@ def names_of(source: Source) -> list[str]:
     """Return the names of the destinations in a document that need not be valid."""
     destinations = source.value.get("destinations") if isinstance(source.value, dict) else None
     return list(destinations) if isinstance(destinations, dict) else []
+
+
+def nameable(source: Source, kinds: Mapping[str, OptionsKind]) -> list[str]:
+    """Return those of the names that a function or an alert may name: not of a kind whose URLs only callers name."""
+    of_callers = {name for name, kind in kinds.items() if getattr(kind, "refusal_by", None) is not None}
+    return [name for name in names_of(source) if _kind_in(source.value["destinations"][name]) not in of_callers]
+
+
+def _kind_in(entry: Any) -> str | None:
+    kind = entry.get("type") if isinstance(entry, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def _is_within(path: str, place: Place) -> bool:

@@ -18,10 +18,13 @@ from pipeline.config.units import moment
 Schema: TypeAlias = Mapping[str, Any]
 
 
-def join(config: Schema, kinds: Mapping[str, Schema], names: Iterable[str]) -> dict[str, Any]:
+def join(
+    config: Schema, kinds: Mapping[str, Schema], names: Iterable[str], *, suggested: Iterable[str] | None = None
+) -> dict[str, Any]:
     """Return the configuration's schema with each kind's schema under `destinations`, chosen by `type`.
 
-    `names` are the destinations that targets may point to. A kind's schema may use the configuration's `$defs`
+    `names` are the destinations that targets may point to, and of those the `suggested` ones, all where that is None,
+    are named where another is written, unless they are no names. A kind's schema may use the configuration's `$defs`
     (`{"$ref": "#/$defs/retry"}`) beside its own. Raises ValueError where two different definitions have one name.
     """
     definitions = dict(config["$defs"])
@@ -29,7 +32,13 @@ def join(config: Schema, kinds: Mapping[str, Schema], names: Iterable[str]) -> d
         for name, definition in schema.get("$defs", {}).items():
             if definitions.setdefault(name, definition) != definition:
                 raise ValueError(f"$defs/{name} is defined twice, and differently")
-    definitions["destinationName"] = {**definitions["destinationName"], "enum": list(names)}
+    known = list(names)
+    choices = [
+        name
+        for name in (known if suggested is None else suggested)
+        if re.search(config["$defs"]["name"]["pattern"], name)
+    ]
+    definitions["destinationName"] = {**definitions["destinationName"], "enum": known, "x-choices": choices}
     destinations = config["properties"]["destinations"]
     entry = destinations["additionalProperties"]
     kind = {**entry["properties"]["type"], "enum": sorted(kinds)}

@@ -29,7 +29,7 @@ def expectation(schema: Any, target: Callable[[Any], Any], got: Any = None) -> s
     """
     match schema:
         case {"enum": choices}:
-            return one_of(schema.get("x-expected", "a known value"), choices, got)
+            return one_of(schema.get("x-expected", "a known value"), schema.get("x-choices", choices), got)
         case {"x-expected": words}:
             return (isinstance(got, str) and limit_of(schema, got)) or str(words)
         case {"$ref": _}:

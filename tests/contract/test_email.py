@@ -169,7 +169,12 @@ async def test_the_result_is_attached_where_that_is_asked_for() -> None:
         ({"subject": "{{ jbo.id }}"}, "subject: knows only alert, batch, error"),
         ({"text": "{% if %}"}, "text: expected a Jinja2 template"),
         ({"html": "<p>", "html_file": Path("a")}, "html_file: expected only one"),
-        ({"text_file": Path("/nowhere/mail.txt")}, "text_file: expected a readable template"),
+        (
+            {"text_file": Path("/nowhere/mail.txt")},
+            "^text_file: expected a template, got none: there is no /nowhere",
+        ),
+        ({"text_file": Path("/")}, "^text_file: expected a template, got a folder: /$"),
+        ({"text_file": Path(__file__)}, "^text_file: (knows only|expected a Jinja2 template|expected a template that)"),
     ],
 )
 def test_what_cannot_be_used_is_a_fault_that_names_its_setting(changes: dict[str, Any], fault: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from destinations.bodies.forms import form_of, warn
 from destinations.bodies.template import TemplateForm
 from destinations.templates.rendering import LARGEST, TemplateFaultError
+from pipeline.config.files import found_instead
 from pipeline.model import BatchState, JobState
 from tests.support.messages import COMPLETED, EXPIRED, FAILED, JOB, SUCCEEDED, TEST, body_of, signed, with_result
 
@@ -175,9 +176,26 @@ def test_a_template_that_serves_no_message_is_a_fault_with_its_place(tmp_path: P
 
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"\xff")
-    for file in (tmp_path / "nope", tmp_path / "latin", tmp_path):
-        with pytest.raises(ValueError, match=r"^body\.template_file: expected a readable template in UTF-8, got: "):
+    for file, found in (
+        (tmp_path / "nope", "none: there is no "),
+        (tmp_path / "latin" / "a.j2", "none: there is no "),
+        (tmp_path / "latin", "one that is not in UTF-8: "),
+        (tmp_path, "a folder: "),
+    ):
+        with pytest.raises(ValueError, match=r".") as raised:
             form_of({"template_file": file})
+        assert str(raised.value) == f"body.template_file: expected a template, got {found}{file}"
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (PermissionError(13, "Permission denied"), "one that this user may not read: /a/b"),
+        (OSError(5, "Input/output error"), "one that cannot be read (Input/output error): /a/b"),
+    ],
+)
+def test_files_that_no_test_can_have_are_told_of_too(error: OSError, found: str) -> None:
+    assert found_instead(Path("/a/b"), error) == found
 
 
 def test_a_file_is_read_when_settings_are_made(tmp_path: Path) -> None:
