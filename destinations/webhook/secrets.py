@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from destinations.base import PublicKey
@@ -14,6 +14,9 @@ from pipeline.errors import OptionsError
 
 _LEAST_BYTES = 16
 """A key of fewer can be found by trying, by whoever has seen one request with its signature."""
+
+
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,18 @@ def short_ones(secrets: Sequence[AnySecret]) -> Iterator[tuple[str, int]]:
         size = len(text.removeprefix(RAW_PREFIX).encode())
         if text.startswith(RAW_PREFIX) and size < _LEAST_BYTES:
             yield _place(number, each), size
+
+
+def idle_ones(secrets: Sequence[AnySecret]) -> Iterator[str]:
+    """Yield the place of each secret that never signs where only the first valid one does: the one before lasts as
+    long.
+    """
+    lasting = datetime.min.replace(tzinfo=UTC)
+    for number, each in enumerate(secrets):
+        end = _until(each) or _FOREVER
+        if end <= lasting:
+            yield _place(number, each)
+        lasting = max(lasting, end)
 
 
 def signer_of(secrets: Sequence[AnySecret], layout: Layout) -> Signer:

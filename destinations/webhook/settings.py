@@ -15,7 +15,7 @@ from destinations.dial.credentials import Basic, Proxy
 from destinations.dial.tls import Tls
 from destinations.signing.keys import Layout
 from destinations.webhook.access import access_of, check_access, refusal_of_proxy
-from destinations.webhook.secrets import AnySecret, public_keys_of, secrets_of, short_ones
+from destinations.webhook.secrets import AnySecret, idle_ones, public_keys_of, secrets_of, short_ones
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.errors import OptionsError
@@ -50,6 +50,11 @@ class Settings:
     on_410: str = "disable"
 
 
+_IDLE = (
+    "never signs: signature: github has room for one signature, that of the first secret that is valid, so that who "
+    "knows this one alone refuses every request; to rotate, put the old secret first, with `until`, and the new one "
+    "behind it"
+)
 _BASIC = "write basic: {username: ..., password: ...}"
 
 S = TypeVar("S", bound=Settings)
@@ -118,6 +123,9 @@ def warn_of_all(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work, whatever the URL."""
     if settings.signature is not Layout.STANDARD and not settings.secrets:
         yield "signature", "serves only with secrets: without any, requests are not signed"
+    if settings.signature is Layout.GITHUB:
+        for place in idle_ones(settings.secrets):
+            yield place, _IDLE
     for place, size in short_ones(settings.secrets):
         count = f"{size} byte{'' if size == 1 else 's'}"
         yield place, f"of {count} can be found by trying; `sendoff secret new` prints one of 24 random bytes"

@@ -16,7 +16,9 @@ from pipeline.config.settings import Config, FunctionSettings, Target
 from pipeline.errors import Fault
 from pipeline.functions.catalog import Catalog
 from pipeline.model import BatchState, JobState, MessageType
+from pipeline.retry import policy
 from pipeline.shapes import rfc3339
+from pipeline.spans import span
 
 _WEBHOOKS = ("webhook", "callback")
 
@@ -40,6 +42,7 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind], n
     if catalog is not None:
         yield from _of_functions(config, catalog)
     yield from _of_keys(config, catalog)
+    yield from _of_retries(config)
     yield from _of_secrets(config, now)
     yield from _of_certificates(config, now)
     for name, destination in config.destinations.items():
@@ -121,6 +124,20 @@ def _of_keys(config: Config, catalog: Catalog | None) -> Iterator[Fault]:
         if destination.kind in _WEBHOOKS and destination.options.body.links_results:
             message = f"results too large for a message are links, which {name} cannot follow without service.link_keys"
             yield config.fault(f"destinations.{name}", message)
+
+
+def _of_retries(config: Config) -> Iterator[Fault]:
+    """Yield each `max_age` of a policy that is over before the policy's first wait is."""
+    named = [(f"functions.settings.{name}", each.retry) for name, each in config.functions.settings.items()]
+    named += [(f"destinations.{name}", each.options.retry) for name, each in config.destinations.items()]
+    for place, spec in named:
+        wait_s = policy(spec).wait_s(1)
+        if wait_s is not None and spec.max_age is not None and spec.max_age <= wait_s:
+            message = (
+                f"is over before the first retry, which comes {span(wait_s)} after the first attempt: "
+                "nothing is tried again"
+            )
+            yield config.fault(f"{place}.retry.max_age", message)
 
 
 def _of_secrets(config: Config, now: datetime) -> Iterator[Fault]:
