@@ -29,6 +29,7 @@ from destinations.dial.detour import Detour
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNLIMITED = ClientTimeout()
 _REPLACED_WITHIN_S = 1.0
+_TOO_SHORT_S = 0.01
 _UNSENT = "the connection was closed before anything was sent"
 
 T = TypeVar("T")
@@ -144,6 +145,9 @@ class Exchange:
         if connection is None:
             now = self._loop.time()
             left_s = min(_REPLACED_WITHIN_S, began + self._connect_timeout_s - now)
+            if left_s < _TOO_SHORT_S:
+                said = f"{_UNSENT}, and the {self._connect_timeout_s:g} s for a connection were over"
+                raise ClientConnectionResetError(said)
             connection = await self._dial(now, left_s, _not_replaced)
         if connection is None:
             raise ClientConnectionResetError(_UNSENT)

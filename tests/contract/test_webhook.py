@@ -187,6 +187,27 @@ async def test_an_unsent_request_waits_a_second_at_most_for_the_other_connection
     assert outcome.message.endswith("closed before anything was sent, and no other was made within 1 s")
 
 
+@pytest.mark.parametrize("took_s", [5.0, 5.5, 4.999999])
+async def test_where_no_time_is_left_for_another_connection_none_is_made_and_the_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, took_s: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    def closing(_: object) -> bool:
+        monkeypatch.setattr(loop, "time", lambda: began + took_s)
+        return True
+
+    async with receiving() as receiver, opened(receiver.url, connect_timeout=5.0) as destination:
+        monkeypatch.setattr(loop, "time", lambda: began)
+        monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.is_closing", closing)
+        outcome = await destination.send(sending())
+        monkeypatch.undo()
+    assert receiver.connections == 1
+    assert outcome.reason is DeliveryReason.CONNECTION_RESET
+    assert outcome.message.endswith("closed before anything was sent, and the 5 s for a connection were over")
+
+
 async def test_a_cancelled_sending_says_nothing_and_closes_its_connection() -> None:
     async with receiving(silence) as receiver, opened(receiver.url) as destination:
         task = asyncio.create_task(destination.send(sending()))
