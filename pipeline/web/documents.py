@@ -6,7 +6,7 @@ from aiohttp import web
 
 from pipeline import strictjson
 from pipeline.errors import BadJsonError, BodyTooLargeError
-from pipeline.web.fitting import Misfit, misfits, pointer
+from pipeline.web.fitting import Misfit, misfits, pointer, refusal
 from pipeline.web.problems import ProblemError, other_type
 from pipeline.web.uploads import timely
 
@@ -26,19 +26,14 @@ async def read(request: web.Request, shape: str) -> dict[str, Any]:
     except (BadJsonError, UnicodeDecodeError) as error:
         raise ProblemError(400, "Bad JSON", f"expected a JSON document: {error}") from None
     if found := misfits(shape, value):
-        raise _refused(found)
+        raise refusal(found)
     document: dict[str, Any] = value
     return document
 
 
 def refused(detail: str, field: str) -> ProblemError:
     """Return the 400 for a field of a document."""
-    return _refused([Misfit(path=field, pointer=pointer((field,)), detail=detail)])
-
-
-def _refused(found: list[Misfit]) -> ProblemError:
-    errors = [{"detail": each.detail, "pointer": each.pointer} for each in found]
-    return ProblemError(400, "Bad document", "; ".join(map(str, found)), errors=errors)
+    return refusal([Misfit(path=field, pointer=pointer((field,)), detail=detail)])
 
 
 async def _body(request: web.Request) -> bytes:

@@ -1,6 +1,6 @@
 """What of a body does not fit its schema, in the words in which faults of the configuration are told. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.config.explain import Finding, findings
 from pipeline.config.shape import Shape
 from pipeline.config.source import Source, path_text
+from pipeline.web.problems import ProblemError
 from schemas import load_schema
 
 _MOST_TOLD = 10
@@ -31,8 +32,19 @@ class Misfit:
 
 def misfits(shape: str, value: Any, most: int = _MOST_TOLD) -> list[Misfit]:
     """Return in which ways `value` does not fit the schema of that name; so many at the most, each once."""
-    found = islice(findings(_shape(shape), Source(file="", value=value)), most)
+    return misfits_of(_shape(shape), value, most)
+
+
+def misfits_of(shape: Shape, value: Any, most: int = _MOST_TOLD) -> list[Misfit]:
+    """Return in which ways `value` does not fit; so many at the most, each once."""
+    found = islice(findings(shape, Source(file="", value=value)), most)
     return list(dict.fromkeys(map(_misfit, found)))
+
+
+def refusal(found: Sequence[Misfit]) -> ProblemError:
+    """Return the 400 for a document that does not fit."""
+    errors = [{"detail": each.detail, "pointer": each.pointer} for each in found]
+    return ProblemError(400, "Bad document", "; ".join(map(str, found)), errors=errors)
 
 
 def pointer(steps: Iterable[str | int]) -> str:

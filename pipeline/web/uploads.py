@@ -5,14 +5,18 @@ What comes out are portions of items, none of them larger than is good to hold i
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pipeline import strictjson
+from pipeline.config.shape import Shape
 from pipeline.errors import BadJsonError, BodyTooLargeError
 from pipeline.model import Reject
+from pipeline.web.fitting import misfits_of, refusal
 from pipeline.web.items import Item, item_of_file, items_of_lines, items_of_values, too_long
 from pipeline.web.parts import PARTS
 from pipeline.web.problems import ProblemError, other_type
@@ -20,6 +24,18 @@ from pipeline.web.problems import ProblemError, other_type
 JSON_LIMIT = 64 * 1024 * 1024
 """The largest upload in the form of one JSON document; NDJSON has no such limit."""
 _FORMS = ("application/json", "application/x-ndjson", "multipart/form-data")
+_DOCUMENT = MappingProxyType(
+    {
+        "type": "object",
+        "x-expected": 'a mapping such as {"function": "NAME", "items": [...]}',
+        "required": ["items"],
+        "additionalProperties": False,
+        "properties": {
+            "function": {"type": "string", "x-expected": "the name of a function"},
+            "items": {"type": "array", "x-expected": "a list of items"},
+        },
+    }
+)
 _PORTION = 200
 _PORTION_BYTES = 1024 * 1024
 _LINE_EXTRA = 64 * 1024  # what a line may have besides its body
@@ -52,12 +68,15 @@ async def read_document(request: web.Request) -> dict[str, Any]:
         value = await asyncio.to_thread(strictjson.parse, b"".join(pieces))
     except (BadJsonError, UnicodeDecodeError) as error:
         raise ProblemError(400, "Bad JSON", f"expected a JSON document: {error}") from None
-    is_document = isinstance(value, dict) and isinstance(value.get("items"), list)
-    if not is_document or value.keys() - {"function", "items"} or not isinstance(value.get("function", ""), str):
-        detail = 'expected {"function": "NAME", "items": [...]} and nothing else'
-        raise ProblemError(400, "Bad document", detail, errors=[{"detail": detail, "pointer": ""}])
+    if found := misfits_of(_shape(), value):
+        raise refusal(found)
     document: dict[str, Any] = value
     return document
+
+
+@cache
+def _shape() -> Shape:
+    return Shape(_DOCUMENT)
 
 
 async def portions(request: web.Request, form: str, document: dict[str, Any] | None) -> AsyncIterator[Portion]:

@@ -10,6 +10,7 @@ from tests.support.service import serving, webhook
 HOOK = {"hook": webhook("http://127.0.0.1:9/")}
 TEST, REPLAY = "/v1/destinations/hook/test", "/v1/destinations/hook/replay"
 A_RATE, TOO_FAST = "expected a rate", '"1234567/h"'
+BATCH, KEY_ITEMS = "/v1/batches?function=x", "expected the key items, got none"
 SINCE = "2026-01-01T00:00:00Z"
 MOMENT = "a moment with its offset such as 2026-01-05T12:00:00Z, or a span until now such as 24h"
 
@@ -22,6 +23,10 @@ MOMENT = "a moment with its offset such as 2026-01-05T12:00:00Z, or a span until
         (TEST, {"x/~": 1}, {"/x~1~0": 'expected a known key (result, job_id), got "x/~"'}),
         (TEST, {"job_id": 1}, {"/job_id": "expected text, got 1"}),
         (TEST, [], {"": 'expected a mapping such as {"result": {"words": 12}}, or no body, got an empty list'}),
+        (BATCH, {"itmes": []}, {"/items": KEY_ITEMS, "/itmes": 'expected a known key (nearest: items), got "itmes"'}),
+        (BATCH, {"items": {}}, {"/items": "expected a list of items, got an empty mapping"}),
+        (BATCH, {"items": [], "function": 5}, {"/function": "expected the name of a function, got 5"}),
+        (BATCH, 5, {"": 'expected a mapping such as {"function": "NAME", "items": [...]}, got 5'}),
         (REPLAY, {}, {"/since": "expected the key since, got none"}),
         (REPLAY, {"since": "yesterday"}, {"/since": f'expected {MOMENT}, got "yesterday"'}),
         (REPLAY, {"since": "24"}, {"/since": f'expected {MOMENT}, got "24"'}),
