@@ -272,5 +272,5 @@ async def test_a_cut_upload_stays_open_for_an_hour_and_is_then_closed_with_what_
         assert (await service.get(f"/v1/batches/{batch['id']}")).json["state"] == "receiving"
         await service.clock.advance(1.1)
         batch = await ended(service, batch["id"])
-        assert (batch["succeeded"], batch["rejected_total"], batch["rejected"][0]["pointer"]) == (199, 1, "")
+        assert (batch["succeeded"], batch["rejected_total"], batch["rejected"][0]["pointer"]) == (199, 1, "/bdy")
         del reader
