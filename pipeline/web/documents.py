@@ -8,7 +8,7 @@ from pipeline import strictjson
 from pipeline.errors import BadJsonError, BodyTooLargeError
 from pipeline.web.fitting import Misfit, misfits, pointer, refusal
 from pipeline.web.problems import ProblemError, other_type
-from pipeline.web.uploads import timely
+from pipeline.web.timely import timely
 
 _MOST = 64 * 1024
 

@@ -5,23 +5,10 @@ from functools import partial
 from aiohttp import web
 
 from pipeline.config.settings import ServiceSettings
-from pipeline.web import (
-    batches,
-    deliveries,
-    destinations,
-    events,
-    functions,
-    interventions,
-    jobs,
-    metrics,
-    replays,
-    service,
-    submissions,
-    usage,
-)
 from pipeline.web.access import POLICIES
 from pipeline.web.answers import UNTYPED
 from pipeline.web.entrance import enter
+from pipeline.web.invocations import functions
 from pipeline.web.openapi import served
 from pipeline.web.openapi.document import document
 from pipeline.web.parts import PARTS, Parts
@@ -41,6 +28,19 @@ from pipeline.web.policies import (
     READ_LINKED_JOB,
 )
 from pipeline.web.protocol import Runner, expect
+from pipeline.web.resources import (
+    batches,
+    deliveries,
+    destinations,
+    events,
+    interventions,
+    jobs,
+    metrics,
+    replays,
+    service,
+    submissions,
+    usage,
+)
 from pipeline.web.row import Row
 
 # Functions first: theirs is the hot path.

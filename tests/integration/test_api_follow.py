@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from pipeline.config.settings import FunctionSettings, RetrySpec
-from pipeline.web import follow
+from pipeline.web.resources import follow
 from tests.support import shapes
 from tests.support.service import PATIENCE_S, Service, eventually, holds, serving
 

@@ -2,7 +2,6 @@
 
 from types import MappingProxyType
 
-from pipeline.web import batches, events, submissions
 from pipeline.web import parameters as query
 from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.components import component
@@ -20,6 +19,7 @@ from pipeline.web.openapi.operation import (
     list_of,
     stream,
 )
+from pipeline.web.resources import batches, events, submissions
 
 _OF_BATCH = ("get_batch", "get_batch_results", "list_deliveries_of_batch", "cancel_batch", "retry_failed")
 _CHANGED_BATCH = json_of(component("batch"), status=202, says="The batch as it is now.", headers=(headers.LOCATION,))

@@ -2,10 +2,10 @@
 
 from types import MappingProxyType
 
-from pipeline.web import deliveries
 from pipeline.web import parameters as query
 from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.operation import PAGED, THERE, Operation, Operations, json_of, list_of
+from pipeline.web.resources import deliveries
 
 _CHANGED_DELIVERY = json_of(
     "DeliveryWithAttempts", status=202, says="The delivery as it is now.", headers=(headers.LOCATION,)

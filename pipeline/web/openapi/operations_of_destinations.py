@@ -2,11 +2,11 @@
 
 from types import MappingProxyType
 
-from pipeline.web import destinations
 from pipeline.web import parameters as query
 from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.components import component, page_of
 from pipeline.web.openapi.operation import Operation, Operations, json_of
+from pipeline.web.resources import destinations
 
 _CHANGED_DESTINATION = json_of(
     component("destination"), status=202, says="The destination as it is now.", headers=(headers.LOCATION,)

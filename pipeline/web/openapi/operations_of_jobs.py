@@ -3,8 +3,8 @@
 from dataclasses import replace
 from types import MappingProxyType
 
-from pipeline.web import events, functions, interventions, jobs
 from pipeline.web import parameters as query
+from pipeline.web.invocations import functions
 from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.components import component
 from pipeline.web.openapi.operation import (
@@ -25,6 +25,7 @@ from pipeline.web.openapi.operation import (
     piece,
     stream,
 )
+from pipeline.web.resources import events, interventions, jobs
 
 _OF_JOB = ("get_job", "get_result", "list_runs", "list_log_lines", "list_deliveries_of_job", "cancel_job", "retry_job")
 _OF_ENDED_JOB = ("replay_job", "delete_job")

@@ -2,10 +2,10 @@
 
 from types import MappingProxyType
 
-from pipeline.web import replays
 from pipeline.web.openapi import bodies, headers
 from pipeline.web.openapi.components import component
 from pipeline.web.openapi.operation import PAGED, THERE, Operation, Operations, json_of, list_of
+from pipeline.web.resources import replays
 
 _STARTED = json_of(
     component("replay"),

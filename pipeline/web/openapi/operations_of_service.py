@@ -2,11 +2,11 @@
 
 from types import MappingProxyType
 
-from pipeline.web import metrics, service, usage
 from pipeline.web import parameters as query
 from pipeline.web.openapi import headers, served
 from pipeline.web.openapi.components import component, page_of, reference
 from pipeline.web.openapi.operation import JSON, NOT_MODIFIED, PROBLEM, Answer, Operation, Operations, json_of, list_of
+from pipeline.web.resources import metrics, service, usage
 
 OPERATIONS: Operations = MappingProxyType(
     {

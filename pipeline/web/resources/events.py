@@ -17,12 +17,13 @@ import orjson
 from aiohttp import web
 
 from pipeline.store.reading import JobView
-from pipeline.web import batches, owed, views
-from pipeline.web.follow import KEEPALIVE_S, lines_of, streamed
-from pipeline.web.jobs import view_of
+from pipeline.web import views
+from pipeline.web.invocations.wishes import bad_header
 from pipeline.web.parameters import AFTER_LINE, MOST
 from pipeline.web.parts import PARTS, Parts, base_url
-from pipeline.web.wishes import bad_header
+from pipeline.web.resources import batches, owed
+from pipeline.web.resources.follow import KEEPALIVE_S, lines_of, streamed
+from pipeline.web.resources.jobs import view_of
 
 _TYPE = "text/event-stream"
 _PING = b": ping\n\n"

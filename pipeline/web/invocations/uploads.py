@@ -4,10 +4,10 @@ What comes out are portions of items, none of them larger than is good to hold i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from functools import cache
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -17,9 +17,10 @@ from pipeline.config.shape import Shape
 from pipeline.errors import BadJsonError, BodyTooLargeError
 from pipeline.model import Reject
 from pipeline.web.fitting import misfits_of, refusal
-from pipeline.web.items import Item, item_of_file, items_of_lines, items_of_values, too_long
+from pipeline.web.invocations.items import Item, item_of_file, items_of_lines, items_of_values, too_long
 from pipeline.web.parts import PARTS
 from pipeline.web.problems import ProblemError, other_type
+from pipeline.web.timely import timely
 
 JSON_LIMIT = 64 * 1024 * 1024
 """The largest upload in the form of one JSON document; NDJSON has no such limit."""
@@ -40,7 +41,6 @@ _PORTION = 200
 _PORTION_BYTES = 1024 * 1024
 _LINE_EXTRA = 64 * 1024  # what a line may have besides its body
 
-T = TypeVar("T")
 Portion = list[Item | Reject]
 
 
@@ -171,18 +171,3 @@ async def _of_part(request: web.Request, index: int, part: Any, limit: int) -> I
     # Bytes that are no UTF-8 come as lone surrogates, which cannot be stored.
     name = part.filename[:500].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return item_of_file(index, name, part.headers.get("Content-Type"), bytes(body), limit)
-
-
-async def timely(request: web.Request, reading: Awaitable[T]) -> T:
-    """Return what comes of reading from the request, if that comes in time; raises the 408 or the 400 that says what
-    went wrong.
-    """
-    seconds = request.app[PARTS].config.service.body_timeout
-    try:
-        async with asyncio.timeout(seconds):
-            return await reading
-    except ConnectionError:
-        raise ProblemError(400, "Upload cut off", "the connection broke off before all had come") from None
-    except TimeoutError:
-        detail = f"nothing came for {seconds:g} s; send it again, a batch with the same Idempotency-Key to go on"
-        raise ProblemError(408, "Request timeout", detail, headers={"Connection": "close"}) from None

@@ -9,7 +9,7 @@ from pipeline.model import Batch, BatchLine, BatchState, Reject
 from pipeline.services.batches import progress_of
 from pipeline.shapes import batch_links, error, rfc3339
 from pipeline.values import value_of
-from pipeline.web import owed, views
+from pipeline.web import views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.parameters import (
     AFTER_INDEX,
@@ -23,6 +23,7 @@ from pipeline.web.parameters import (
 )
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
+from pipeline.web.resources import owed
 
 _NDJSON = "application/x-ndjson"
 

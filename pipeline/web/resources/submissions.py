@@ -15,14 +15,16 @@ from pipeline.functions.catalog import Function
 from pipeline.model import JobDraft, Origin, Reject
 from pipeline.store.batches import Added
 from pipeline.store.idempotency import Earlier, IdempotencyKey
-from pipeline.web import access, batches, uploads
+from pipeline.web import access
 from pipeline.web.answers import json_answer
-from pipeline.web.callbacks import destination_or_earlier
-from pipeline.web.items import Item
+from pipeline.web.invocations import uploads
+from pipeline.web.invocations.callbacks import destination_or_earlier
+from pipeline.web.invocations.items import Item
+from pipeline.web.invocations.wishes import Wishes, check_timeout, trace_of, wishes_in
 from pipeline.web.parameters import MOST_ITEMS, OF_FUNCTION
 from pipeline.web.parts import PARTS, Parts, base_url, client_ip
 from pipeline.web.problems import ProblemError
-from pipeline.web.wishes import Wishes, check_timeout, trace_of, wishes_in
+from pipeline.web.resources import batches
 
 _REASONS = {
     Added.DIFFERENT: "another item was sent under this index before; a changed batch takes a new Idempotency-Key",

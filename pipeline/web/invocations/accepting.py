@@ -13,12 +13,12 @@ from pipeline.ids import made_at
 from pipeline.model import JobDraft, Origin
 from pipeline.store.idempotency import Earlier, IdempotencyKey
 from pipeline.web import access, views
-from pipeline.web.callbacks import destination_or_earlier
+from pipeline.web.invocations.callbacks import destination_or_earlier
+from pipeline.web.invocations.waiting import until_final
+from pipeline.web.invocations.wishes import NO_PREFERENCES, NO_WISHES, Preferences, Wishes, check_timeout, wishes_in
 from pipeline.web.outcome import answer_of
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
-from pipeline.web.waiting import until_final
-from pipeline.web.wishes import NO_PREFERENCES, NO_WISHES, Preferences, Wishes, check_timeout, wishes_in
 
 
 async def accept(

@@ -13,12 +13,12 @@ from pipeline.functions.catalog import Function
 from pipeline.model import Call, JobReason, RunOutcome, RunState
 from pipeline.shapes import error
 from pipeline.web import access
-from pipeline.web.accepting import accept
 from pipeline.web.answers import replay
+from pipeline.web.invocations.accepting import accept
+from pipeline.web.invocations.wishes import preferences_in, refuse_wishes
 from pipeline.web.parts import PARTS, Parts, base_url, client_ip
 from pipeline.web.problems import ProblemError, problem
 from pipeline.web.protocol import target_of
-from pipeline.web.wishes import preferences_in, refuse_wishes
 
 
 async def invoke(request: web.Request) -> web.StreamResponse:

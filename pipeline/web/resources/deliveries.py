@@ -6,11 +6,12 @@ from aiohttp import web
 
 from pipeline.explain import Situation, Turn, explain
 from pipeline.model import Delivery, DeliveryState
-from pipeline.web import documents, owed, views
+from pipeline.web import documents, views
 from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, DELIVERY_STATE, DESTINATION, LIMIT
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
+from pipeline.web.resources import owed
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from aiohttp import web
 from pipeline.model import Job, JobState
 from pipeline.services.deliveries.standing import Takers
 from pipeline.store.reading import JobView
-from pipeline.web import follow, owed, views
+from pipeline.web import views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.outcome import answer_of
 from pipeline.web.parameters import (
@@ -28,6 +28,7 @@ from pipeline.web.parameters import (
     WAIT,
 )
 from pipeline.web.parts import PARTS, Parts, base_url
+from pipeline.web.resources import follow, owed
 from pipeline.web.sharing import Sharing
 
 

@@ -7,12 +7,12 @@ from aiohttp import web
 from pipeline.model import Job
 from pipeline.store.interventions import Deletion
 from pipeline.web import access, views
-from pipeline.web.accepting import accepted
 from pipeline.web.answers import json_answer, not_there
-from pipeline.web.jobs import view_of
+from pipeline.web.invocations.accepting import accepted
+from pipeline.web.invocations.wishes import NO_PREFERENCES
 from pipeline.web.parts import PARTS, base_url
 from pipeline.web.problems import ProblemError
-from pipeline.web.wishes import NO_PREFERENCES
+from pipeline.web.resources.jobs import view_of
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:

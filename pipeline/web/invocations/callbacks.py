@@ -2,8 +2,8 @@
 
 from pipeline.services.setup import Setup
 from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.web.invocations.wishes import bad_header
 from pipeline.web.parts import Parts
-from pipeline.web.wishes import bad_header
 
 HEADER = "X-Callback-Url"
 

@@ -8,11 +8,12 @@ from aiohttp import web
 
 from pipeline.model import Replay, ReplayOf, ReplayState
 from pipeline.shapes import moment_or_span_of
-from pipeline.web import destinations, documents
+from pipeline.web import documents
 from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, LIMIT
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
+from pipeline.web.resources import destinations
 from pipeline.web.views import View, delivery_counts, moment
 
 RATE = "50/s"
