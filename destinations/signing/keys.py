@@ -12,6 +12,10 @@ from destinations.signing.prefixes import PREFIX, PRIVATE_PREFIX, PUBLIC_PREFIX,
 
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64
 _WANTED = "expected whsec_ and base64 of 24-64 bytes, or raw: and the secret"
+_WANTED_TO_VERIFY = (
+    "expected whsec_ and base64 of 24-64 bytes, raw: and the secret, or whpk_ and base64 of 32 bytes, a public key"
+)
+_WANTED_BY_OTHERS = "expected raw: and the secret as its receiver has it, or whsec_ and base64 of 24-64 bytes"
 
 
 class Layout(StrEnum):
@@ -92,23 +96,33 @@ def parse_secret(text: str, layout: Layout = Layout.STANDARD) -> Key:
     """
     if text.startswith(PUBLIC_PREFIX):
         raise ValueError("expected a secret that signs; whpk_ is a public key, with which receivers verify")
+    return _key(text, layout, _WANTED)
+
+
+def parse_verifier(text: str, layout: Layout = Layout.STANDARD) -> Verifier:
+    """Return what verifies by `text`: as `parse_secret`, or `whpk_` and base64 of a public key."""
+    if not text.startswith(PUBLIC_PREFIX):
+        return _key(text, layout, _WANTED_TO_VERIFY)
+    if layout is not Layout.STANDARD:
+        raise ValueError(_no_asymmetric(PUBLIC_PREFIX, layout))
+    from destinations.signing import ed25519  # noqa: PLC0415 - only for those who have such keys
+
+    return ed25519.public_key(_decoded(text.removeprefix(PUBLIC_PREFIX), "expected whpk_ and base64 of 32 bytes"))
+
+
+def _key(text: str, layout: Layout, wanted: str) -> Key:
     if not text.startswith(PRIVATE_PREFIX):
-        key = _symmetric(text)
+        key = _symmetric(text, wanted if layout is Layout.STANDARD else _WANTED_BY_OTHERS)
         return HmacKey(key if layout is Layout.STANDARD else text.removeprefix(RAW_PREFIX).encode())
     if layout is not Layout.STANDARD:
-        raise ValueError(f"expected whsec_ or raw:, got whsk_; the layout {layout} has no asymmetric signatures")
+        raise ValueError(_no_asymmetric(PRIVATE_PREFIX, layout))
     from destinations.signing import ed25519  # noqa: PLC0415 - only for those who have such keys
 
     return ed25519.private_key(_decoded(text.removeprefix(PRIVATE_PREFIX), "expected whsk_ and base64 of 64 bytes"))
 
 
-def parse_verifier(text: str, layout: Layout = Layout.STANDARD) -> Verifier:
-    """Return what verifies by `text`: as `parse_secret`, or `whpk_` and base64 of a public key."""
-    if not text.startswith(PUBLIC_PREFIX) or layout is not Layout.STANDARD:
-        return parse_secret(text, layout)
-    from destinations.signing import ed25519  # noqa: PLC0415 - only for those who have such keys
-
-    return ed25519.public_key(_decoded(text.removeprefix(PUBLIC_PREFIX), "expected whpk_ and base64 of 32 bytes"))
+def _no_asymmetric(prefix: str, layout: Layout) -> str:
+    return f"expected whsec_ or raw:, got {prefix}; the layout {layout} has no asymmetric signatures"
 
 
 def public_key_of(secret: str) -> str | None:
@@ -125,15 +139,15 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _symmetric(text: str) -> bytes:
+def _symmetric(text: str, wanted: str) -> bytes:
     if text.startswith(RAW_PREFIX):
         key = text.removeprefix(RAW_PREFIX).encode()
         if not key:
             raise ValueError("expected a secret behind raw:, got nothing")
         return key
-    key = _decoded(text.removeprefix(PREFIX), _WANTED)
+    key = _decoded(text.removeprefix(PREFIX), wanted)
     if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
-        raise ValueError(f"{_WANTED}; this holds {len(key)} bytes")
+        raise ValueError(f"{wanted}; this holds {len(key)} bytes")
     return key
 
 

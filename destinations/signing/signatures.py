@@ -11,12 +11,20 @@ from dataclasses import dataclass
 
 from destinations.signing.keys import HmacKey, Key, Layout, parse_secret, parse_verifier
 from pipeline.errors import SendoffError
+from pipeline.spans import span
 
 TOLERANCE_S = 300
 """How far a signature's time may be from now, both ways."""
 
 _VERSION = re.compile("[a-z0-9]{1,8}")  # whatever else stands there is not repeated
 _TIMESTAMP = re.compile(r"[0-9]{1,15}")
+
+
+_SIGNED_PARTS = {
+    Layout.STANDARD: "body, id or time were",
+    Layout.STRIPE: "body or time were",
+    Layout.GITHUB: "body was",
+}
 
 
 class SigningError(SendoffError):
@@ -115,7 +123,7 @@ def verify(
         matches = [verifier.has_signed(signed.head, body, text) for text in fitting]  # all, in constant time
         if any(matches):
             return
-    raise SignatureError("no signature matches: another secret, or the body, id or time were changed on the way")
+    raise SignatureError(f"no signature matches: another secret, or the {_SIGNED_PARTS[layout]} changed on the way")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +189,11 @@ def _check_time(signed: _Signed, now: float | None) -> None:
     if abs(age) > TOLERANCE_S:
         which, where = ("old", "old") if age > 0 else ("new", "in the future")
         raise TimeError(
-            f"{signed.time_is_in} is too {which} by {math.ceil(abs(age) - TOLERANCE_S)} s: "
-            f"it is {abs(age):.0f} s {where}, {TOLERANCE_S} s are tolerated"
+            f"{signed.time_is_in} is too {which} by {_span(math.ceil(abs(age) - TOLERANCE_S))}: "
+            f"it is {_span(abs(age))} {where}, {TOLERANCE_S} s are tolerated"
         )
+
+
+def _span(seconds: float) -> str:
+    """Return a span in seconds as long as they can be grasped: it is held against the tolerance, which is in them."""
+    return f"{seconds:.0f} s" if seconds < 2 * TOLERANCE_S else span(seconds)

@@ -11,14 +11,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.cli.failures import CommandError, UsageError
 from pipeline.cli.listening.manners import Manners
+from pipeline.cli.verifiers import Named, of_private_ones, verifiers
 from pipeline.config.units import DURATION_PATTERN, duration_s
-
-if TYPE_CHECKING:
-    from destinations.signing.keys import Layout
 
 HOST = "127.0.0.1"
 PORT = 9000
@@ -58,18 +55,16 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.cli.listening.session import receive  # noqa: PLC0415 - nor need it load aiohttp
 
     layout = None if args.layout is None else Layout(args.layout)
-    secrets = _secrets(args.secret or [], args.secret_file, layout or Layout.STANDARD)
+    named = _secrets(args.secret or [], args.secret_file)
+    secrets = verifiers(named, layout or Layout.STANDARD, "`secrets` of the destination has it.")
     if args.retry_after is not None and args.answer is None and args.fail is None:
         raise UsageError("--retry-after goes with bad answers", "Ask for some: --answer 503, or --fail 3.")
     manners = Manners(answer=args.answer, fail=args.fail, retry_after_s=args.retry_after, delay_s=args.delay)
     with ExitStack() as sockets:
         web = sockets.enter_context(_bound(args.port, "--port"))
         smtp = None if args.smtp is None else sockets.enter_context(_bound(args.smtp, "--smtp"))
-        return asyncio.run(
-            receive(
-                Checker(secrets, layout), manners, web, smtp, greeting=_greeting(secrets, web, smtp), is_json=args.json
-            )
-        )
+        greeting = "\n".join((_greeting(secrets, web, smtp), *of_private_ones(named)))
+        return asyncio.run(receive(Checker(secrets, layout), manners, web, smtp, greeting=greeting, is_json=args.json))
 
 
 def _greeting(secrets: tuple[str, ...], web: socket.socket, smtp: socket.socket | None) -> str:
@@ -82,25 +77,17 @@ def _greeting(secrets: tuple[str, ...], web: socket.socket, smtp: socket.socket 
 # Secrets
 
 
-def _secrets(given: list[str], file: Path | None, layout: "Layout") -> tuple[str, ...]:
+def _secrets(given: list[str], file: Path | None) -> list[Named]:
     """Return the secrets that count: those of the command line, else those of the environment."""
-    from destinations.signing.keys import parse_verifier  # noqa: PLC0415 - the help of a command needs none
-
     named = [("--secret", secret) for secret in given]
     if file is not None:
         named += _lines(str(file), _text(file))
         if not named:
             raise UsageError(f"{file} holds no secret", "Each line is one, such as whsec_...")
-    named = named or list(_lines(VARIABLE, os.environ.get(VARIABLE, "")))
-    for origin, secret in named:
-        try:
-            parse_verifier(secret, layout)
-        except ValueError as error:
-            raise UsageError(f"{origin}: {error}", "`secrets` of the destination has it.") from None
-    return tuple(secret for _, secret in named)
+    return named or list(_lines(VARIABLE, os.environ.get(VARIABLE, "")))
 
 
-def _lines(origin: str, text: str) -> Iterator[tuple[str, str]]:
+def _lines(origin: str, text: str) -> Iterator[Named]:
     return ((f"{origin}:{number}", line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 

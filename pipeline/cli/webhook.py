@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.cli.failures import UsageError
 from pipeline.cli.screen.clean import clean_line
+from pipeline.cli.verifiers import Named, of_private_ones, verifiers
 
 VARIABLE = "SENDOFF_WEBHOOK_SECRET"
 LAYOUTS = ("standard", "stripe", "github")
@@ -49,13 +50,16 @@ def run(args: argparse.Namespace) -> int:
     from destinations.signing.keys import Layout  # noqa: PLC0415 - likewise
     from pipeline.clock import SystemClock  # noqa: PLC0415 - likewise
 
-    secrets = _secrets(args.secret_file, args.layout)
+    named = _secrets(args.secret_file)
+    secrets = verifiers(named, Layout(args.layout))
     if STDIN == args.headers == args.body:
         raise UsageError("the headers and the body cannot both come from stdin", "leave --body out, or name a file")
     head, rest = _split(_read(args.headers))
     body = rest if args.body is None else _read(args.body)
     at = args.at or SystemClock().now()
-    reasons = why_not(secrets, _headers(head), body, at.timestamp(), Layout(args.layout))
+    reasons = why_not(secrets, _headers(head, args.headers), body, at.timestamp(), Layout(args.layout))
+    for line in of_private_ones(named):
+        print(line, file=sys.stderr)
     if not reasons:
         print("genuine")
         return 0
@@ -64,20 +68,13 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-def _secrets(file: str | None, layout: str) -> list[str]:
-    from destinations.signing.keys import Layout, parse_verifier  # noqa: PLC0415 - other commands need none
-
+def _secrets(file: str | None) -> list[Named]:
     text = os.environ.get(VARIABLE, "") if file is None else _read(file).decode("utf-8", "replace")
     where = VARIABLE if file is None else file
     secrets = [line.strip() for line in text.splitlines() if line.strip()]
     if not secrets:
         raise UsageError(f"there is no secret in {where}", f"set {VARIABLE}, or name a file by --secret-file")
-    for number, secret in enumerate(secrets, 1):
-        try:
-            parse_verifier(secret, Layout(layout))
-        except ValueError as error:
-            raise UsageError(f"secret {number} of {where}: {error}") from None
-    return secrets
+    return [(f"secret {number} of {where}", secret) for number, secret in enumerate(secrets, 1)]
 
 
 def _read(file: str) -> bytes:
@@ -94,7 +91,15 @@ def _split(content: bytes) -> tuple[str, bytes]:
     return content[:at].decode("utf-8", "surrogateescape"), content[at + len(end) :]
 
 
-def _headers(head: str) -> Mapping[str, str]:
+def _headers(head: str, file: str) -> Mapping[str, str]:
+    if not (found := _named(head)):
+        where = "stdin" if file == STDIN else clean_line(file)
+        advice = "Each is a line of `name: value`, or a member of a JSON object; a blank line ends them."
+        raise UsageError(f"{where} holds no headers", advice)
+    return found
+
+
+def _named(head: str) -> Mapping[str, str]:
     if head.lstrip().startswith("{"):
         try:
             found = json.loads(head)

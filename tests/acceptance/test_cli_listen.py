@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from destinations.signing.keys import public_key_of
 from tests.support.command import sendoff
 from tests.support.hooks import SECRET
 from tests.support.listening import Listener, headers_of
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.acceptance
 VARIABLE = "SENDOFF_WEBHOOK_SECRET"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 ATTACK = "[bold]\x1b[31mred\x1b[0m \x1b]0;owned\x07\x9b2J"
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 BODY = json.dumps({"type": "job.succeeded", "data": {"text": ATTACK}}, ensure_ascii=False).encode()
 
 
@@ -83,6 +85,15 @@ def test_without_a_secret_nothing_is_checked_and_that_is_said(tmp_path: Path) ->
         assert "signatures are not checked" in listener.said[1]
 
 
+def test_a_private_key_will_do_and_its_public_one_is_said_to_be_enough(tmp_path: Path) -> None:
+    with Listener(tmp_path, "--secret", PRIVATE) as listener:
+        assert send(listener.port(), secret=PRIVATE)[0] == 200
+        assert "".join(listener.said).splitlines()[1:] == [
+            "sendoff: --secret is a private key, which only the sender needs",
+            f"  To verify, its public key is enough: {public_key_of(PRIVATE)}",
+        ]
+
+
 def test_any_of_the_secrets_of_a_file_will_do(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text(f"{OTHER}\n\n{SECRET}\n")
     with Listener(tmp_path, "--json", "--secret-file", "secrets") as listener:
@@ -132,6 +143,13 @@ def test_a_webhook_is_shown_in_lines_and_its_text_is_harmless(tmp_path: Path) ->
         assert "  message   msg_1\n" in text
         assert "[bold]" in text
         assert not set(text) & set("\x1b\x07\x9b")
+
+
+def test_what_is_left_out_of_a_body_is_counted(tmp_path: Path) -> None:
+    with Listener(tmp_path, **{VARIABLE: SECRET}) as listener:
+        for lines, said in ((17, "  ... and 1 more line\n"), (18, "  ... and 2 more lines\n")):
+            send(listener.port(), f"msg_{lines}", b"line\n" * lines)
+            assert listener.shown(said)
 
 
 def test_a_terminal_has_colours_and_nothing_of_the_sender_s(tmp_path: Path) -> None:
@@ -281,8 +299,9 @@ def test_a_port_that_is_taken_is_said_with_what_helps(tmp_path: Path) -> None:
         (("--secret", "whsec_short"), "sendoff: --secret: expected whsec_ and base64 of 24-64 bytes"),
         (
             ("--layout", "github", "--secret", "whpk_AAAA"),
-            "sendoff: --secret: expected a secret that signs; whpk_ is a",
+            "sendoff: --secret: expected whsec_ or raw:, got whpk_; the layout github has no asymmetric signatures",
         ),
+        (("--secret", "foo"), "raw: and the secret, or whpk_ and base64 of 32 bytes, a public key; this holds 2 bytes"),
         (("--layout", "gitlab"), "invalid choice: 'gitlab'"),
         (("--secret-file", "nothing"), "sendoff: nothing cannot be read: No such file"),
         (("--secret-file", "empty"), "sendoff: empty holds no secret\n  Each line is one"),

@@ -86,6 +86,20 @@ def test_an_old_request_is_told_from_a_forged_one() -> None:
     assert why(now=AT + 400, body=BODY + b"\n")[2].startswith("the signature is right for the body without")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (599, "by 299 s: it is 599 s old"),
+        (900, "by 10 m: it is 15 m old"),
+        (7500, "by 2 h: it is 2 h 5 m old"),
+        (200_000_000, "by 2314 d 19 h: it is 2314 d 19 h old"),
+    ],
+)
+def test_what_is_far_away_is_told_in_units_that_one_can_grasp(seconds: int, words: str) -> None:
+    first, _ = why(now=AT + seconds)
+    assert first == f"webhook-timestamp is too old {words}, 300 s are tolerated"
+
+
 def test_milliseconds_are_told() -> None:
     at = AT * 1000
     first, second, third = why(timestamp=str(at), signature=sign([SECRET], ID, at, BODY))

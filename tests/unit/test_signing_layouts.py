@@ -41,7 +41,12 @@ def test_stripe_s_header_has_the_time_and_a_code_by_each_secret_s_text() -> None
 
 @pytest.mark.parametrize("layout", [Layout.STRIPE, Layout.GITHUB])
 def test_a_secret_must_be_one_in_every_layout_and_no_asymmetric_one(layout: Layout) -> None:
-    for text, sentence in (("hunter2!", "this is not base64"), ("raw:", "got nothing"), ("whsk_x", "got whsk_")):
+    for text, sentence in (
+        ("hunter2!", "this is not base64"),
+        ("hunter2!", "expected raw: and the sec"),
+        ("raw:", "got nothing"),
+        ("whsk_x", "got whsk_"),
+    ):
         with pytest.raises(ValueError, match=sentence) as caught:
             parse_secret(text, layout)
         assert "hunter2" not in str(caught.value)
@@ -70,10 +75,11 @@ def test_what_is_signed_is_taken_and_nothing_else(layout: Layout) -> None:
         (Layout.STRIPE, f"t={AT - 301},v1=ab", "t= of stripe-signature is too old by 1 s"),
         (Layout.STRIPE, f"t={AT + 301},v1=ab", "t= of stripe-signature is too new by 1 s"),
         (Layout.STRIPE, f"t={AT},v0=abcd", "no signature of version v1, but of v0"),
-        (Layout.STRIPE, f"t={AT},v1=no hex", "no signature matches"),
+        (Layout.STRIPE, f"t={AT},v1=no hex", "no signature matches: another secret, or the body or time were changed"),
         (Layout.STRIPE, f"t={AT},v1=", "no signature matches"),
+        (Layout.STRIPE, f"t={AT - 90_000},v1=ab", "t= of stripe-signature is too old by 1 d: it is 1 d 1 h old"),
         (Layout.GITHUB, "sha1=abcd", "no signature of version v1, but of sha1"),
-        (Layout.GITHUB, "sha256=", "no signature matches"),
+        (Layout.GITHUB, "sha256=", "no signature matches: another secret, or the body was changed on the way$"),
         (Layout.GITHUB, "sha256=é\udcff", "no signature matches"),
     ],
 )

@@ -1,6 +1,7 @@
 """`sendoff secret` and `sendoff webhook`, run as processes: what one prints the other takes; each fault is named."""
 
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -98,6 +99,19 @@ def test_secrets_come_from_a_file_one_a_line(tmp_path: Path) -> None:
     assert told(verify(tmp_path, *arguments, secret=None)) == (0, ["genuine"])
 
 
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+
+
+def test_a_private_key_verifies_and_its_public_one_is_said_to_be_enough(tmp_path: Path) -> None:
+    said = lines(request(secret=PRIVATE)).encode() + b"\r\n" + BODY
+    done = verify(tmp_path, said=said, secret=f"{OTHER}\n{PRIVATE}")
+    assert (done.returncode, done.stdout) == (0, b"genuine\n")
+    assert done.stderr.decode().splitlines() == [
+        "sendoff: secret 2 of SENDOFF_WEBHOOK_SECRET is a private key, which only the sender needs",
+        f"  To verify, its public key is enough: {PUBLIC}",
+    ]
+
+
 MISMATCH = "not genuine: no signature matches: another secret, or the body, id or time were changed on the way"
 
 
@@ -133,7 +147,7 @@ def test_a_recorded_request_is_too_old_unless_its_moment_is_told(tmp_path: Path)
     said = lines(request(at=1614265330)).encode() + b"\r\n" + BODY
     code, (first, second) = told(verify(tmp_path, said=said))
     assert code == 1
-    assert first.startswith("not genuine: webhook-timestamp is too old by ")
+    assert re.match(r"not genuine: webhook-timestamp is too old by \d+ d( \d+ h)?: it is \d+ d( \d+ h)? old, ", first)
     assert second == "  the signature itself is right: the request is an old one, or one of the clocks is wrong"
     for at, expected in (("2021-02-25T15:07:10Z", 0), ("2021-02-25T15:07:11Z", 1), ("2021-02-25T16:02:10+01:00", 0)):
         assert verify(tmp_path, "--at", at, said=said).returncode == expected, at
@@ -154,9 +168,19 @@ def test_every_layout_is_verified(tmp_path: Path, layout: Layout) -> None:
         ((), None, "there is no secret in SENDOFF_WEBHOOK_SECRET"),
         ((), "hunter2!", "secret 1 of SENDOFF_WEBHOOK_SECRET: expected whsec_"),
         ((), f"{SECRET}\nwhsec_hunter2", "secret 2 of SENDOFF_WEBHOOK_SECRET: expected whsec_"),
-        (("--layout", "github"), PUBLIC, "whpk_ is a public key"),
+        ((), "hunter2!", "or whpk_ and base64 of 32 bytes, a public key; this is not base64"),
+        (("--layout", "github"), "hunter2!", "expected raw: and the secret as its receiver has it, or whsec_ and "),
+        (
+            ("--layout", "stripe"),
+            "whsec_hunter2",
+            "expected raw: and the secret as its receiver has it, or whsec_ and ",
+        ),
+        (("--layout", "github"), PUBLIC, "expected whsec_ or raw:, got whpk_; the layout github has no asymmetric "),
         (("--secret-file", "no"), SECRET, "no cannot be read: No such file or directory"),
         (("--headers", "no"), SECRET, "no cannot be read: No such file or directory"),
+        (("--headers", "empty"), SECRET, "empty holds no headers\n  Each is a line of `name: value`"),
+        (("--headers", "lines"), SECRET, "lines holds no headers\n  Each is a line of `name: value`"),
+        (("--headers", "json"), SECRET, "json holds no headers\n  Each is a line of `name: value`"),
         (("--headers", "-", "--body", "-"), SECRET, "cannot both come from stdin"),
         (("--at", "noon"), SECRET, "expected a moment such as 2027-01-31T00:00:00Z"),
         (("--layout", "gitlab"), SECRET, "invalid choice: 'gitlab'"),
@@ -165,10 +189,17 @@ def test_every_layout_is_verified(tmp_path: Path, layout: Layout) -> None:
 def test_wrong_usage_is_told_without_the_secret(
     tmp_path: Path, arguments: tuple[str, ...], secret: str | None, sentence: str
 ) -> None:
+    for name, content in (("empty", ""), ("lines", "POST /hook HTTP/1.1\n"), ("json", "{}")):
+        (tmp_path / name).write_text(content)
     done = verify(tmp_path, *arguments, said=b"a: b\n\n", secret=secret)
     assert (done.returncode, done.stdout) == (2, b"")
     assert sentence in done.stderr.decode()
     assert b"hunter2" not in done.stderr
+
+
+def test_stdin_without_headers_is_told(tmp_path: Path) -> None:
+    done = verify(tmp_path, said=b"")
+    assert (done.returncode, done.stderr[:32]) == (2, b"sendoff: stdin holds no headers\n")
 
 
 def test_headers_that_begin_as_json_must_be_it(tmp_path: Path) -> None:

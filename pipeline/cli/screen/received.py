@@ -129,4 +129,4 @@ def _preview(text: str) -> Iterator[Text]:
         cut = line.expandtabs(4)
         yield Text(f"  {cut[:_MOST_COLUMNS]}{' ...' if len(cut) > _MOST_COLUMNS else ''}")
     if len(lines) > _MOST_LINES:
-        yield Text(f"  ... and {words.count(len(lines) - _MOST_LINES, 'line')} more", "dim")
+        yield Text(f"  ... and {words.count(len(lines) - _MOST_LINES, 'more line')}", "dim")
