@@ -6,6 +6,7 @@ it held, and `resume NAME` has it sent; `replay NAME` sends again what it missed
 
 import argparse
 import re
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from rich.text import Text
 from pipeline.cli import asking, listing, replaying, testing
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
+from pipeline.cli.failures import RefusedError
+from pipeline.cli.known import with_names
 from pipeline.cli.refusals import parsed, refusal
 from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line, json_text
@@ -61,7 +64,7 @@ def run_test(args: argparse.Namespace) -> int:
 
     It tells of a made-up job whose result is {"test": true}, or what --data says; or again of the job that --job names.
     """
-    return asking.run(args, partial(testing.begin, args))
+    return _of_one(args, testing.begin)
 
 
 def run_verb(args: argparse.Namespace) -> int:
@@ -69,12 +72,26 @@ def run_verb(args: argparse.Namespace) -> int:
 
     One that is paused already stays so: that is said, and no error.
     """
-    return asking.run(args, partial(_change, args))
+    return _of_one(args, _change)
 
 
 def run_replay(args: argparse.Namespace) -> int:
     """Send again what a destination was owed in a span of time, and did not take; a few at a time, over restarts."""
-    return asking.run(args, partial(replaying.begin, args))
+    return _of_one(args, replaying.begin)
+
+
+def _of_one(args: argparse.Namespace, work: Callable[[argparse.Namespace, Client], Awaitable[int]]) -> int:
+    """Return what `work` does with the destination that the command names; one that is none is told with those that
+    there are.
+    """
+
+    async def with_client(client: Client) -> int:
+        try:
+            return await work(args, client)
+        except RefusedError as error:
+            raise await with_names(client, error, destination=args.name) from None
+
+    return asking.run(args, with_client)
 
 
 async def _change(args: argparse.Namespace, client: Client) -> int:

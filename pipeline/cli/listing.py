@@ -8,6 +8,8 @@ from typing import Any
 from rich.text import Text
 
 from pipeline.cli.client import Client, Query
+from pipeline.cli.failures import RefusedError
+from pipeline.cli.known import with_names
 from pipeline.cli.screen import console
 from pipeline.cli.screen.clean import json_text
 from pipeline.config.units import duration_s
@@ -45,6 +47,17 @@ def before(since: timedelta | None, now: datetime) -> str | None:
     return None if since is None else (now - since).astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+async def asked(client: Client, path: str, args: argparse.Namespace, query: Query) -> tuple[list[Any], str | None]:
+    """Return what a list has, and the cursor behind it; a name that it is narrowed to, and that is none, is told with
+    those that there are.
+    """
+    try:
+        return await client.items(path, args.limit, query)
+    except RefusedError as error:
+        named = {kind: getattr(args, kind, None) for kind in ("destination", "function")}
+        raise await with_names(client, error, **named) from None
+
+
 async def show(
     client: Client,
     path: str,
@@ -56,7 +69,7 @@ async def show(
     nothing: str,
 ) -> int:
     """Print a list of the API's, and what is left of it; return 0."""
-    items, cursor = await client.items(path, args.limit, query)
+    items, cursor = await asked(client, path, args, query)
     if args.json:
         print(json_text({"items": items, "next_cursor": cursor}))
         return 0

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _show(args: argparse.Namespace, client: Client) -> int:
     query = {"from": args.first, "to": args.last, "function": args.function}
-    items, cursor = await client.items("/v1/usage", args.limit, query)
+    items, cursor = await listing.asked(client, "/v1/usage", args, query)
     if args.json:
         print(json_text({"items": items, "next_cursor": cursor}))
         return 0

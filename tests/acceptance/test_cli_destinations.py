@@ -128,7 +128,8 @@ def test_json_is_what_the_service_answered_wherever_the_option_stands(world: Wor
 def test_what_cannot_be_tested_is_said_with_what_helps(world: World) -> None:
     ended = world.run("test", "missing")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "sendoff: there is no destination missing\n  `sendoff destinations` lists what there is.\n"
+    known = "hook, next, nobody, ops, picky, stranger"
+    assert ended.stderr == f"sendoff: there is no destination missing\n  There are: {known}.\n"
     ended = world.run("test", "next")
     assert ended.returncode == 1
     assert "makes jobs, and sends nothing: call its function" in ended.stderr
@@ -158,4 +159,6 @@ def test_a_destination_is_paused_and_resumed(world: World) -> None:
     assert (resumed.returncode, json.loads(resumed.stdout)["state"]) == (0, "active")
     unknown = world.run("resume", "nobodi")
     assert unknown.returncode == 1
-    assert unknown.stderr.startswith("sendoff: there is no destination nobodi")
+    assert unknown.stderr.startswith(
+        "sendoff: there is no destination nobodi\n  Did you mean nobody? There are: "
+    )

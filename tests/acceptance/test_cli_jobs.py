@@ -119,7 +119,18 @@ def test_filters_narrow_the_list_and_json_has_all_of_it(world: World) -> None:
     assert [job["id"] for job in listed["items"]] == [world.bad]
     assert listed["items"][0] == world.service.job(world.bad)
     assert world.json("jobs", "--function", "good-background", "--state", "failed")["items"] == []
-    assert world.run("jobs", "--function", "nobody").stderr == "No such jobs.\n"
+    assert world.run("jobs", "--function", "good-background", "--state", "failed").stderr == "No such jobs.\n"
+
+
+@pytest.mark.parametrize("command", ["jobs", "batches", "usage", "deliveries", "replays"])
+def test_a_name_that_is_none_is_told_with_those_that_there_are(world: World, command: str) -> None:
+    functions = "bad-background, bytes-background, failing-background, gated-background, good-background"
+    kind, name, said = "function", "god-background", f"Did you mean good-background? There are: {functions}."
+    if command in ("deliveries", "replays"):
+        kind, name, said = "destination", "god", "Did you mean good? There are: bad, good."
+    ended = world.run(command, f"--{kind}", name)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"sendoff: there is no {kind} {name}\n  {said}\n"
 
 
 def test_a_list_says_that_there_is_more(world: World) -> None:

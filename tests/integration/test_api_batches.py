@@ -198,3 +198,6 @@ async def test_batches_are_listed_newest_first_by_pages(tmp_path: Path) -> None:
         assert [each["id"] for each in rest.json["items"]] == [made[0]]
         assert (await service.get("/v1/batches?state=completed")).json["items"] == []
         assert len((await service.get("/v1/batches?function=shows-background&state=running")).json["items"]) == 3
+        assert (await service.get("/v1/batches?function=quick")).json["items"] == []
+        refused = await service.get("/v1/batches?function=nobody")
+        assert (refused.status, refused.json["detail"]) == (404, "there is no function 'nobody'")

@@ -145,7 +145,8 @@ async def test_deliveries_are_listed_by_state_and_destination_page_by_page(tmp_p
                 some = await pages(service, f"/v1/deliveries?limit=2&{query}")
                 assert [each["state"] for each in some] == [state] * 3
             assert await pages(service, "/v1/deliveries?state=dead") == []
-            assert await pages(service, "/v1/deliveries?destination=nobody") == []
+            refused = await service.get("/v1/deliveries?destination=nobody")
+            assert (refused.status, refused.json["detail"]) == (404, "there is no destination nobody")
             of_job = await pages(service, f"/v1/jobs/{jobs[0]}/deliveries?limit=1")
             assert {each["destination"] for each in of_job} == {"good", "bad"}
 
@@ -167,6 +168,8 @@ async def test_held_deliveries_are_listed_as_held_alone(tmp_path: Path) -> None:
             last = await service.start_job("quick-background")
             await service.until_delivered(last, "dead")
             found = {state: await pages(service, f"/v1/deliveries?limit=1&state={state}") for state in ALL_STATES}
+            assert len(await pages(service, "/v1/deliveries?destination=gone")) == 1
+            assert await pages(service, "/v1/deliveries?destination=gone&state=dead") == []
             assert {(each["destination"], each["reason"]) for each in found["held"]} == {
                 ("paused", "paused"), ("disabled", "disabled"), ("gone", "unconfigured"),
             }  # fmt: skip

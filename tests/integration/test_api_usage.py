@@ -58,6 +58,9 @@ async def test_calls_and_tries_of_jobs_are_counted_by_function_and_day(tmp_path:
         ]
         assert list(map(counts, await used(service, "?from=2026-01-06", rows=1))) == [counts(today)]
         assert list(map(counts, await used(service, "?to=2026-01-05&function=now", rows=1))) == [counts(yesterday[2])]
+        assert (await service.get("/v1/usage?to=2026-01-04&function=now")).json["items"] == []
+        refused = await service.get("/v1/usage?function=nobody")
+        assert (refused.status, refused.json["detail"]) == (404, "there is no function 'nobody'")
 
 
 async def test_a_run_counts_its_time_and_its_memory(tmp_path: Path) -> None:

@@ -78,6 +78,11 @@ async def test_a_function_that_this_service_never_had_has_the_jobs_that_wait_in_
         service.remove("quick-background.py")
     async with serving(tmp_path) as service:
         assert (await service.get("/readyz")).json["missing_functions"] == {"quick-background": 3}
+        gone = "/v1/jobs?function=quick-background"
+        assert len((await service.get(gone)).json["items"]) == 3
+        assert (await service.get(f"{gone}&state=failed")).json["items"] == []
+        never = await service.get("/v1/jobs?function=never-background")
+        assert (never.status, never.json["detail"]) == (404, "there is no function 'never-background'")
         assert await service.reload(FILES)
         for job_id in jobs:
             await service.until(job_id, "succeeded")

@@ -57,7 +57,7 @@ OPERATIONS: Operations = MappingProxyType(
             tag="Batches",
             query=(query.FUNCTION, query.BATCH_STATE, *PAGED),
             answers=(list_of("batch"),),
-            problems=(400,),
+            problems=(400, 404),
         ),
         batches.get: Operation(
             name="get_batch",

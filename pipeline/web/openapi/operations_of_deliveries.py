@@ -18,7 +18,7 @@ OPERATIONS: Operations = MappingProxyType(
             tag="Deliveries",
             query=(query.DESTINATION, query.DELIVERY_STATE, *PAGED),
             answers=(list_of("delivery"),),
-            problems=(400,),
+            problems=(400, 404),
         ),
         deliveries.get: Operation(
             name="get_delivery",

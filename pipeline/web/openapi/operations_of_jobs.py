@@ -88,7 +88,7 @@ OPERATIONS: Operations = MappingProxyType(
                 *PAGED,
             ),
             answers=(list_of("job"),),
-            problems=(400,),
+            problems=(400, 404),
         ),
         jobs.get: Operation(
             name="get_job",

@@ -18,7 +18,7 @@ OPERATIONS: Operations = MappingProxyType(
             tag="Service",
             query=(query.FROM, query.TO, query.FUNCTION, query.LIMIT, query.USAGE_CURSOR),
             answers=(list_of("usage"),),
-            problems=(400,),
+            problems=(400, 404),
         ),
         metrics.get: Operation(
             name="get_metrics",

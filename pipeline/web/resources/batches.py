@@ -1,6 +1,7 @@
 """Batches: what there is to read and to ask of one; `submissions` take them in."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import orjson
 from aiohttp import web
@@ -23,7 +24,7 @@ from pipeline.web.parameters import (
 )
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
-from pipeline.web.resources import owed
+from pipeline.web.resources import known, owed
 
 _NDJSON = "application/x-ndjson"
 
@@ -118,14 +119,18 @@ def shown(request: web.Request, batch: Batch, running: int) -> views.View:
 
 async def list_all(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/batches: batches, newest first."""
-    limit = LIMIT.read(request)
+    parts = request.app[PARTS]
+    limit, function = LIMIT.read(request), FUNCTION.read(request)
     state = BATCH_STATE.read(request)
-    found = await request.app[PARTS].store.batches.list_all(
+    found = await parts.store.batches.list_all(
         before=CURSOR.read(request),
         most=limit + 1,
-        function=FUNCTION.read(request),
+        function=function,
         state=BatchState(state) if state else None,
     )
+    if not found:
+        one = partial(parts.store.batches.list_all, before=None, most=1, function=function)
+        await known.check_function(parts, function, one)
     items = [shown(request, batch, running) for batch, running in found]
     return page(request, items, limit, found[limit - 1][0].id if len(found) > limit else "")
 

@@ -1,6 +1,7 @@
 """Deliveries: the list of all, one with every attempt; cancelling and replaying it."""
 
 from dataclasses import replace
+from functools import partial
 
 from aiohttp import web
 
@@ -11,7 +12,7 @@ from pipeline.web.answers import json_answer, not_there, page
 from pipeline.web.parameters import CURSOR, DELIVERY_STATE, DESTINATION, LIMIT
 from pipeline.web.parts import PARTS, Parts, base_url
 from pipeline.web.problems import ProblemError
-from pipeline.web.resources import owed
+from pipeline.web.resources import known, owed
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
@@ -19,15 +20,18 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     whose destination takes none now, and no others have that state.
     """
     parts = request.app[PARTS]
-    limit = LIMIT.read(request)
+    limit, destination = LIMIT.read(request), DESTINATION.read(request)
     state = DELIVERY_STATE.read(request)
     found = await parts.store.list_deliveries(
         before=CURSOR.read(request),
         most=limit + 1,
         state=DeliveryState(state) if state else None,
-        destination=DESTINATION.read(request),
+        destination=destination,
         holding=replace(parts.takers.holding, unbegun=parts.lanes.unbegun.ids),
     )
+    if not found:
+        one = partial(parts.store.list_deliveries, before=None, most=1, destination=destination)
+        await known.check_destination(parts, destination, one)
     items = await owed.shown(request, found)
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 

@@ -14,6 +14,7 @@ from pipeline.web.answers import json_answer, not_there
 from pipeline.web.parameters import OF_DESTINATION
 from pipeline.web.parts import PARTS, Parts
 from pipeline.web.problems import ProblemError
+from pipeline.web.resources.known import no_destination
 from pipeline.web.views import View, moment
 
 _TAKES_NONE = "it takes none until it is in the configuration again"
@@ -110,7 +111,7 @@ async def known(request: web.Request) -> View:
     """Return the destination that the path names, as it stands; raises the 404 for one that is not there at all."""
     name = request.match_info["name"]
     if (found := (await _shown(request.app[PARTS])).get(name)) is None:
-        raise ProblemError(404, "Not found", f"there is no destination {name}")
+        raise no_destination(name)
     return found
 
 

@@ -1,6 +1,6 @@
 """Jobs: one with its ETag and waiting, its result, runs, deliveries and log lines, and the list of all."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import orjson
 from aiohttp import web
@@ -28,7 +28,7 @@ from pipeline.web.parameters import (
     WAIT,
 )
 from pipeline.web.parts import PARTS, Parts, base_url
-from pipeline.web.resources import follow, owed
+from pipeline.web.resources import follow, known, owed
 from pipeline.web.sharing import Sharing
 
 
@@ -105,18 +105,21 @@ async def _view_of(request: web.Request, parts: Parts, job_id: str) -> JobView:
 async def list_all(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/jobs: all jobs, newest first; `function`, `state` and `parent` narrow them."""
     parts = request.app[PARTS]
-    limit = LIMIT.read(request)
+    limit, function = LIMIT.read(request), FUNCTION.read(request)
     state = JOB_STATE.read(request)
     found = await parts.store.list_jobs(
         before=CURSOR.read(request),
         most=limit + 1,
-        function=FUNCTION.read(request),
+        function=function,
         state=JobState(state) if state else None,
         parent_id=PARENT.read(request),
         batch_id=BATCH.read(request),
         tag=TAG.read(request),
         since=CREATED_AFTER.read(request),
     )
+    if not found:
+        one = partial(parts.store.list_jobs, before=None, most=1, function=function)
+        await known.check_function(parts, function, one)
     now = [parts.shown(view) for view in found]
     items = [views.job(view, base_url(request, parts), parts.takers) for view in now]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")

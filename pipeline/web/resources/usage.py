@@ -1,6 +1,7 @@
 """Usage: what functions used, by function and day."""
 
 from datetime import date, timedelta
+from functools import partial
 
 from aiohttp import web
 
@@ -8,6 +9,7 @@ from pipeline.model import Usage
 from pipeline.web.answers import page
 from pipeline.web.parameters import FROM, FUNCTION, LIMIT, TO, USAGE_CURSOR
 from pipeline.web.parts import PARTS
+from pipeline.web.resources import known
 from pipeline.web.views import View
 
 _DAYS = 30
@@ -24,9 +26,13 @@ async def get(request: web.Request) -> web.StreamResponse:
     first = FROM.read(request) or last - min(timedelta(days=_DAYS - 1), last - date.min)
     if first > last:
         raise FROM.refused(f"expected a day up to {last}, got {first}")
+    function = FUNCTION.read(request)
     found = await parts.store.list_usage(
-        first=first, last=last, function=FUNCTION.read(request), after=USAGE_CURSOR.read(request), most=limit + 1
+        first=first, last=last, function=function, after=USAGE_CURSOR.read(request), most=limit + 1
     )
+    if not found:
+        one = partial(parts.store.list_usage, first=date.min, last=date.max, function=function, most=1)
+        await known.check_function(parts, function, one)
     return page(request, [_view(each) for each in found], limit, _token(found[:limit]))
 
 
