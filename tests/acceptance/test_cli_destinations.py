@@ -159,6 +159,4 @@ def test_a_destination_is_paused_and_resumed(world: World) -> None:
     assert (resumed.returncode, json.loads(resumed.stdout)["state"]) == (0, "active")
     unknown = world.run("resume", "nobodi")
     assert unknown.returncode == 1
-    assert unknown.stderr.startswith(
-        "sendoff: there is no destination nobodi\n  Did you mean nobody? There are: "
-    )
+    assert unknown.stderr.startswith("sendoff: there is no destination nobodi\n  Did you mean nobody? There are: ")
