@@ -96,7 +96,7 @@ def _of_one(args: argparse.Namespace, work: Callable[[argparse.Namespace, Client
 
 async def _change(args: argparse.Namespace, client: Client) -> int:
     path = f"/v1/destinations/{args.name}"
-    before = await client.ask("GET", path) if args.verb == "pause" else None
+    before = await client.ask("GET", path)
     answer = await client.ask("POST", f"{path}/{args.verb}")
     if answer.status != 202:
         raise refusal(answer, client.address)
@@ -104,13 +104,19 @@ async def _change(args: argparse.Namespace, client: Client) -> int:
     if args.json:
         print(json_text(changed))
         return 0
-    state = styled_state(changed["state"])
-    waiting = words.count(changed["held"] if args.verb == "pause" else changed["due"], "delivery", "deliveries")
-    # A key that may not look is not told: it may pause all the same.
-    is_so = before is not None and before.status == 200 and parsed(before, client.address)["state"] == "paused"
+    # A key that may not look is told less: it may change all the same.
+    was = parsed(before, client.address) if before.status == 200 else changed
+    if args.verb == "pause":
+        waiting = f"{words.count(changed['held'], 'delivery', 'deliveries')} waiting"
+    else:  # afterwards nobody could tell: some are sent at once, and others come
+        waiting = words.count(
+            sum(was[key] for key in ("held", "due", "retrying")), "delivery goes on", "deliveries go on"
+        )
+    is_so = args.verb == "pause" and was is not changed and was["state"] == "paused"
     since = words.moment(changed["since"]) if is_so else None
     already = f"  already, since {words.clock_time(since, SystemClock().now())}" if since else ""
-    print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"{already}  {waiting} waiting")])
+    state = styled_state(changed["state"])
+    print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"{already}  {waiting}")])
     return 0
 
 

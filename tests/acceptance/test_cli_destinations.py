@@ -9,8 +9,9 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.support.command import sendoff
-from tests.support.hooks import SECRET
+from tests.support.hooks import SECRET, receiving
 from tests.support.listening import Listener
+from tests.support.processes import eventually
 from tests.support.serving import CALM, Service
 from tests.support.terminal import Terminal
 
@@ -155,8 +156,34 @@ def test_a_destination_is_paused_and_resumed(world: World) -> None:
     already = r"destination nobody  paused  already, since \d\d:\d\d:\d\d  0 deliveries waiting\n"
     assert re.fullmatch(already, again.stdout), again.stdout
     assert "paused" in world.run().stdout
+    empty = world.run("resume", "nobody")
+    assert (empty.returncode, empty.stdout) == (0, "destination nobody  active  0 deliveries go on\n")
+    assert world.run("pause", "nobody").returncode == 0
     resumed = world.run("resume", "nobody", "--json")
     assert (resumed.returncode, json.loads(resumed.stdout)["state"]) == (0, "active")
     unknown = world.run("resume", "nobodi")
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("sendoff: there is no destination nobodi\n  Did you mean nobody? There are: ")
+
+
+RESUMING = """
+    functions: {{settings: {{calm-background: {{on_success: [hook]}}}}}}
+    destinations: {{hook: {{type: webhook, url: "{url}"}}}}
+    """
+
+
+def test_resuming_counts_what_was_held_also_what_is_taken_up_at_once(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        config = RESUMING.format(url=receiver.url("/hook"))
+        with Service(tmp_path / "service", {"calm-background.py": CALM}, config) as service:
+
+            def said(verb: str) -> str:
+                url = f"http://127.0.0.1:{service.port}"
+                ended = sendoff(service.folder, "destinations", verb, "hook", SENDOFF_URL=url)
+                assert (ended.returncode, ended.stderr) == (0, "")
+                return ended.stdout
+
+            said("pause")
+            for job_id in [service.submit("calm-background") for _ in range(3)]:
+                eventually(lambda each=job_id: service.job(each)["deliveries"]["held"], what="it is held")
+            assert said("resume") == "destination hook  active  3 deliveries go on\n"
