@@ -47,4 +47,4 @@ def of_dead(delivery: Delivery, attempts: int, last: LastError | None) -> Wanted
 def _of_failures(health: Health) -> str:
     since = health.failing_since and rfc3339(health.failing_since)
     failed = "an attempt has failed" if health.failures == 1 else f"{health.failures} attempts in a row have failed"
-    return f"{failed} since {since}, the last one: {health.last}"
+    return f"{failed} since {since}, the last one: {health.last_said}"

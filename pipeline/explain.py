@@ -68,7 +68,9 @@ def reason_of(there: Situation) -> tuple[str | None, datetime | None]:
 
 
 def _failures(health: Health) -> str:
-    return f"{health.failures} attempts at it in a row failed, the last one with {health.last}"
+    if health.failures == 1:
+        return f"an attempt at it failed with {health.last_said}"
+    return f"{health.failures} attempts at it in a row failed, the last one with {health.last_said}"
 
 
 def next_attempt_at(delivery: Delivery, there: Situation) -> datetime | None:
@@ -139,12 +141,13 @@ def _held(delivery: Delivery, there: Situation) -> str:
     name, health = delivery.destination, there.health
     match there.held:
         case DeliveryReason.UNCONFIGURED:
-            return f"It is held: {name} is not in the configuration any more. It goes on when {name} is back."
+            gone = f"It is held: {name} is not in the configuration any more."
+            return f"{gone} It goes on when {name} is back; `sendoff cancel {delivery.id}` gives it up."
         case DeliveryReason.DISABLED:
             why = f": {health.disabled_because}" if health.disabled_because else ""
             said = f"disabled{_since(health.disabled_at)}{why}"
         case _:
-            said = f"paused by hand{_since(there.paused_at)}"
+            said = f"paused by an operator{_since(there.paused_at)}"
     due = "" if delivery.state is DeliveryState.PENDING else f", not before {rfc3339(delivery.due_at)}"
     return f"It is held: {name} is {said}. `sendoff destinations resume {name}` has it sent{due}."
 
@@ -214,7 +217,11 @@ def _turn(name: str, there: Situation) -> str:
     size = "" if there.concurrency is None else f" of {there.concurrency}"
     if there.shared is not None and there.in_flight < (there.concurrency or 0):
         size = f" of the {there.shared} that all destinations share"
-    return f"a free slot{size}: {there.in_flight} are being sent to {name}, {there.due} are due, the oldest first"
+    return f"a free slot{size}: {_are(there.in_flight)} being sent to {name}, {_are(there.due)} due, the oldest first"
+
+
+def _are(number: int) -> str:
+    return f"{number} {'is' if number == 1 else 'are'}"
 
 
 def _death(delivery: Delivery, last: Attempt | None) -> str:

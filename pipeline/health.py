@@ -54,6 +54,7 @@ def _after_failure(
         deliveries=_with(health.deliveries, delivery_id, breaker.deliveries if breaker else 0),
         failing_since=health.failing_since or now,
         last=outcome.reason,
+        last_status=outcome.status,
     )
     if breaker is None:
         return failing
@@ -82,7 +83,7 @@ def _disabled_if_due(health: Health, now: datetime, after_s: float | None) -> He
     if (now - since).total_seconds() < after_s:
         return health
     said = f"{health.failures} attempts in a row have failed since {rfc3339(since)}"
-    return replace(health, disabled_at=now, disabled_because=f"{said}, the last one: {health.last}")
+    return replace(health, disabled_at=now, disabled_because=f"{said}, the last one: {health.last_said}")
 
 
 def breaker_of(health: Health, now: datetime) -> str:

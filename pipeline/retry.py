@@ -103,8 +103,8 @@ def next_attempt(
     """Return when the attempt after `attempt` is due.
 
     `since` is the moment from which `max_age` counts; `asked_s` a wait that the receiver asked for, `patience_s` one
-    that it is given unasked: the latest moment wins; `jitter` a fraction of the wait that is added after that, so that
-    nothing comes earlier than promised.
+    that it is given unasked: the latest moment wins; `jitter` a fraction of the wait, a fifth at the most, that is
+    added after that, so that nothing comes earlier than promised.
     """
     wait_s = rule.wait_s(attempt)
     if wait_s is None:
@@ -116,6 +116,8 @@ def next_attempt(
     if asked_s is not None and asked_s > wait_s:
         because = f"the receiver asked for {asked_s:g} s"
         wait_s = asked_s
+    if jitter:
+        because += ", and up to a fifth is added by chance"
     at = now + timedelta(seconds=wait_s * (1 + jitter))
     if rule.max_age_s is not None and (at - since).total_seconds() > rule.max_age_s:
         return Next(None, f"the next attempt would come after max_age ({rule.max_age_s:g} s)")

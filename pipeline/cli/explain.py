@@ -96,10 +96,14 @@ def _standing(shown: Any, now: datetime) -> Iterator[str]:
     match shown["state"]:
         case "unconfigured":
             yield f"It is not in the configuration any more: {held} held until it is back."
+            if shown["held"]:
+                listed = f"`sendoff deliveries --destination {name} --state held`"
+                yield f"`sendoff cancel ID` gives a delivery up; {listed} lists them."
         case "active" if shown["breaker"] == "open":
             yield f"It only fails, and its breaker is open{why}"
             yield f"One attempt is made {words.when(pause or now, now)}."
-            yield f"Until one succeeds {shown['due']} wait; `sendoff destinations resume {name}` lets all go."
+            waiting = words.count(shown["due"], "waits", "wait")
+            yield f"Until one succeeds {waiting}; `sendoff destinations resume {name}` lets all go."
         case "active" if shown["breaker"] == "half_open":
             yield f"It failed, and is tried with one attempt at a time{why}"
             yield f"{words.count(shown['due'], 'delivery is', 'deliveries are')} due."
@@ -108,11 +112,16 @@ def _standing(shown: Any, now: datetime) -> Iterator[str]:
             yield f"It is left alone: deliveries go on {words.when(pause, now)}, and spend no attempt meanwhile."
             yield f"{words.count(waiting, 'delivery waits', 'deliveries wait')} for it."
         case "active":
-            yield f"It takes deliveries: {shown['in_flight']} are being sent, {shown['due']} are due."
+            sent = words.count(shown["in_flight"], "is being sent", "are being sent")
+            yield f"It takes deliveries: {sent}, {words.count(shown['due'], 'is due', 'are due')}."
         case state:
             yield f"It is {state}{why}"
-            what = "has them sent" if shown["held"] else "has it take deliveries again"
+            what = "has it sent" if shown["held"] == 1 else "has them sent"
+            what = what if shown["held"] else "has it take deliveries again"
             yield f"{held} held: `sendoff destinations resume {name}` {what}."
+    if shown["concurrency"] is not None:
+        rate = "" if shown["rate"] is None else f", and {shown['rate']}"
+        yield f"At most {words.count(shown['concurrency'], 'is sent', 'are sent')} to it at a time{rate}."
     yield f"It last took one {words.age(success, now)} ago." if success else "It has never taken one."
 
 

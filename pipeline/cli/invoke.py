@@ -5,9 +5,10 @@ Exit codes: 0 where the function did what it should, 1 where it failed, or answe
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +35,10 @@ from pipeline.clock import SystemClock
 
 _LONGEST_S = 3600.0
 """So long a synchronous function may take."""
+_OPTIONS = MappingProxyType(
+    {"Idempotency-Key": "--key", "X-Job-Tag": "--tag", "X-Job-Delay": "--delay", "X-Callback-Url": "--callback"}
+)
+"""The headers that options stand for."""
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -88,7 +93,7 @@ async def _invoke(args: argparse.Namespace, body: Payload, client: Client) -> in
     if answer.status == 202 and "x-job-id" in answer.headers and not answer.is_problem:
         return await _of_job(args, client, answer)
     if answer.is_problem:
-        raise await _failure(args.name, client, answer)
+        raise await _failure(args, client, answer)
     if "x-nf-request-id" not in answer.headers:
         raise refusal(answer, client.address)
     write_body(answer, args.output)
@@ -137,12 +142,21 @@ async def _print_result(args: argparse.Namespace, client: Client, job: Any) -> N
     write_body(answer, args.output)
 
 
-async def _failure(name: str, client: Client, answer: Answer) -> CommandError:
-    problem = answer.problem()
+async def _failure(args: argparse.Namespace, client: Client, answer: Answer) -> CommandError:
+    problem, name = answer.problem(), args.name.partition("/")[0].partition("?")[0]
     if problem.get("title") == "Unknown function":
-        return await unknown_function(client, name.partition("/")[0].partition("?")[0])
+        return await unknown_function(client, name)
+    if (header := _for_jobs(problem)) is not None:
+        sentence = f"{_OPTIONS.get(header, header)} is for jobs, and {clean_line(name)} is synchronous"
+        return RefusedError(answer.status, sentence, "--async makes a job of this call.")
     if "errorType" not in problem:
         return refusal(answer, client.address)
     said = clean_line(f"{problem['errorType']}: {problem.get('errorMessage', '')}")
     console.err().print(Text(clean_text("\n".join(problem.get("stackTrace") or [])), "dim"), soft_wrap=True, end="")
     return RefusedError(answer.status, f"{clean_line(problem['title']).lower()}: {said}")
+
+
+def _for_jobs(problem: Mapping[str, Any]) -> str | None:
+    """Return the header that only calls can have which are made jobs, where it is that which is refused."""
+    header, _, said = str(problem.get("detail", "")).partition(": ")
+    return clean_line(header) if said.startswith("is for jobs; ") else None

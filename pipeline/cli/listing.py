@@ -78,5 +78,6 @@ async def show(
         return 0
     console.print_table(console.out(), heads, map(row, items))
     if cursor is not None:
-        console.err().print(f"There are more: these are the newest {len(items)}; --limit shows more of them.")
+        these = "this is the newest" if len(items) == 1 else f"these are the newest {len(items):,}"
+        console.err().print(f"There are more: {these}; --limit shows more of them.")
     return 0

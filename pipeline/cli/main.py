@@ -7,12 +7,14 @@ Exit codes: 0 done, 1 the job or request failed, 2 wrong usage, 70 the store can
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from pipeline import __version__
 from pipeline.cli.failures import CommandError
+from pipeline.config.units import DURATION_PATTERN
 from pipeline.errors import ConfigurationError, StoreError
 
 EXIT_STORE = 70
@@ -25,6 +27,8 @@ COMMANDS = (
     "jobs", "batches", "deliveries", "destinations", "replays", "explain", "usage",
 )  # fmt: skip
 """The commands, in the order of the help; each is the module of its name in this package."""
+
+_LACKING = re.compile(r"argument (\S+): expected one argument")
 
 
 class Command(Protocol):
@@ -70,11 +74,13 @@ class _Intermixed(argparse.ArgumentParser):
     """
 
     _is_inside = False
+    _given: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self._is_inside:
             return super().parse_known_args(args, namespace)
         self._is_inside = True
+        self._given = args or ()
         try:
             # argparse cannot mix where commands have commands
             parse = super().parse_known_args if self._subparsers is not None else self.parse_known_intermixed_args
@@ -86,6 +92,21 @@ class _Intermixed(argparse.ArgumentParser):
             options = [argument for argument in unknown if argument.startswith("-")]
             self.error(f"unrecognized arguments: {' '.join(options or unknown)}")
         return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        super().error(self._of_value(message) or message)
+
+    def _of_value(self, message: str) -> str | None:
+        """Return what to say where the value of an option is taken for another option, as `-1h` is."""
+        if (lacking := _LACKING.fullmatch(message)) is None:
+            return None
+        for option, value in zip(self._given, self._given[1:], strict=False):
+            if option in lacking[1].split("/") and value[:1] == "-" and value not in self._option_string_actions:
+                said = f"argument {lacking[1]}: expected a value, got {value!r}"
+                if re.fullmatch(DURATION_PATTERN, value[1:]):
+                    return f"{said}: leave out the minus, as in {option} {value[1:]}"
+                return f"{said}, which stands for an option: write {option}={value}"
+        return None
 
 
 def _parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -41,6 +41,13 @@ def rate_per_s(text: str) -> float:
     return float(_convert(text, _PER_SECOND))
 
 
+def rate_text(per_s: float) -> str:
+    """Return a rate as it is written, by the unit that makes it a number of at least one: `50/s`, `30/m`, `0.5/h`."""
+    written = [(round(per_s / float(each), 6), unit) for unit, each in _PER_SECOND.items()]
+    number, unit = next((pair for pair in written if pair[0] >= 1), written[-1])
+    return f"{number:.10g}{unit}"
+
+
 def moment(text: str) -> datetime:
     """Return the moment of a text such as `2027-01-31T00:00:00Z`, in UTC. Raises ValueError for others."""
     at = datetime.fromisoformat(text)

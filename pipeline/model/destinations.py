@@ -20,6 +20,8 @@ class Health:
     """When the first of these failed."""
     last: DeliveryReason | None = None
     """The class of the last of these."""
+    last_status: int | None = None
+    """What the last of these was answered with; None where it was not answered."""
     opened_at: datetime | None = None
     """Since when its breaker is open; None where it is closed."""
     probe_at: datetime | None = None
@@ -30,6 +32,11 @@ class Health:
     """Since when it takes nothing, until an operator resumes it; None where it does."""
     disabled_because: str = ""
     """Why, in a sentence."""
+
+    @property
+    def last_said(self) -> str:
+        """Return what became of the last failure, in words."""
+        return f"{self.last}" if self.last_status is None else f"{self.last} (answered {self.last_status})"
 
 
 HEALTHY = Health()
@@ -65,7 +72,7 @@ class DestinationStatus:
     kind: str
     last_success_at: datetime | None
     paused_at: datetime | None = None
-    """Since when it is paused by hand; None where it is not."""
+    """Since when it is paused by an operator; None where it is not."""
     not_before: datetime | None = None
     """Until when its receiver wants nothing, as it said last."""
     last_failure: LastFailure | None = None

@@ -15,7 +15,13 @@ pytestmark = pytest.mark.acceptance
 CONFIG = """
 functions: {settings: {quick-background: {on_success: [nobody, gone]}}}
 destinations:
-  nobody: {type: webhook, url: "http://127.0.0.1:9/", secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], retry: [1h]}
+  nobody:
+    type: webhook
+    url: "http://127.0.0.1:9/"
+    secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+    retry: [1h]
+    rate: 30/m
+    concurrency: 3
   gone: {type: webhook, url: "http://127.0.0.1:9/", secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], retry: []}
 """
 FUNCTIONS = {"quick-background.py": "def handler(event, context):\n    return 1\n"}
@@ -34,7 +40,11 @@ def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> Non
         eventually(lambda: {each["state"] for each in service.deliveries(job_id)} == {"retrying", "dead"})
         waiting, dead = sorted(service.deliveries(job_id), key=lambda each: each["state"] == "dead")
         told = said(waiting["id"])
-        assert f"Attempt 2 of 2 is made at {waiting['next_attempt_at']}: the policy waits 3600 s." in told
+        assert (
+            f"Attempt 2 of 2 is made at {waiting['next_attempt_at']}: the policy waits 3600 s, and up to a fifth "
+            in told
+        )
+        assert " s, and up to a fifth is added by chance." in told
         assert f"`sendoff replay {dead['id']}` sends it again." in said(dead["id"])
         of_job = said(job_id)
         assert "The job is done" in of_job
@@ -42,6 +52,8 @@ def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> Non
         assert dead["explain"] in of_job
         active = said("nobody")
         assert "It takes deliveries: 0 are being sent, 0 are due." in active
+        assert "At most 3 are sent to it at a time, and 30/m." in active
+        assert "At most 10 are sent to it at a time.\n" in said("gone")
         assert "1 delivery waits for its next attempt." in active
         last = rf"Its last error, \d+ s ago, was connection_refused: .+ \(delivery {waiting['id']}\)\.\n"
         assert re.search(last, active), active
@@ -53,11 +65,11 @@ def test_a_delivery_a_job_and_a_destination_are_explained(tmp_path: Path) -> Non
         sendoff(service.folder, "destinations", "pause", "nobody", SENDOFF_URL=url)
         paused = said("nobody")
         assert re.search(r"It is paused since \d\d:\d\d:\d\d, for \d+ s: an operator paused it\.\n", paused), paused
-        assert "1 delivery is held: `sendoff destinations resume nobody` has them sent." in paused
+        assert "1 delivery is held: `sendoff destinations resume nobody` has it sent." in paused
         listed = sendoff(service.folder, "destinations", SENDOFF_URL=url).stdout.splitlines()
         (row,) = (line for line in listed if line.startswith("nobody "))
         assert re.search(r"  since \d+ s: an operator paused it$", row), row
-        assert "It is held: nobody is paused by hand since" in said(waiting["id"])
+        assert "It is held: nobody is paused by an operator since" in said(waiting["id"])
         held = sendoff(service.folder, "deliveries", "--state", "held", "--json", SENDOFF_URL=url)
         assert [each["id"] for each in json.loads(held.stdout)["items"]] == [waiting["id"]], held.stderr
         told = said("stranger", code=1)

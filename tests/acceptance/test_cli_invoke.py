@@ -126,6 +126,26 @@ def test_a_result_of_bytes_comes_as_it_is(service: Service, tmp_path: Path) -> N
     assert (tmp_path / "result").read_bytes() == bytes(range(256))
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--callback", "http://127.0.0.1:9/", "--callback is for jobs"),
+        ("--key", "nightly", "--key is for jobs"),
+        ("--tag", "nightly", "--tag is for jobs"),
+        ("--delay", "1s", "--delay is for jobs"),
+        ("--header", "X-Job-Priority: 1", "X-Job-Priority is for jobs"),
+    ],
+)
+def test_what_is_for_jobs_is_refused_with_the_option_that_makes_one(
+    service: Service, tmp_path: Path, option: str, value: str, said: str
+) -> None:
+    ended = invoke(service, tmp_path, "echo", option, value)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"sendoff: {said}, and echo is synchronous\n  --async makes a job of this call.\n"
+    if option != "--callback":
+        assert invoke(service, tmp_path, "echo", option, value, "--async").returncode == 0
+
+
 def test_an_unknown_function_is_told_with_the_nearest(service: Service, tmp_path: Path) -> None:
     ended = invoke(service, tmp_path, "good-backgruond")
     assert ended.returncode == 1

@@ -136,7 +136,8 @@ def test_a_name_that_is_none_is_told_with_those_that_there_are(world: World, com
 def test_a_list_says_that_there_is_more(world: World) -> None:
     ended = world.run("jobs", "--limit", "1")
     assert len(ended.stdout.splitlines()) == 2
-    assert "There are more" in ended.stderr
+    assert ended.stderr == "There are more: this is the newest; --limit shows more of them.\n"
+    assert "There are more: these are the newest 2; --limit" in world.run("jobs", "--limit", "2").stderr
     assert world.json("jobs", "--limit", "1")["next_cursor"]
 
 

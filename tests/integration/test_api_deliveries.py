@@ -59,6 +59,7 @@ async def test_a_message_is_delivered_and_every_page_says_so(tmp_path: Path) -> 
                 "not_before": None, "in_flight": 0, "due": 0,
                 "retrying": 0, "held": 0, "dead": 0, "last_error": None,
                 "last_success_at": "2026-01-05T12:00:00.000Z", "breaker": "closed",
+                "concurrency": 10, "rate": None,
             }  # fmt: skip
             assert (await service.get("/v1/destinations")).json["items"] == [destination]
             assert (await service.get(f"/v1/jobs/{job_id}")).json["deliveries"]["delivered"] == 1
@@ -77,7 +78,9 @@ async def test_a_failed_attempt_shows_what_came_back(tmp_path: Path) -> None:
             (attempt,) = shown["attempts"]
             assert (attempt["body"], attempt["headers"]["x-why"]) == ("later \ufffd", "busy, very")
             assert shown["next_attempt_at"] == attempt["next_attempt_at"]
-            assert attempt["why"] == "attempt 1 of 12 failed; the policy waits 5 s"
+            assert attempt["why"] == (
+                "attempt 1 of 12 failed; the policy waits 5 s, and up to a fifth is added by chance"
+            )
 
 
 async def test_a_receiver_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ async def test_failing_and_recovery_are_told(tmp_path: Path) -> None:
     ):
         job_id = await service.start_job("quick-background")
         await holds(lambda: told(oncall) == ["breaker_opened"])
-        assert alert_of(oncall.requests[0])["because"].endswith("05T12:00:00.000Z, the last one: http_error")
+        assert alert_of(oncall.requests[0])["because"].endswith(
+            "05T12:00:00.000Z, the last one: http_error (answered 500)"
+        )
         await service.clock.advance(31)
         await holds(lambda: len(hook.requests) == 2)
         await holds(lambda: told(oncall) == ["breaker_opened"])

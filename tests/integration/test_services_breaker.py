@@ -188,7 +188,7 @@ async def test_resume_closes_it_at_once(tmp_path: Path) -> None:
         jobs = await opened(service, receiver)
         await service.clock.advance(12)  # they are due
         shown = (await service.get("/v1/destinations/hook")).json
-        assert shown["reason"].endswith(" attempts at it in a row failed, the last one with http_error")
+        assert shown["reason"].endswith(" attempts at it in a row failed, the last one with http_error (answered 500)")
         assert "2026-01-05T12:00:00" <= shown["since"] < shown["not_before"]
         resumed = await service.post("/v1/destinations/hook/resume")
         assert (resumed.status, resumed.json["breaker"]) == (202, "closed")

@@ -183,7 +183,9 @@ async def until_held(service: Service, count: int) -> None:
     await eventually(look)
 
 
-@pytest.mark.parametrize(("how", "sign"), [("paused", "paused by hand since"), ("disabled", "it answered 410 Gone")])
+@pytest.mark.parametrize(
+    ("how", "sign"), [("paused", "paused by an operator since"), ("disabled", "it answered 410 Gone")]
+)
 async def test_while_it_is_held(tmp_path: Path, how: str, sign: str) -> None:
     replies = [answer(410), OK] if how == "disabled" else [OK]
     async with receiving(*replies) as receiver, serving(tmp_path, FILES, **options(receiver)) as service:

@@ -46,6 +46,14 @@ def test_what_is_told_follows_the_change(
     assert all(each.delivery_id == DELIVERY.id for each in wanted)
 
 
+def test_an_opened_breaker_says_what_its_receiver_answered() -> None:
+    after = replace(OPEN, failures=10, failing_since=NOW, last=DeliveryReason.HTTP_ERROR, last_status=502)
+    (wanted,) = wanted_after(DELIVERY, RETRYING, FAILED, HEALTHY, after, is_failing=False)
+    assert wanted.because.endswith(
+        " have failed since 2026-01-05T12:00:00.000Z, the last one: http_error (answered 502)"
+    )
+
+
 @pytest.mark.parametrize(
     ("attempts", "last", "because"),
     [

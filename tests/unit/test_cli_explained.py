@@ -21,6 +21,11 @@ BATCHES = [
         "running", {},
         "0 of 10 jobs have ended, 0 run now. It ends when the other 10 have: `sendoff wait ID` follows it.",
     ),
+    (
+        "running", {"running": 1, "succeeded": 1, "total": 2},
+        "1 of 2 jobs has ended, 1 runs now. It ends when the other one has: `sendoff wait ID` follows it.",
+    ),
+    ("completed", {"succeeded": 1, "total": 1} | ENDED, "Its only job succeeded. It owes no destination a message."),
     ("completed", {"succeeded": 10} | ENDED, "All of its 10 jobs succeeded. It owes no destination a message."),
     ("completed", {"total": 0} | ENDED, "It is over: it has no jobs. It owes no destination a message."),
     (

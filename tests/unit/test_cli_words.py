@@ -84,10 +84,16 @@ def test_a_job_whose_function_is_gone_waits_for_it() -> None:
         (delivery("pending", attempt=0, next_attempt_at=later(0)), "Attempt 1 of 12 to hook is due now."),
         (delivery("sending", recipient="ops@example.com"), "Attempt 2 of 12 to hook ops@example.com is under way."),
         (
-            delivery("held", reason="unconfigured"),
-            "The delivery to hook is held: the destination is not configured any",
+            delivery("held", reason="unconfigured", id="ID"),
+            (
+                "The delivery to hook is held: the destination is not configured any more: put it back to have it "
+                "sent, or give it up: `sendoff cancel ID`."
+            ),
         ),
-        (delivery("held", reason="paused"), "The delivery to hook is held: the destination is paused"),
+        (
+            delivery("held", reason="paused"),
+            "The delivery to hook is held: the destination is paused: `sendoff destinations resume hook` sends it.",
+        ),
     ],
 )
 def test_what_happens_next_to_an_ended_job_is_its_deliveries(owed: dict[str, Any], sentence: str) -> None:

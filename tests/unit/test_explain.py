@@ -47,8 +47,8 @@ CASES = [
     ),
     (
         {"state": "retrying", "due_at": later(5)}, FAILED, Situation(held=DeliveryReason.PAUSED, paused_at=NOW),
-        (f"{SAID} It is held: archive is paused by hand since 2026-01-05T12:00:00.000Z. `sendoff destinations resume "
-        "archive` has it sent, not before 2026-01-05T12:00:05.000Z."),
+        (f"{SAID} It is held: archive is paused by an operator since 2026-01-05T12:00:00.000Z. `sendoff destinations "
+        "resume archive` has it sent, not before 2026-01-05T12:00:05.000Z."),
     ),
     (
         {"state": "pending", "attempt": 0}, None, Situation(held=DeliveryReason.DISABLED),
@@ -56,7 +56,8 @@ CASES = [
     ),
     (
         {"state": "pending", "attempt": 0}, None, Situation(held=DeliveryReason.UNCONFIGURED),
-        "It is held: archive is not in the configuration any more. It goes on when archive is back.",
+        ("It is held: archive is not in the configuration any more. It goes on when archive is back; `sendoff cancel "
+        "ID` gives it up."),
     ),
     (
         {"state": "pending", "attempt": 0}, None,
@@ -122,6 +123,23 @@ CASES = [
         {"state": "pending", "attempt": 0}, None, Situation(in_flight=190, due=70, concurrency=1000, shared=200),
         ("Attempt 1 of 12 is due now, and waits for a free slot of the 200 that all destinations share: 190 are being "
         "sent to archive, 70 are due, the oldest first."),
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None, Situation(in_flight=1, due=1, concurrency=1),
+        ("Attempt 1 of 12 is due now, and waits for a free slot of 1: 1 is being sent to archive, 1 is due, the oldest "
+        "first."),
+    ),
+    (
+        {"state": "pending", "attempt": 0}, None,
+        Situation(
+            probe_at=later(30),
+            health=Health(failures=1, last=DeliveryReason.HTTP_ERROR, last_status=503, opened_at=NOW),
+        ),
+        (
+            "Attempt 1 of 12 is made at 2026-01-05T12:00:30.000Z, or after that: the breaker of archive is open since "
+            "2026-01-05T12:00:00.000Z, as an attempt at it failed with http_error (answered 503); one attempt is made "
+            "then, and when it succeeds all go on."
+        ),
     ),
     ({"state": "sending"}, None, ACTIVE, "Attempt 1 of 12 is under way."),
     (

@@ -110,6 +110,15 @@ def test_after_five_days_of_failures_it_is_disabled() -> None:
     )
 
 
+def test_what_answered_is_told_with_its_status_until_the_next_failure() -> None:
+    answered = replace(FAILED, reason=DeliveryReason.HTTP_ERROR, status=503)
+    failing = after(failed(12, deliveries=1), answered, later(FIVE_DAYS))
+    assert failing.last is DeliveryReason.HTTP_ERROR
+    assert failing.last_said == "http_error (answered 503)"
+    assert failing.disabled_because.endswith(", the last one: http_error (answered 503)")
+    assert after(failing, FAILED, later(FIVE_DAYS + 1)).last_said == "timeout"
+
+
 def test_few_failures_never_disable_it_however_long_they_take() -> None:
     health = HEALTHY
     for number in range(9):

@@ -106,6 +106,7 @@ def test_the_later_of_policy_and_receiver_wins_and_jitter_is_only_added(jitter: 
     assert promised - 1e-6 <= waited <= promised * 1.2 + 1e-6
     assert waited == pytest.approx(promised * (1 + jitter), abs=1e-5)
     assert ("the receiver asked for" in due.why) == (asked_s > 60)
+    assert due.why.endswith(" s, and up to a fifth is added by chance") == (jitter > 0)
 
 
 @pytest.mark.parametrize(

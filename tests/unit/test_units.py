@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pipeline.config.limits import limit_of
-from pipeline.config.units import UNITS, duration_s, moment, rate_per_s, size_bytes
+from pipeline.config.units import UNITS, duration_s, moment, rate_per_s, rate_text, size_bytes
 from schemas import load_schema
 
 
@@ -41,6 +41,14 @@ def test_size_is_bytes(text: str, count: int) -> None:
 @pytest.mark.parametrize(("text", "rate"), [("50/s", 50.0), ("0.5/s", 0.5), ("30/m", 0.5), ("7200/h", 2.0)])
 def test_rate_is_per_second(text: str, rate: float) -> None:
     assert rate_per_s(text) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [("50/s", "50/s"), ("1.5/s", "1.5/s"), ("0.5/s", "30/m"), ("1/m", "1/m"), ("7200/h", "2/s"), ("0.25/h", "0.25/h")],
+)
+def test_a_rate_is_written_in_the_unit_that_makes_it_at_least_one(given: str, written: str) -> None:
+    assert rate_text(rate_per_s(given)) == written
 
 
 @pytest.mark.parametrize("unit", sorted(UNITS.keys() - {"moment"}))

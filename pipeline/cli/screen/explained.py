@@ -20,11 +20,15 @@ def of_batch(batch: Any, owed: Sequence[Any]) -> Iterator[str]:
             yield f"Its items are still being received, {batch['total']:,} so far; they run already."
         case "running":
             left = batch["total"] - ended(batch)
-            yield f"{ended(batch):,} of {jobs} have ended{counts and f' ({counts})'}, {batch['running']:,} run now."
+            have = "has" if ended(batch) == 1 else "have"
+            run = words.count(batch["running"], "runs now", "run now")
+            yield f"{ended(batch):,} of {jobs} {have} ended{counts and f' ({counts})'}, {run}."
             eta = "" if batch["eta_s"] is None else f", in about {span(batch['eta_s'])}"
-            yield f"It ends when the other {left:,} have{eta}: `sendoff wait {batch['id']}` follows it."
+            others = "one has" if left == 1 else f"{left:,} have"
+            yield f"It ends when the other {others}{eta}: `sendoff wait {batch['id']}` follows it."
         case "completed":
-            yield f"All of its {jobs} succeeded." if batch["total"] else "It is over: it has no jobs."
+            succeeded = "Its only job succeeded." if batch["total"] == 1 else f"All of its {jobs} succeeded."
+            yield succeeded if batch["total"] else "It is over: it has no jobs."
         case state:
             was = "was cancelled" if state == "cancelled" else "is over"
             yield f"It {was}: of {jobs} {batch['succeeded']:,} succeeded, {counts}."

@@ -8,9 +8,9 @@ from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line
 
 _HELD = {
-    "paused": "is paused: `resume` sends it",
-    "disabled": "is disabled: `resume` sends it",
-    "unconfigured": "is not configured any more: put it back to have it sent",
+    "paused": "is paused: `sendoff destinations resume {destination}` sends it",
+    "disabled": "is disabled: `sendoff destinations resume {destination}` sends it",
+    "unconfigured": "is not configured any more: put it back to have it sent, or give it up: `sendoff cancel {id}`",
 }
 _ENDED = {
     "succeeded": "The job is done; its result is kept.",
@@ -70,7 +70,7 @@ def _of_delivery(delivery: Any, now: datetime) -> str:
     next_attempt = delivery["attempt"] + 1
     match delivery["state"]:
         case "held":
-            why = _HELD.get(delivery["reason"], "takes nothing now")
+            why = _HELD.get(delivery["reason"], "takes nothing now").format_map(delivery)
             return f"The delivery to {name} is held: the destination {why}."
         case "sending":
             return f"Attempt {delivery['attempt']} of {delivery['max_attempts']} to {name} is under way."

@@ -137,7 +137,7 @@ class Standing:
         return self._healths.get(name, HEALTHY)
 
     def paused_at(self, name: str) -> datetime | None:
-        """Return since when a destination is paused by hand, or None where it is not."""
+        """Return since when a destination is paused by an operator, or None where it is not."""
         return self._paused.get(name)
 
     def note(self, name: str, delivery_id: str, outcome: Outcome, now: datetime) -> Health | None:

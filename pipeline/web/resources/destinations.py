@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
+from pipeline.config.units import rate_text
 from pipeline.explain import Situation, reason_of
 from pipeline.model import DeliveryState, DestinationStatus, JobState, LastFailure
 from pipeline.services.deliveries.testing import Ended
@@ -164,6 +165,8 @@ def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Cou
         "last_success_at": moment(stored.last_success_at) if stored else None,
         "last_error": stored and stored.last_failure and _failure(stored.last_failure),
         "breaker": takers.breaker_of(name),
+        "concurrency": route and route.concurrency,
+        "rate": None if route is None or route.rate is None else rate_text(route.rate),
     }
 
 
