@@ -29,6 +29,7 @@ from pipeline.cli.screen import console, words
 from pipeline.cli.screen.batch_end import print_batch_end, print_rejected
 from pipeline.cli.screen.batch_live import BatchLive
 from pipeline.cli.screen.clean import json_text
+from pipeline.cli.screen.held import of_deliveries
 from pipeline.cli.submitting import Submitted, submit
 from pipeline.cli.wishes import Header, callback, wish
 from pipeline.clock import SystemClock
@@ -170,3 +171,4 @@ async def end(args: argparse.Namespace, client: Client, batch: Any, patience: Pa
     failures = await failures_of(client, batch, patience)
     deliveries = await own_deliveries(client, batch["id"], patience, is_settling=args.settled)
     print_batch_end(console.out(), batch, failures=failures, deliveries=deliveries)
+    console.say_each(of_deliveries(deliveries))

@@ -17,12 +17,14 @@ from pipeline.cli.patience import Patience
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import styled_state
+from pipeline.cli.screen.held import of_destination
 from pipeline.clock import SystemClock
 from pipeline.config.units import rate_per_s
 from pipeline.model import ReplayOf
 from pipeline.shapes import moment_of, rfc3339
 
 _PAUSE_S = 0.5
+_NOT_SENT = ("dead", "held", "cancelled")
 
 
 def add_wish(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +77,8 @@ async def begin(args: argparse.Namespace, client: Client) -> int:
 async def follow(client: Client, replay: Any, *, is_json: bool) -> int:
     """Wait until a replay has ended, and all that it opened, over restarts of the service, and tell of it.
 
-    What is held has ended, too: it waits for an operator. Returns 1 where it was cancelled, or something is dead.
+    What is held has ended, too: it waits for an operator. Returns 1 where it was cancelled, or something that it opened
+    did not arrive: it is dead, held or cancelled.
     """
     clock = SystemClock()
     patience = Patience(clock, console.say_trouble)
@@ -90,7 +93,10 @@ async def follow(client: Client, replay: Any, *, is_json: bool) -> int:
             await clock.sleep(_PAUSE_S)
             replay = await patience.ask(partial(client.get, f"/v1/replays/{replay['id']}"))
     tell(replay, is_json=is_json)
-    return 0 if replay["state"] == "completed" and not replay["deliveries"]["dead"] else 1
+    if held := replay["deliveries"]["held"]:
+        destination = await patience.ask(partial(client.get, f"/v1/destinations/{replay['destination']}"))
+        console.say_each([of_destination(destination["name"], destination["state"], held)])
+    return 0 if replay["state"] == "completed" and not any(replay["deliveries"][state] for state in _NOT_SENT) else 1
 
 
 def _left(replay: Any) -> int:

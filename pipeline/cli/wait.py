@@ -20,10 +20,13 @@ from pipeline.cli.results import check_results
 from pipeline.cli.screen import console
 from pipeline.cli.screen.batch_live import BatchLive
 from pipeline.cli.screen.clean import json_text
+from pipeline.cli.screen.held import of_deliveries
 from pipeline.cli.screen.job_end import print_end
 from pipeline.cli.screen.job_live import JobLive
 from pipeline.clock import SystemClock
 from pipeline.spans import span
+
+_MOST_DELIVERIES = 500
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -65,6 +68,9 @@ async def _job(args: argparse.Namespace, client: Client, job: Any) -> int:
         print(json_text(job))
     else:
         print_end(console.out(), job)
+    if args.settled and job["deliveries"]["held"] and not client.has_link:  # that shows the job, and no more
+        owed, _ = await client.items(f"/v1/jobs/{job['id']}/deliveries", _MOST_DELIVERIES)
+        console.say_each(of_deliveries(owed))
     return 0 if job["state"] == "succeeded" else 1
 
 

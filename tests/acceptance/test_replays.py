@@ -140,8 +140,11 @@ def test_following_ends_with_what_became_of_what_was_opened(tmp_path: Path) -> N
             assert ended.stdout.endswith("  hook  completed  2 of 2 opened: 2 dead\n")
             run(service, "destinations", "pause", "hook")
             ended = sendoff(service.folder, *wish, SENDOFF_URL=url)
-            assert ended.returncode == 0
+            assert ended.returncode == 1
             assert ended.stdout.endswith("  hook  completed  2 of 2 opened: 2 held\n")
+            assert ended.stderr.endswith(
+                "2 deliveries are held, as hook is paused: `sendoff destinations resume hook` has them sent.\n"
+            )
             (last, first) = run(service, "replays")["items"]
             assert "deliveries" not in last
             run(service, "destinations", "resume", "hook")

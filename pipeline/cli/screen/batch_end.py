@@ -72,4 +72,7 @@ def _failures(batch: Any, failures: Sequence[Any]) -> Iterator[Text]:
 def _deliveries(deliveries: Sequence[Any]) -> Iterator[Text]:
     for each in deliveries:
         name = clean_line(f"{each['destination']} {each['recipient']}")
-        yield Text.assemble(f"  its message to {name}: ", styled_state(words.state(each)))
+        line = Text.assemble(f"  its message to {name}: ", styled_state(words.state(each)))
+        if each["last_error"] is not None and each["state"] != "delivered":
+            line.append(f"  {clean_line(each['last_error']['message'])}")
+        yield line

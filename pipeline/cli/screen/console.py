@@ -76,6 +76,12 @@ def say_trouble(trouble: str | None) -> None:
     err().print(f"{trouble}; trying again" if trouble else "the service answers again", soft_wrap=True)
 
 
+def say_each(sentences: Iterable[str]) -> None:
+    """Say sentences on stderr, a line each."""
+    for sentence in sentences:
+        err().print(sentence, soft_wrap=True)
+
+
 def is_live(console: Console) -> bool:
     """Tell whether the console can draw again over what it drew."""
     return console.is_terminal and not console.is_dumb_terminal
