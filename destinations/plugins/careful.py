@@ -116,8 +116,7 @@ class _Careful:
         if apart.stuck >= self._most:
             return _failed(
                 DeliveryReason.ABORTED,
-                f"{apart.stuck} attempts before this one were stopped and have not ended: {self._package} blocks, or "
-                "ignores that it is cancelled",
+                f"{_stopped(apart.stuck)} not ended: {self._package} blocks, or ignores that it is cancelled",
             )
         here = asyncio.get_running_loop()
         there = replace(sending, read_event=partial(_read_across, here, sending.read_event))
@@ -156,3 +155,8 @@ async def _read_across(here: asyncio.AbstractEventLoop, read: Callable[[], Await
         return await read()
 
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading(), here))
+
+
+def _stopped(number: int) -> str:
+    one = "1 attempt before this one was stopped and has"
+    return one if number == 1 else f"{number} attempts before this one were stopped and have"

@@ -14,7 +14,6 @@ from typing import Any, NoReturn, Protocol, cast
 
 from pipeline import __version__
 from pipeline.cli.failures import CommandError
-from pipeline.config.units import DURATION_PATTERN
 from pipeline.errors import ConfigurationError, StoreError
 
 EXIT_STORE = 70
@@ -29,6 +28,7 @@ COMMANDS = (
 """The commands, in the order of the help; each is the module of its name in this package."""
 
 _LACKING = re.compile(r"argument (\S+): expected one argument")
+_SPAN = re.compile(r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d)")  # the configuration's own needs libraries, which may be broken
 
 
 class Command(Protocol):
@@ -103,7 +103,7 @@ class _Intermixed(argparse.ArgumentParser):
         for option, value in zip(self._given, self._given[1:], strict=False):
             if option in lacking[1].split("/") and value[:1] == "-" and value not in self._option_string_actions:
                 said = f"argument {lacking[1]}: expected a value, got {value!r}"
-                if re.fullmatch(DURATION_PATTERN, value[1:]):
+                if _SPAN.fullmatch(value[1:]):
                     return f"{said}: leave out the minus, as in {option} {value[1:]}"
                 return f"{said}, which stands for an option: write {option}={value}"
         return None

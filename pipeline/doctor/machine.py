@@ -82,11 +82,13 @@ def descriptors(workers: int, deliveries: int) -> Iterator[Finding]:
     """Look whether the limit of open files has room for so many worker processes and deliveries at once."""
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = OWN_DESCRIPTORS + DESCRIPTORS_OF_A_WORKER * workers + deliveries
-    found = f"{limit} may be open; {workers} worker processes and {deliveries} deliveries at once take {needed}"
+    processes = f"{workers} worker process{'' if workers == 1 else 'es'}"
+    at_once = f"{deliveries} deliver{'y' if deliveries == 1 else 'ies'} at once"
+    found = f"{limit} may be open; {processes} and {at_once} take {needed}"
     remedy = f"raise it (LimitNOFILE=65536 in the unit, or `ulimit -n`; {most} is the most here), or lower concurrency"
     if limit < needed:
         fitting = max(0, (limit - OWN_DESCRIPTORS - deliveries) // DESCRIPTORS_OF_A_WORKER)
-        yield fault("descriptors", f"{found}: {fitting} workers fit", remedy)
+        yield fault("descriptors", f"{found}: {fitting} worker{' fits' if fitting == 1 else 's fit'}", remedy)
     elif limit - needed < FEW_CALLERS:
         yield warning("descriptors", f"{found}: {limit - needed} are left for callers", remedy)
     else:

@@ -99,3 +99,29 @@ def test_a_batch_and_a_replay_are_explained(tmp_path: Path) -> None:
         told = said("explain", replay["id"])
         assert told.startswith(f"replay {replay['id']}  gone  completed\n")
         assert "1 of 1 delivery has been opened again." in told
+
+
+def test_what_a_destination_that_has_gone_was_owed_can_be_given_up(tmp_path: Path) -> None:
+    with Service(tmp_path / "service", FUNCTIONS, CONFIG) as service:
+        url = f"http://127.0.0.1:{service.port}"
+
+        def said(*arguments: str, code: int = 0) -> str:
+            ended = sendoff(service.folder, *arguments, SENDOFF_URL=url)
+            assert ended.returncode == code, ended.stderr
+            return ended.stdout
+
+        job_id = service.submit("quick-background")
+        eventually(lambda: {each["state"] for each in service.deliveries(job_id)} == {"retrying", "dead"})
+        service.kill()
+        before, _, after = CONFIG.partition("  nobody:")
+        config = before.replace("[nobody, gone]", "[gone]") + "  gone:" + after.partition("  gone:")[2]
+        (service.folder / "sendoff.yaml").write_text(config)
+        service.start()
+        (held,) = (each for each in service.deliveries(job_id) if each["state"] == "held")
+        told = said("explain", "nobody")
+        assert "It is not in the configuration any more: 1 delivery is held until it is back.\n" in told
+        assert "`sendoff cancel ID` gives a delivery up; `sendoff deliveries --destination nobody --state held`" in told
+        assert f"It goes on when nobody is back; `sendoff cancel {held['id']}` gives it up." in said("explain", job_id)
+        assert held["id"] in said("deliveries", "--destination", "nobody", "--state", "held")
+        said("cancel", held["id"])
+        assert "cancelled" in said("deliveries", "--destination", "nobody")
