@@ -22,7 +22,7 @@ STANDARD_ONLY = [
 EDGES = {
     "pipeline/web",
     "pipeline/app.py",
-    "pipeline/cli/serve.py",
+    "pipeline/cli/commands/serve.py",
     "pipeline/cli/client.py",
     "pipeline/cli/listening/http.py",
     "pipeline/cli/listening/session.py",

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from pipeline.cli.client import Client
+from pipeline.cli.commands.logs import Seen, followed, stored
 from pipeline.cli.failures import CommandError
-from pipeline.cli.logs import Seen, followed, stored
 from pipeline.cli.patience import Patience
 from pipeline.cli.refusals import parsed, refusal
 from pipeline.cli.screen import words

@@ -25,7 +25,7 @@ COMMANDS = (
     "invoke", "batch", "wait", "job", "logs", "result", "cancel", "retry", "replay",
     "jobs", "batches", "deliveries", "destinations", "replays", "explain", "usage",
 )  # fmt: skip
-"""The commands, in the order of the help; each is the module of its name in this package."""
+"""The commands, in the order of the help; each is the module of its name in `commands`."""
 
 _LACKING = re.compile(r"argument (\S+): expected one argument")
 _SPAN = re.compile(r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d)")  # the configuration's own needs libraries, which may be broken
@@ -122,7 +122,7 @@ def _parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def _command(name: str) -> Command:
     try:
-        return cast(Command, importlib.import_module(f"pipeline.cli.{name}"))
+        return cast(Command, importlib.import_module(f"pipeline.cli.commands.{name}"))
     except ImportError as error:
         # A library is missing or broken: the other commands work on, and `doctor` says what helps.
         return _Broken(name, error)

@@ -17,13 +17,13 @@ from rich.text import Text
 from pipeline.cli import asking
 from pipeline.cli.address import add_address
 from pipeline.cli.client import Client
+from pipeline.cli.commands.result import result_of
 from pipeline.cli.failures import CommandError, RefusedError
 from pipeline.cli.following import follow
 from pipeline.cli.known import unknown_function
 from pipeline.cli.patience import Patience
 from pipeline.cli.payload import Payload, payload
 from pipeline.cli.refusals import Answer, parsed, refusal
-from pipeline.cli.result import result_of
 from pipeline.cli.screen import console
 from pipeline.cli.screen.body import write_body
 from pipeline.cli.screen.clean import clean_line, clean_text, json_text

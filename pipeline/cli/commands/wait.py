@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli import asking, subjects
-from pipeline.cli.batch import end as end_batch
 from pipeline.cli.batch_following import follow_batch
 from pipeline.cli.client import Client
+from pipeline.cli.commands.batch import end as end_batch
 from pipeline.cli.failures import CommandError
 from pipeline.cli.following import follow
 from pipeline.cli.listing import duration
