@@ -13,7 +13,7 @@ have no clock: `now` comes in, a step comes out, and a store verb writes it unde
                        ├──> succeeded                ├──> delivered
                        ├──> failed                   └──> dead
                        └──> cancelled                skipped and cancelled: never sent
-                     (expired: not started in time)
+                     (expired: not started in time)  (dead, too: what an open breaker kept pending beyond max_age)
 
     batch
 
@@ -65,7 +65,8 @@ JOB_MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
 
 DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
-        _D.PENDING: frozenset({_D.SENDING, _D.CANCELLED}),
+        # Dead without an attempt: what a breaker has kept waiting for longer than the policy allows.
+        _D.PENDING: frozenset({_D.SENDING, _D.CANCELLED, _D.DEAD}),
         # Cancelled only before its attempt has begun: where it still waits for a slot.
         _D.SENDING: frozenset({_D.DELIVERED, _D.DEAD, _D.RETRYING, _D.PENDING, _D.CANCELLED}),
         _D.RETRYING: frozenset({_D.PENDING, _D.CANCELLED}),

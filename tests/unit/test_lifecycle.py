@@ -38,7 +38,7 @@ JOB_ALLOWED = """
     expired   -> queued
 """
 DELIVERY_ALLOWED = """
-    pending   -> sending cancelled
+    pending   -> sending cancelled dead
     sending   -> delivered dead retrying pending cancelled
     retrying  -> pending cancelled
     delivered -> pending
