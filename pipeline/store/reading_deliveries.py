@@ -24,7 +24,8 @@ _IS_UNBEGUN = "id IN (SELECT value FROM json_each(:unbegun))"
 _HELD_TERMS: Mapping[DeliveryState, str] = {
     DeliveryState.PENDING: _TAKES_NONE,
     DeliveryState.RETRYING: _TAKES_NONE,
-    DeliveryState.SENDING: _HAS_GONE,
+    # What was claimed and has not begun as its destination stopped is about to go back, and held by then already.
+    DeliveryState.SENDING: f"({_HAS_GONE} OR {_IS_UNBEGUN} AND {_TAKES_NONE})",
 }
 """What is held of those in a state that is stored."""
 

@@ -156,6 +156,10 @@ async def test_deliveries_are_listed_by_the_state_that_is_shown(store: Store) ->
     assert await listed(DeliveryState.HELD) == held
     page = await store.list_deliveries(before=pending, most=2, state=DeliveryState.PENDING, holding=holding)
     assert [each.id for each in page] == [sending]
+    # Also where its destination has been stopped since it was claimed: it is about to go back.
+    holding = replace(holding, unbegun=frozenset({drafts["paused"][1]}))
+    assert await listed(DeliveryState.HELD) == [*reversed(drafts["gone"]), *reversed(drafts["paused"])]
+    assert await listed(DeliveryState.SENDING) == [sending]
 
 
 async def test_runs_are_paged_oldest_first(store: Store) -> None:
