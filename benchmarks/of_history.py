@@ -16,7 +16,7 @@ from timing import CALLERS, Row, Stopwatch
 
 from pipeline.model import JobState, Lease
 from pipeline.store import Store
-from pipeline.store.recent import MOST as MOST_RECENT
+from pipeline.store.reading.recent import MOST as MOST_RECENT
 
 MANY, FEW = 1_000_000, 2_000
 ROUNDS = 3

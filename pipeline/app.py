@@ -46,7 +46,7 @@ from pipeline.services.rescuer import Rescuer
 from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Current, Setup
 from pipeline.store import Store
-from pipeline.store.room import Room
+from pipeline.store.engine.room import Room
 from pipeline.telemetry import Telemetry
 from pipeline.web.parts import Parts
 from pipeline.web.routes import application

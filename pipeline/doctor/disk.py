@@ -9,9 +9,9 @@ from pipeline.clock import Clock
 from pipeline.doctor.findings import Finding, fault, ok, warning
 from pipeline.doctor.mounts import IN_MEMORY, NETWORK, OF_A_CONTAINER, Mount, mount_of
 from pipeline.errors import SendoffError
-from pipeline.store.database import owner_of
-from pipeline.store.probe import look_at, try_log
-from pipeline.store.room import ballast_of, space_at
+from pipeline.store.engine.database import owner_of
+from pipeline.store.engine.probe import look_at, try_log
+from pipeline.store.engine.room import ballast_of, space_at
 
 _MIB = 1024 * 1024
 

@@ -54,7 +54,7 @@ def _of_service(config: Config, catalog: Catalog, patient: Patient, clock: Clock
     from pipeline.doctor.links import links  # noqa: PLC0415 - likewise
     from pipeline.doctor.port import port  # noqa: PLC0415 - likewise
     from pipeline.services.deliveries.slots import in_flight_at_most  # noqa: PLC0415 - likewise
-    from pipeline.store.database import owner_of  # noqa: PLC0415 - likewise
+    from pipeline.store.engine.database import owner_of  # noqa: PLC0415 - likewise
 
     processes = sum(config.functions.of(function.name).concurrency or os.cpu_count() or 1 for function in catalog)
     deliveries = in_flight_at_most({name: each.options.concurrency for name, each in config.destinations.items()})

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from pipeline.doctor.findings import Finding, fault, ok, warning
-from pipeline.store.probe import Version, has_wal_reset_bug, is_too_old, sqlite_version
+from pipeline.store.engine.probe import Version, has_wal_reset_bug, is_too_old, sqlite_version
 
 _OLDEST_PYTHON = (3, 11)
 

@@ -22,8 +22,8 @@ from pipeline.services.moments import NextMoment
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.batches import Added
-from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.batches import Added
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
 from pipeline.telemetry import Telemetry
 
 RECEIVING_S = 3600.0

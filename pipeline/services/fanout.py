@@ -28,7 +28,7 @@ from pipeline.model import (
 )
 from pipeline.retry import policy
 from pipeline.services.routes import Goal, Goals, Route
-from pipeline.store.deliveries import Ending
+from pipeline.store.transactions.deliveries import Ending
 from pipeline.values import value_json
 
 _CALLBACK = "callback"

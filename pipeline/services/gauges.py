@@ -15,7 +15,7 @@ from pipeline.services.deliveries.standing import Standing, Takers
 from pipeline.services.deliveries.unbegun import AllUnbegun
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.survey import Survey
+from pipeline.store.reading.survey import Survey
 
 T = TypeVar("T", bound=str)
 Reading = tuple[Sequence[str], float]

@@ -9,7 +9,7 @@ from pipeline.ids import first_id_at
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.pruning import Cutoffs
+from pipeline.store.transactions.pruning import Cutoffs
 from pipeline.telemetry import Telemetry
 
 SWEEP_S = 3600.0

@@ -34,7 +34,17 @@ from pipeline.model import (
     RunOutcome,
     Usage,
 )
-from pipeline.store import (
+from pipeline.store.engine.database import FileLock, check_version
+from pipeline.store.engine.reader import Reader
+from pipeline.store.engine.room import Room
+from pipeline.store.engine.writer import OnCommit, Writer
+from pipeline.store.reading import deliveries as reading_deliveries
+from pipeline.store.reading import jobs as reading
+from pipeline.store.reading.deliveries import Narrowed
+from pipeline.store.reading.jobs import JobView
+from pipeline.store.reading.recent import Recent
+from pipeline.store.reading.survey import Survey, survey
+from pipeline.store.transactions import (
     deliveries,
     expiry,
     idempotency,
@@ -45,32 +55,22 @@ from pipeline.store import (
     logs,
     ownership,
     pruning,
-    reading,
-    reading_deliveries,
     usage,
 )
-from pipeline.store.alert_verbs import AlertVerbs
-from pipeline.store.batch_verbs import BatchVerbs
-from pipeline.store.database import FileLock, check_version
-from pipeline.store.deliveries import Ending, Tried
-from pipeline.store.delivery_verbs import DeliveryVerbs
-from pipeline.store.destination_verbs import DestinationVerbs
-from pipeline.store.expiry import Expiry
-from pipeline.store.idempotency import Earlier, IdempotencyKey
-from pipeline.store.insertions import Insertion
-from pipeline.store.interventions import Deletion
-from pipeline.store.invocations import Invocation
-from pipeline.store.jobs import RunEnd
-from pipeline.store.ownership import Ownership, Subject
-from pipeline.store.pruning import Cutoffs
-from pipeline.store.reader import Reader
-from pipeline.store.reading import JobView
-from pipeline.store.reading_deliveries import Narrowed
-from pipeline.store.recent import Recent
-from pipeline.store.replay_verbs import ReplayVerbs
-from pipeline.store.room import Room
-from pipeline.store.survey import Survey, survey
-from pipeline.store.writer import OnCommit, Writer
+from pipeline.store.transactions.deliveries import Ending, Tried
+from pipeline.store.transactions.expiry import Expiry
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.insertions import Insertion
+from pipeline.store.transactions.interventions import Deletion
+from pipeline.store.transactions.invocations import Invocation
+from pipeline.store.transactions.jobs import RunEnd
+from pipeline.store.transactions.ownership import Ownership, Subject
+from pipeline.store.transactions.pruning import Cutoffs
+from pipeline.store.verbs.alerts import AlertVerbs
+from pipeline.store.verbs.batches import BatchVerbs
+from pipeline.store.verbs.deliveries import DeliveryVerbs
+from pipeline.store.verbs.destinations import DestinationVerbs
+from pipeline.store.verbs.replays import ReplayVerbs
 
 T = TypeVar("T")
 

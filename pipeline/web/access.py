@@ -13,7 +13,7 @@ from aiohttp import web
 from pipeline import keys, links
 from pipeline.config.settings import Access, Config, KeySettings, Scope
 from pipeline.functions.wire import Headers
-from pipeline.store.ownership import Subject
+from pipeline.store.transactions.ownership import Subject
 from pipeline.web import origins, protocol
 from pipeline.web.answers import not_there
 from pipeline.web.parameters import SIGNATURE

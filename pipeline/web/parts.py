@@ -27,7 +27,7 @@ from pipeline.services.replays.replayer import Replays
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.reading import JobView
+from pipeline.store.reading.jobs import JobView
 from pipeline.telemetry import Telemetry
 from pipeline.web import forwarded
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.config.settings import Scope
 from pipeline.links import Purpose
-from pipeline.store.ownership import Subject
+from pipeline.store.transactions.ownership import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

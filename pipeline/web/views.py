@@ -21,7 +21,7 @@ from pipeline.services.deliveries.standing import Takers
 from pipeline.services.deliveries.testing import Tested, Tried
 from pipeline.services.routes import Route
 from pipeline.shapes import error, job_links, rfc3339
-from pipeline.store.reading import JobView
+from pipeline.store.reading.jobs import JobView
 
 View = dict[str, Any]
 

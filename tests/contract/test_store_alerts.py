@@ -10,7 +10,7 @@ from pipeline.model import (
     Wanted,
 )
 from pipeline.store import Store
-from pipeline.store.deliveries import Ending
+from pipeline.store.transactions.deliveries import Ending
 from tests.support import samples
 from tests.support.samples import NOW, UNAVAILABLE, attempt, delivery_draft, delivery_step, later
 from tests.support.stores import Rig, ended, sending, the_delivery

@@ -19,9 +19,9 @@ from pipeline.model import (
     Origin,
 )
 from pipeline.store import Store
-from pipeline.store.batches import Added
-from pipeline.store.deliveries import Ending
-from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.batches import Added
+from pipeline.store.transactions.deliveries import Ending
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
 from tests.support import samples
 from tests.support.samples import (
     ERROR,

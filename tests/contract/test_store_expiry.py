@@ -8,7 +8,7 @@ import pytest
 from pipeline.lifecycle import after_expiry
 from pipeline.model import Delivery, DeliveryState, Job, JobState, MessageType
 from pipeline.store import Store
-from pipeline.store.deliveries import Ending
+from pipeline.store.transactions.deliveries import Ending
 from tests.support import samples
 from tests.support.samples import FAILED, NOW, RETURNED, delivery_draft, draft, failed, later, lease, retrying
 from tests.support.stores import Rig, all_of, ids, stored

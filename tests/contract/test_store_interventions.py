@@ -7,8 +7,8 @@ import pytest
 from pipeline.lifecycle import after_expiry
 from pipeline.model import JobState, Origin
 from pipeline.store import Store
-from pipeline.store.idempotency import Earlier, IdempotencyKey
-from pipeline.store.interventions import Deletion
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.interventions import Deletion
 from tests.support import samples
 from tests.support.samples import (
     FAILED,

@@ -2,8 +2,8 @@
 
 from pipeline.model import BatchDraft, BatchMessage, BatchState, Origin
 from pipeline.store import Store
-from pipeline.store.deliveries import Ending
-from pipeline.store.ownership import Ownership, Subject
+from pipeline.store.transactions.deliveries import Ending
+from pipeline.store.transactions.ownership import Ownership, Subject
 from tests.support import samples
 from tests.support.samples import NOW, RESULT, SUCCEEDED, delivery_draft, later, lease, succeeded
 

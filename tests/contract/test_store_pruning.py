@@ -8,8 +8,8 @@ import pytest
 from pipeline.lifecycle import DeliveryStep
 from pipeline.model import Delivery, DeliveryReason, DeliveryState, JobReason, JobState, RunState
 from pipeline.store import Store
-from pipeline.store.invocations import Invocation
-from pipeline.store.pruning import Cutoffs
+from pipeline.store.transactions.invocations import Invocation
+from pipeline.store.transactions.pruning import Cutoffs
 from tests.support import samples
 from tests.support.samples import (
     NOW,

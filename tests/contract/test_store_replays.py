@@ -17,7 +17,7 @@ from pipeline.model import (
     ReplayState,
 )
 from pipeline.store import Store
-from pipeline.store.replays import Opened, Portion
+from pipeline.store.transactions.replays import Opened, Portion
 from tests.support import samples
 from tests.support.samples import DELIVERED, NOW, UNAVAILABLE, attempt, delivery_draft, delivery_step, later, lease
 from tests.support.stores import Rig, ended, sending, the_delivery

@@ -18,8 +18,10 @@ from sqlite_utils import Database
 
 from pipeline.errors import StoreError
 from pipeline.model import JobState
-from pipeline.store import Store, deliveries, destinations, expiry, insertions, jobs, logs, pruning, reading
-from pipeline.store.migrations import migrations
+from pipeline.store import Store
+from pipeline.store.engine.migrations import migrations
+from pipeline.store.reading import jobs as reading
+from pipeline.store.transactions import deliveries, destinations, expiry, insertions, jobs, logs, pruning
 from tests.support.samples import NOW, draft, later, lease
 from tests.support.stores import Rig, ended, opened, stored
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pipeline.model import BatchDraft, BatchState, DeliveryState, DestinationNote, JobState
 from pipeline.store import Store
-from pipeline.store.room import Room
+from pipeline.store.engine.room import Room
 from tests.support import samples
 from tests.support.fake_clock import FakeClock
 from tests.support.samples import (

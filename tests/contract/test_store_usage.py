@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.model import JobState, RunOutcome, RunState, Usage
 from pipeline.store import Store
-from pipeline.store.invocations import Invocation
-from pipeline.store.usage import spent
+from pipeline.store.transactions.invocations import Invocation
+from pipeline.store.transactions.usage import spent
 from tests.support import samples
 from tests.support.samples import (
     FAILED,

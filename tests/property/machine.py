@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from pipeline.model import Lease
 from pipeline.store import Store
-from pipeline.store.backup import back_up
+from pipeline.store.engine.backup import back_up
 from tests.support.fake_clock import START
 from tests.support.stores import Rig
 

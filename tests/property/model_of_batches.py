@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pipeline.lifecycle import end_of_batch
 from pipeline.model import Batch, BatchDraft, BatchState, JobDraft, JobState
-from pipeline.store.batches import Added
+from pipeline.store.transactions.batches import Added
 
 OPEN = frozenset({BatchState.RECEIVING, BatchState.RUNNING})
 

@@ -20,9 +20,9 @@ from pipeline.model import (
     Lease,
     Message,
 )
-from pipeline.store.deliveries import Ending
-from pipeline.store.interventions import Deletion
-from pipeline.store.pruning import Cutoffs
+from pipeline.store.transactions.deliveries import Ending
+from pipeline.store.transactions.interventions import Deletion
+from pipeline.store.transactions.pruning import Cutoffs
 from tests.property.model_of_destinations import WAITING, ModelOfDestinations
 
 _S = DeliveryState

@@ -18,10 +18,10 @@ from pipeline.model import (
     Run,
     RunOutcome,
 )
-from pipeline.store.deliveries import Ending
-from pipeline.store.idempotency import Earlier, IdempotencyKey
-from pipeline.store.interventions import Deletion
-from pipeline.store.pruning import Cutoffs
+from pipeline.store.transactions.deliveries import Ending
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.interventions import Deletion
+from pipeline.store.transactions.pruning import Cutoffs
 from tests.property.model_of_batches import ModelOfBatches
 from tests.property.model_of_usage import ModelOfUsage
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pipeline.model import HELD_STATES, Addition, DeliveryDraft, DeliveryState, Replay, ReplayOf, ReplayState
-from pipeline.store.replays import Opened, Portion
+from pipeline.store.transactions.replays import Opened, Portion
 from tests.property.model_of_deliveries import ModelOfDeliveries
 
 

@@ -21,8 +21,8 @@ from pipeline.model import (
     RunState,
 )
 from pipeline.retry import policy
-from pipeline.store.deliveries import Ending
-from pipeline.store.idempotency import IdempotencyKey
+from pipeline.store.transactions.deliveries import Ending
+from pipeline.store.transactions.idempotency import IdempotencyKey
 from tests.property.machine import MOST, OWNERS, StoreMachine, of_the, some_of_the
 from tests.property.model_of_jobs import ModelOfJobs
 from tests.property.model_of_usage import MEMORY_MB

@@ -32,7 +32,7 @@ from pipeline.model import (
     Verdict,
 )
 from pipeline.retry import policy
-from pipeline.store.deliveries import Ending
+from pipeline.store.transactions.deliveries import Ending
 from tests.property.machine import MOST, OWNERS, StoreMachine, of_the, some_of_the
 from tests.property.model_of_deliveries import ModelOfDeliveries
 from tests.property.model_of_destinations import ModelOfDestinations

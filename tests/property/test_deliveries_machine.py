@@ -9,8 +9,8 @@ from hypothesis.stateful import invariant, precondition, rule, run_state_machine
 
 from pipeline.lifecycle import DELIVERY_MOVES, LOST_CAP
 from pipeline.model import Addition, Delivery, DeliveryReason, DeliveryState, Reopening, Replay, ReplayOf, ReplayState
-from pipeline.store.pruning import Cutoffs
-from pipeline.store.replays import Portion
+from pipeline.store.transactions.pruning import Cutoffs
+from pipeline.store.transactions.replays import Portion
 from tests.property.machine import MOST, OWNERS, SETTINGS, of_each_state, of_the
 from tests.property.model_of_replays import ModelOfReplays
 from tests.property.sending import DAY, KINDS, RECIPIENTS, RULE, SendingMachine, destinations, has

@@ -14,7 +14,7 @@ from hypothesis.stateful import invariant, precondition, rule, run_state_machine
 
 from pipeline.lifecycle import BATCH_MOVES, JOB_MOVES, end_of_batch
 from pipeline.model import BatchDraft, BatchState, DeliveryState, Job, JobState, Origin
-from pipeline.store.pruning import Cutoffs
+from pipeline.store.transactions.pruning import Cutoffs
 from tests.property.machine import MOST, OWNERS, SETTINGS, of_each_state, of_the
 from tests.property.running import FUNCTIONS, RunningMachine, functions, has
 from tests.property.shown_jobs import OPEN, check

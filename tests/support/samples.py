@@ -30,7 +30,7 @@ from pipeline.model import (
     RunState,
     Verdict,
 )
-from pipeline.store.jobs import Ending
+from pipeline.store.transactions.jobs import Ending
 from tests.support.fake_clock import START, FakeClock
 
 NOW = START

@@ -11,7 +11,7 @@ from pipeline.doctor import disk, machine, software, workers
 from pipeline.doctor.findings import Level
 from pipeline.doctor.mounts import Mount, mount_of
 from pipeline.functions import guardian
-from pipeline.store.probe import Version
+from pipeline.store.engine.probe import Version
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 TABLE = r"""

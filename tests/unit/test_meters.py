@@ -18,7 +18,7 @@ from pipeline.services.gauges import Gauges
 from pipeline.services.pulse import Pulse
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.survey import Survey
+from pipeline.store.reading.survey import Survey
 from pipeline.telemetry import FACTS, Telemetry
 from tests.support.fake_clock import FakeClock
 from tests.support.metrics import Scraped, parsed

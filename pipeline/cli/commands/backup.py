@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the copy and return 0, or 1 where the target is there already; StoreError where the store is no good."""
     from destinations.registry import all_kinds  # noqa: PLC0415 - other commands need not load all this
     from pipeline.config import Overrides, load_config  # noqa: PLC0415
-    from pipeline.store.backup import back_up  # noqa: PLC0415
+    from pipeline.store.engine.backup import back_up  # noqa: PLC0415
 
     overrides = Overrides(host=None, port=None, store=args.store)
     config = load_config(

@@ -30,7 +30,7 @@ from pipeline.mask import Masker
 from pipeline.reload import Reloader
 from pipeline.service_log import make_handler
 from pipeline.services.setup import Setup
-from pipeline.store.probe import sqlite_version
+from pipeline.store.engine.probe import sqlite_version
 from pipeline.telemetry import Telemetry
 from pipeline.web import routes
 

@@ -33,7 +33,7 @@ from pipeline.services.deliveries.unbegun import Unbegun
 from pipeline.services.leases import Leases
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.deliveries import Ending
+from pipeline.store.transactions.deliveries import Ending
 from pipeline.telemetry import Telemetry
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline.model import Delivery, DeliveryState
-from pipeline.store.reading import JobView
+from pipeline.store.reading.jobs import JobView
 
 Counts = Mapping[tuple[str, DeliveryState], int]
 

@@ -14,7 +14,7 @@ from pipeline.services.jobs.worker import Worker
 from pipeline.services.moments import NextMoment
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.ownership import Subject
+from pipeline.store.transactions.ownership import Subject
 from pipeline.telemetry import Telemetry
 
 DEEPEST = 16

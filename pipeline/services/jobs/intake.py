@@ -17,10 +17,10 @@ from pipeline.services.moments import NextMoment
 from pipeline.services.promoter import Promoter
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.idempotency import Earlier, IdempotencyKey
-from pipeline.store.invocations import Invocation
-from pipeline.store.room import Room
-from pipeline.store.usage import spent
+from pipeline.store.engine.room import Room
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.invocations import Invocation
+from pipeline.store.transactions.usage import spent
 from pipeline.telemetry import Telemetry
 
 _OUTPUT_KEPT = 4096

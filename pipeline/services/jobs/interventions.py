@@ -14,7 +14,7 @@ from pipeline.services.jobs.worker import Worker
 from pipeline.services.patience import when_there_is_room
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.interventions import Deletion
+from pipeline.store.transactions.interventions import Deletion
 from pipeline.telemetry import Telemetry
 
 _LOOKS = 3

@@ -12,7 +12,7 @@ from pipeline.model import Job, Progress
 from pipeline.services.changes import Changes
 from pipeline.services.patience import when_there_is_room
 from pipeline.store import Store
-from pipeline.store.reading import JobView
+from pipeline.store.reading.jobs import JobView
 
 PAUSE_S = 1.0
 

@@ -20,7 +20,7 @@ from pipeline.services.replays.walk import Find, ReplayWalk
 from pipeline.services.routes import Route
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.replays import Opened, Portion
+from pipeline.store.transactions.replays import Opened, Portion
 from pipeline.telemetry import Telemetry
 
 _A_SECOND = 10

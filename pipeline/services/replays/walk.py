@@ -29,7 +29,7 @@ from pipeline.services.deliveries.standing import Standing
 from pipeline.services.routes import Goal
 from pipeline.services.setup import Current
 from pipeline.store import Store
-from pipeline.store.replays import Portion
+from pipeline.store.transactions.replays import Portion
 from pipeline.values import value_json
 
 _PAGE = 500

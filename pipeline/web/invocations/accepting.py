@@ -11,7 +11,7 @@ from pipeline import links
 from pipeline.functions.catalog import Function
 from pipeline.ids import made_at
 from pipeline.model import JobDraft, Origin
-from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
 from pipeline.web import access, views
 from pipeline.web.invocations.callbacks import destination_or_earlier
 from pipeline.web.invocations.waiting import until_final

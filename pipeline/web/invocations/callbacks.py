@@ -1,7 +1,7 @@
 """Callbacks: what callers say of where their own job's, or batch's, message is to go."""
 
 from pipeline.services.setup import Setup
-from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
 from pipeline.web.invocations.wishes import bad_header
 from pipeline.web.parts import Parts
 

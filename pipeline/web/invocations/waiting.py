@@ -1,6 +1,6 @@
 """Waiting for a job to end, as long as a caller will."""
 
-from pipeline.store.reading import JobView
+from pipeline.store.reading.jobs import JobView
 from pipeline.web.parts import Parts
 
 

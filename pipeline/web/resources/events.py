@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from pipeline.store.reading import JobView
+from pipeline.store.reading.jobs import JobView
 from pipeline.web import views
 from pipeline.web.invocations.wishes import bad_header
 from pipeline.web.parameters import AFTER_LINE, MOST

@@ -5,7 +5,7 @@ from typing import assert_never
 from aiohttp import web
 
 from pipeline.model import Job
-from pipeline.store.interventions import Deletion
+from pipeline.store.transactions.interventions import Deletion
 from pipeline.web import access, views
 from pipeline.web.answers import json_answer, not_there
 from pipeline.web.invocations.accepting import accepted

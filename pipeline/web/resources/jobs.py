@@ -7,7 +7,7 @@ from aiohttp import web
 
 from pipeline.model import Job, JobState
 from pipeline.services.deliveries.standing import Takers
-from pipeline.store.reading import JobView
+from pipeline.store.reading.jobs import JobView
 from pipeline.web import views
 from pipeline.web.answers import etag_of, is_match, json_answer, not_there, page
 from pipeline.web.outcome import answer_of

@@ -13,8 +13,8 @@ from aiohttp import web
 from pipeline.functions import wire
 from pipeline.functions.catalog import Function
 from pipeline.model import JobDraft, Origin, Reject
-from pipeline.store.batches import Added
-from pipeline.store.idempotency import Earlier, IdempotencyKey
+from pipeline.store.transactions.batches import Added
+from pipeline.store.transactions.idempotency import Earlier, IdempotencyKey
 from pipeline.web import access
 from pipeline.web.answers import json_answer
 from pipeline.web.invocations import uploads

@@ -1,0 +1,1 @@
+"""The database file: opened, migrated, written by one thread, read by another; rows to values and back."""

@@ -1,0 +1,1 @@
+"""What the status API and the gauges ask: plain queries, on connections that can only read."""

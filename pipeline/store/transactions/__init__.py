@@ -1,0 +1,1 @@
+"""What changes the database: each function is the body of one transaction on the writer, with its SQL beside it."""

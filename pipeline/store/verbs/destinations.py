@@ -1,0 +1,34 @@
+"""The store's verbs for destinations; what `Store` says of verbs holds here."""
+
+import builtins
+from datetime import datetime
+from functools import partial
+
+from pipeline.model import DestinationStatus
+from pipeline.store.engine.reader import Reader
+from pipeline.store.engine.writer import Write
+from pipeline.store.transactions import destinations
+
+
+class DestinationVerbs:
+    """All that can be asked about destinations."""
+
+    def __init__(self, write: Write, reader: Reader) -> None:
+        self._write = write
+        self._reader = reader
+
+    async def list(self) -> builtins.list[DestinationStatus]:
+        """Return what is stored of every destination that a delivery was ever for, or that was paused."""
+        return await self._reader.read(destinations.list_all)
+
+    async def count_dead(self) -> dict[str, int]:
+        """Count the dead deliveries of every destination that are kept still."""
+        return await self._reader.read(destinations.count_dead)
+
+    async def pause(self, name: str, kind: str, *, now: datetime) -> None:
+        """Note that a destination is paused; since when does not change where it is already."""
+        await self._write(partial(destinations.pause, name=name, kind=kind, now=now))
+
+    async def resume(self, name: str) -> None:
+        """Forget all that keeps anything from a destination."""
+        await self._write(partial(destinations.resume, name=name))
