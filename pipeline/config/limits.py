@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.config.units import UNITS
 
-_PARTS = re.compile(r"(?P<whole>[0-9]+)(?:\.(?P<decimals>[0-9]+))?(?P<unit>.+)")
+_PARTS = re.compile(r"(?P<whole>[0-9]+)(?:\.(?P<decimals>[0-9]+))?(?P<unit>[A-Za-z/]+)")
 _MOST_DIGITS = 15
 _NUMBERS = UNITS.keys() - {"moment"}
 

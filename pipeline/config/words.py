@@ -9,6 +9,8 @@ from typing import Any
 from pipeline.config.limits import limit_of
 
 _LONGEST_SHOWN = 60
+_LONGEST_LOOKED_AT = 10_000  # of what is shown: whatever is to be masked in its beginning has ended by then
+_LONGEST_NEAR = 200  # no name is as long
 _MOST_NAMED = 20
 _SECRET = re.compile(r"\b(whsec_|whsk_|raw:)\S+")  # one that was put into the wrong place
 _TYPES = {
@@ -45,7 +47,7 @@ def expectation(schema: Any, target: Callable[[Any], Any], got: Any = None) -> s
 def one_of(what: str, choices: Sequence[Any], got: Any) -> str:
     """Name the choice nearest to `got`, or all of them where none is near."""
     names = [str(choice) for choice in choices if choice is not None]  # null is only the long way to leave it out
-    near = difflib.get_close_matches(got, names, n=1) if isinstance(got, str) else []
+    near = difflib.get_close_matches(got, names, n=1) if isinstance(got, str) and len(got) <= _LONGEST_NEAR else []
     if near:
         return f"{what} (nearest: {near[0]})"
     more = ", ..." if len(names) > _MOST_NAMED else ""
@@ -70,7 +72,7 @@ def show(value: Any) -> str:
         case list():
             return "a list" if value else "an empty list"
         case str():
-            value = _SECRET.sub(r"\1***", re.sub(r"(?<=://)[^/\s]*@", "***@", value))
+            value = _SECRET.sub(r"\1***", re.sub(r"(?<=://)[^/\s]*@", "***@", value[:_LONGEST_LOOKED_AT]))
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from pipeline.config.explain import Finding, findings
@@ -14,6 +14,8 @@ from schemas import load_schema
 
 _MOST_TOLD = 10
 _LONGEST = 500
+_LONGEST_STEP = 300
+"""What stands under a longer key than this, or is one, is told by the place of the mapping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +55,9 @@ def pointer(steps: Iterable[str | int]) -> str:
 
 
 def _misfit(found: Finding) -> Misfit:
-    steps = found.place if found.missing is None else (*found.place, found.missing)
-    return Misfit(path=path_text(found.place), pointer=pointer(steps), detail=found.message[:_LONGEST])
+    place = tuple(takewhile(lambda step: len(str(step)) <= _LONGEST_STEP, found.place))
+    steps = place if found.missing is None else (*place, found.missing)
+    return Misfit(path=path_text(place), pointer=pointer(steps), detail=found.message[:_LONGEST])
 
 
 @cache

@@ -65,9 +65,13 @@ async def read_document(request: web.Request) -> dict[str, Any]:
             raise BodyTooLargeError(f"the document is longer than {JSON_LIMIT} bytes; send NDJSON, an item a line")
         pieces.append(piece)
     try:
-        value = await asyncio.to_thread(strictjson.parse, b"".join(pieces))
+        return await asyncio.to_thread(_document, b"".join(pieces))
     except (BadJsonError, UnicodeDecodeError) as error:
         raise ProblemError(400, "Bad JSON", f"expected a JSON document: {error}") from None
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    value = strictjson.parse(text)
     if found := misfits_of(_shape(), value):
         raise refusal(found)
     document: dict[str, Any] = value
