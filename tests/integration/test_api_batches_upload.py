@@ -188,6 +188,15 @@ async def test_more_than_ten_thousand_items_are_rejected_by_index(tmp_path: Path
         assert [reject["index"] for reject in answer.json["rejected"]] == [10_000, 10_001, 10_002]
 
 
+async def test_an_upload_of_very_many_items_that_are_none_is_broken_off(tmp_path: Path) -> None:
+    async with serving(tmp_path, FILES, is_started=False) as service:
+        answer = await service.post(URL, data=b"{}\n" + b"1\n" * 40_000, headers=NDJSON)
+        assert (answer.status, answer.json["title"]) == (413, "Too many items")
+        (batch,) = (await service.get("/v1/batches")).json["items"]
+        assert (batch["state"], batch["total"]) == ("receiving", 1)
+        assert 20_000 < batch["rejected_total"] <= 20_200
+
+
 @pytest.mark.parametrize(
     ("url", "content_type", "body", "status"),
     [

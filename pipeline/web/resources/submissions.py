@@ -33,7 +33,13 @@ _REASONS = {
 _EMPTY = (
     'there is no item in it: send NDJSON, an item such as {"body": ...} a line, one document {"items": [...]}, or files'
 )
+_MOST_REJECTED = 2 * MOST_ITEMS
+"""An upload of which more can be in no batch is broken off: each of these is kept until it is answered."""
 _FULL = "the function's queue is full; send the batch again later, with the same Idempotency-Key"
+_TOO_MANY = (
+    f"more than {_MOST_REJECTED:,} of its items are none, or are more than a batch holds, which is {MOST_ITEMS:,}: the "
+    "rest was not read"
+)
 
 Begin = Callable[[], Awaitable[tuple[str, bool]]]
 """What stores a batch, unless its key has made one; it returns the id, and whether that was so."""
@@ -76,14 +82,19 @@ async def _take_in(
             rejected += [reject for reject in portion if isinstance(reject, Reject)]
             rejected += _beyond(portion)
             rejected += await _add(request, parts, function, begun[0], items, wishes)
-            rejected.sort(key=attrgetter("index"))
+            if len(rejected) > _MOST_REJECTED:
+                raise ProblemError(413, "Too many items", _TOO_MANY)
     except ProblemError:
         if begun is not None:
-            await parts.batches.cut_off(begun[0], rejected)
+            await parts.batches.cut_off(begun[0], _by_index(rejected))
         raise
     if begun is None:
         raise ProblemError(400, "No items", _EMPTY)
-    return *begun, rejected
+    return *begun, _by_index(rejected)
+
+
+def _by_index(rejected: list[Reject]) -> list[Reject]:
+    return sorted(rejected, key=attrgetter("index"))
 
 
 def _function_name(request: web.Request, document: dict[str, Any] | None) -> str:
