@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orjson import loads
 
 from pipeline.config.settings import BreakerSpec, RetrySpec
 from tests.support.fake_clock import FakeClock
@@ -24,6 +25,11 @@ def options(*destinations: tuple[str, Receiver], **changes: Any) -> dict[str, An
         "functions": {"quick-background": sends_to(*(name for name, _ in destinations))},
         "destinations": {name: webhook(receiver.url, **settings) for name, receiver in destinations},
     }
+
+
+def _telling(oncall: Receiver, service: dict[str, Any]) -> dict[str, Any]:
+    destinations = service["destinations"] | {"oncall": webhook(oncall.url, breaker=None)}
+    return service | {"destinations": destinations, "alerts": ["oncall"]}
 
 
 async def breaker(service: Service, name: str = "hook") -> str:
@@ -236,7 +242,8 @@ async def test_what_a_lost_lease_keeps_from_being_stored_opens_it_all_the_same(t
     spec = BreakerSpec(failures=1, deliveries=1)
     async with (
         receiving(late, OK) as receiver,
-        serving(tmp_path, FILES, **options(("hook", receiver), breaker=spec)) as service,
+        receiving(OK) as oncall,
+        serving(tmp_path, FILES, **_telling(oncall, options(("hook", receiver), breaker=spec))) as service,
     ):
         lost = await service.start_job("quick-background")
         await holds(lambda: len(receiver.requests) == 1)
@@ -250,6 +257,9 @@ async def test_what_a_lost_lease_keeps_from_being_stored_opens_it_all_the_same(t
             return await breaker(service) == "open" or None
 
         await eventually(is_open)
+        await holds(lambda: [loads(each.body)["type"] for each in oncall.requests] == ["destination.breaker_opened"])
+        (stored,) = [each for each in await service.app.store.destinations.list() if each.name == "hook"]
+        assert stored.health.opened_at is not None
         waiting = await service.start_job("quick-background")
         await service.until(waiting, "succeeded")
         await service.clock.advance(30.1)

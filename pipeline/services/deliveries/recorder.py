@@ -1,5 +1,6 @@
 """The recorder: writes what became of a sending, and tells all who wait for it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -20,6 +21,7 @@ from pipeline.model import (
     Health,
     JobDraft,
     LastFailure,
+    MessageType,
     Outcome,
     Verdict,
 )
@@ -76,7 +78,7 @@ class Recorder:
         duration_s: float,
     ) -> bool:
         """Write an attempt, what follows from it and, with it, the job that took the message over; False where the
-        lease is gone: then nothing is written.
+        lease is gone: then only what it tells of its destination is written.
         """
         now = self._clock.now()
         rule = self._lanes.policies[delivery.destination]
@@ -96,6 +98,8 @@ class Recorder:
         noted = self._noted(delivery, outcome, step, before, now)
         is_written = await self._write(delivery, token, step, attempt, now, noted=noted, child=child)
         if noted is not None:  # also where the lease was gone: that the attempt went so counts for those to come
+            if not is_written:
+                noted = await self._note_alone(delivery, noted, now)
             self._follow(delivery.destination, before, noted)
         if not is_written:
             return False
@@ -130,6 +134,16 @@ class Recorder:
             health=health,
             wanted=wanted,
         )
+
+    async def _note_alone(self, delivery: Delivery, noted: DestinationNote, now: datetime) -> DestinationNote:
+        """Write what an attempt tells of its destination, but not that its delivery is dead, which whoever has the
+        lease decides; return what was written.
+        """
+        wanted = tuple(each for each in noted.wanted if each.type is not MessageType.DEAD_DELIVERY)
+        noted = replace(noted, wanted=wanted)
+        verb = partial(self._store.destinations.note, delivery.destination, delivery.kind, noted, now=now)
+        await when_there_is_room(verb, self._clock)
+        return noted
 
     def _follow(self, destination: str, before: Health, noted: DestinationNote) -> None:
         """Send as what was noted has it, and tell what changed."""

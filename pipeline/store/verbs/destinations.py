@@ -4,7 +4,7 @@ import builtins
 from datetime import datetime
 from functools import partial
 
-from pipeline.model import DestinationStatus
+from pipeline.model import DestinationNote, DestinationStatus
 from pipeline.store.engine.reader import Reader
 from pipeline.store.engine.writer import Write
 from pipeline.store.transactions import destinations
@@ -28,6 +28,10 @@ class DestinationVerbs:
     async def pause(self, name: str, kind: str, *, now: datetime) -> None:
         """Note that a destination is paused; since when does not change where it is already."""
         await self._write(partial(destinations.pause, name=name, kind=kind, now=now))
+
+    async def note(self, name: str, kind: str, noted: DestinationNote, *, now: datetime) -> None:
+        """Write what an attempt told of a destination that was itself not to be written any more."""
+        await self._write(partial(destinations.note, name=name, kind=kind, noted=noted, now=now))
 
     async def resume(self, name: str) -> None:
         """Forget all that keeps anything from a destination."""
