@@ -137,9 +137,7 @@ def fault_of_url(url: str, *, instead: str = "") -> str | None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        # Of characters that stand for others ("\uff0f") urllib quotes all of what may hold a password.
-        said = "its host has characters that stand for others" if "netloc" in str(error) else error
-        return f"this is no URL: {said}"
+        return f"this is no URL: {_without_quotes(str(error))}"
     if parts.scheme not in _SCHEMES:
         return "expected a URL that begins with http:// or https://"
     if "@" in parts.netloc:
@@ -149,6 +147,15 @@ def fault_of_url(url: str, *, instead: str = "") -> str | None:
     if port == 0:
         return "port 0 cannot be connected to"
     return fault_of_host(_host(parts))
+
+
+def _without_quotes(said: str) -> str:
+    """Return what urllib says of a URL, but in our words where it quotes what may be, or hold, a password."""
+    if "netloc" in said:
+        return "its host has characters that stand for others"  # such as "\uff0f"
+    if said.startswith("Port could"):
+        return "what stands behind the colon of its host is no port"
+    return "its host is no IPv6 address" if "'" in said else said
 
 
 def refusal_of_url(url: str, trust: Trust) -> str | None:

@@ -49,7 +49,7 @@ def check_access(
     if proxy is not None and (fault := _fault_of_proxy(proxy, headers)):
         raise ValueError(fault)
     if tls is not None:
-        if urlsplit(url).scheme != "https":
+        if url.lower().startswith("http://"):
             raise ValueError("tls: expected nothing with http://, where no certificate is asked for or shown")
         context_of(tls)
 
