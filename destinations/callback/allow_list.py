@@ -87,7 +87,7 @@ def entry_of(text: str) -> Entry:
     is_pattern = host == "*" or host.startswith("*.")
     host = host.lower().removeprefix("*").removeprefix(".") if is_pattern else host.lower()
     if (host or not is_pattern) and (fault := fault_of_host(host)) is not None:
-        raise ValueError(f'{_EXPECTED}, got "{text}"' + ("" if host.isascii() else f": {fault}"))
+        raise ValueError(f'{_EXPECTED}, got "{_shown(text)}"' + ("" if host.isascii() else f": {fault}"))
     return Entry(host=_canonical(host), port=port, is_pattern=is_pattern)
 
 
@@ -95,8 +95,14 @@ def _split(text: str) -> tuple[str, int | None]:
     found = _ENTRY.fullmatch(text)
     port = None if found is None or found["port"] is None else int(found["port"])
     if found is None or port == 0 or (port or 0) > _LAST_PORT:
-        raise ValueError(f'{_EXPECTED}, got "{text}"')
+        raise ValueError(f'{_EXPECTED}, got "{_shown(text)}"')
     return found["bracketed"] or found["host"] or found["bare"], port
+
+
+def _shown(text: str) -> str:
+    """Return an entry that is none without the password that somebody may have copied with it."""
+    head, _, rest = text.rpartition("@")
+    return f"***@{rest}" if ":" in head else text
 
 
 def _fault_of_text(url: str) -> str | None:

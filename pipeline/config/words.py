@@ -9,9 +9,10 @@ from typing import Any
 from pipeline.config.limits import limit_of
 
 _LONGEST_SHOWN = 60
-_LONGEST_LOOKED_AT = 10_000  # of what is shown: whatever is to be masked in its beginning has ended by then
+_LONGEST_LOOKED_AT = 2_000  # of what is shown: whatever is to be masked in its beginning has ended by then
 _LONGEST_NEAR = 200  # no name is as long
 _MOST_NAMED = 20
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # to the last @: a password may have slashes, though it should not
 _SECRET = re.compile(r"\b(whsec_|whsk_|raw:)\S+")  # one that was put into the wrong place
 _TYPES = {
     "string": "text",
@@ -72,7 +73,7 @@ def show(value: Any) -> str:
         case list():
             return "a list" if value else "an empty list"
         case str():
-            value = _SECRET.sub(r"\1***", re.sub(r"(?<=://)[^/\s]*@", "***@", value[:_LONGEST_LOOKED_AT]))
+            value = _SECRET.sub(r"\1***", _CREDENTIALS.sub("***@", value[:_LONGEST_LOOKED_AT]))
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
