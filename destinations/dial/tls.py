@@ -96,7 +96,7 @@ def _show(context: ssl.SSLContext, tls: Tls) -> None:
 def _read(option: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no path that there could be
         raise ValueError(f"{option}: expected a file in PEM, got {found_instead(path, error)}") from None
 
 
