@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config.limits import limit_of
 
 _LONGEST_SHOWN = 60
-_LONGEST_LOOKED_AT = 2_000  # of what is shown: whatever is to be masked in its beginning has ended by then
+_LONGEST_LOOKED_AT = 1_000  # of what is shown: whatever is to be masked in its beginning has ended by then
 _LONGEST_NEAR = 200  # no name is as long
 _MOST_NAMED = 20
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # to the last @: a password may have slashes, though it should not
