@@ -103,12 +103,16 @@ class ModelOfJobs:
 
     def insert_once(self, draft: JobDraft, key: IdempotencyKey, now: datetime) -> Earlier | None:
         """A key makes one job within a day."""
+        earlier = self.find_earlier(key, now)
+        if earlier is None:
+            self.insert(draft, now, None)
+            self.keys[key.key] = (key, draft.id, now)
+        return earlier
+
+    def find_earlier(self, key: IdempotencyKey, now: datetime) -> Earlier | None:
+        """Return what a key has led to within a day."""
         before, made_id, at = self.keys.get(key.key, (key, "", now - KEPT))
-        if now - at < KEPT:
-            return Earlier(made_id=made_id, is_same=before.fingerprint == key.fingerprint)
-        self.insert(draft, now, None)
-        self.keys[key.key] = (key, draft.id, now)
-        return None
+        return Earlier(made_id=made_id, is_same=before.fingerprint == key.fingerprint) if now - at < KEPT else None
 
     def prune_keys(self, now: datetime) -> int:
         """What is older than a day is forgotten."""

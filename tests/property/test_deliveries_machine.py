@@ -147,10 +147,14 @@ class DeliveriesMachine(SendingMachine):
     @precondition(lambda self: deliveries(self) and len(self.model.jobs) > 1)
     @rule(delivery_id=st.none() | of_each_state(deliveries))
     def a_job_is_deleted_or_what_has_outlived_its_retention(self, delivery_id: str | None) -> None:
-        if delivery_id is not None:
-            job_id = self.model.deliveries[delivery_id].subject_id
-            assert self.do(self.store.delete_job(job_id)) == self.model.delete(job_id)
+        if delivery_id is None:
+            self.prune()
             return
+        job_id = self.model.deliveries[delivery_id].subject_id
+        assert self.do(self.store.delete_job(job_id)) == self.model.delete(job_id)
+
+    def prune(self) -> None:
+        """What has outlived its retention goes."""
         cutoffs = Cutoffs(succeeded=self.now - DAY, failed=self.now - 5 * DAY, dead=self.now - 20 * DAY)
         assert self.do(self.store.prune("", MOST, cutoffs)) == (None, self.model.prune(cutoffs))
 
@@ -171,7 +175,7 @@ class DeliveriesMachine(SendingMachine):
     # What holds in the end
 
     def see_that_nothing_is_stuck(self) -> None:
-        """All that is owed to a destination that takes it is claimed by somebody as time goes on."""
+        """All that is owed to a destination that takes it is claimed as time goes on, and in the end all goes."""
         self.model.touched |= set(self.model.deliveries) | self.model.gone
         self.compare()
         for name in KINDS:
@@ -186,6 +190,11 @@ class DeliveriesMachine(SendingMachine):
             self.compare()
             self.attempts_are_recorded(sorted(self.model.leases), "delivered", True)
         assert self.do(self.store.open_deliveries()) == {}
+        for days in (2, 30):
+            self.now += days * DAY
+            self.prune()
+            self.compare()
+        assert not self.rig.rows().keys() & {"message", "delivery", "attempt", "run", "log"}
 
 
 def test_deliveries_are_as_the_model_has_them_whatever_is_done() -> None:
