@@ -67,7 +67,7 @@ class Reloader:
             return self._refuse("the service is shutting down")
         await self._app.adopt(setup)
         self._report(before, setup)
-        await self._tell_of_held(before.destinations - setup.destinations)
+        await self._tell_of_waiting(before, setup)
         for warning in warnings:
             self._telemetry.emit("service.warning", detail=warning)
         return True
@@ -93,17 +93,31 @@ class Reloader:
             removed=_named(old.keys() - new.keys()),
         )
 
-    async def _tell_of_held(self, removed: frozenset[str]) -> None:
-        """Say what waits for destinations that are gone: a name that was changed by mistake is seen by that."""
-        if not removed:
+    async def _tell_of_waiting(self, before: Setup, after: Setup) -> None:
+        """Say what waits for destinations that are gone, or of another type: a change by mistake is seen by that."""
+        touched = {
+            name: (route.kind, None if new is None else new.kind)
+            for name, route in before.routes.items()
+            if (new := after.routes.get(name)) is None or new.kind != route.kind
+        }
+        if not touched:
             return
         waiting = Counter[str]()
         for (name, _), count in (await self._app.store.open_deliveries()).items():
             waiting[name] += count
-        for name in sorted(removed & waiting.keys()):
-            many = "1 delivery is" if waiting[name] == 1 else f"{waiting[name]:,} deliveries are"
-            detail = f"{many} held: the destination {name} is not in the configuration any more"
-            self._telemetry.emit("service.warning", detail=detail)
+        for name in sorted(touched.keys() & waiting.keys()):
+            self._telemetry.emit("service.warning", detail=_said_of(name, waiting[name], *touched[name]))
+
+
+def _said_of(name: str, count: int, before: str, after: str | None) -> str:
+    many = "1 delivery" if count == 1 else f"{count:,} deliveries"
+    if after is None:
+        is_held = "is held" if count == 1 else "are held"
+        return f"{many} {is_held}: the destination {name} is not in the configuration any more"
+    return (
+        f"{many} made for {name} as a destination of the type {before} cannot be sent: its type is {after} now, and "
+        f"each attempt fails as unconfigured; give the new one another name to have them held"
+    )
 
 
 # What changed. Names only: values may be secrets.

@@ -99,6 +99,20 @@ def test_what_waits_for_a_destination_that_is_gone_is_told(tmp_path: Path) -> No
         assert held not in reload(service)
 
 
+def test_what_waits_for_a_destination_that_is_of_another_type_now_is_told(tmp_path: Path) -> None:
+    with receiving(lambda _: 500) as receiver, Service(tmp_path, {"work-background.py": WORK}) as service:
+        before = to_hook(receiver).replace("secrets:", "retry: [1h], secrets:")
+        write(service, before)
+        reload(service)
+        job = service.submit("work-background", REF)
+        eventually(lambda: service.job(job)["deliveries"]["retrying"] == 1)
+        settings = before.split("hook: {")[0]
+        write(service, settings + "hook: {type: function, function: work-background}}\n")
+        said = reload(service, "service.warning")
+        assert "1 delivery made for hook as a destination of the type webhook cannot be sent" in said
+        assert "its type is function now" in said
+
+
 FAULTS: dict[str, tuple[str, str, str]] = {
     "a value": ("service: {}", "service: {queue_limit: many}", "sendoff.yaml:2:24: service.queue_limit: expected "),
     "no YAML": ("service: {}", "service: [", "sendoff.yaml:"),
