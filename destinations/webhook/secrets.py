@@ -7,7 +7,7 @@ from typing import Any
 
 from destinations.base import PublicKey
 from destinations.signing.keys import Layout, parse_secret, public_key_of
-from destinations.signing.prefixes import RAW_PREFIX
+from destinations.signing.prefixes import PREFIX, PRIVATE_PREFIX, RAW_PREFIX
 from destinations.signing.signatures import Signer, Temporary
 from pipeline.config.secret import Secret
 from pipeline.errors import OptionsError
@@ -51,6 +51,15 @@ def short_ones(secrets: Sequence[AnySecret]) -> Iterator[tuple[str, int]]:
         size = len(text.removeprefix(RAW_PREFIX).encode())
         if text.startswith(RAW_PREFIX) and size < _LEAST_BYTES:
             yield _place(number, each), size
+
+
+def bare_ones(secrets: Sequence[AnySecret]) -> Iterator[str]:
+    """Yield the place of each secret without a prefix, which the standard layout takes as base64: that of a receiver
+    that uses the text as it is, in hexadecimal for instance, may be base64 by chance.
+    """
+    for number, each in enumerate(secrets):
+        if not _text(each).startswith((PREFIX, PRIVATE_PREFIX, RAW_PREFIX)):
+            yield _place(number, each)
 
 
 def idle_ones(secrets: Sequence[AnySecret]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from destinations.dial.credentials import Basic, Proxy
 from destinations.dial.tls import Tls
 from destinations.signing.keys import Layout
 from destinations.webhook.access import access_of, check_access, refusal_of_proxy
-from destinations.webhook.secrets import AnySecret, idle_ones, public_keys_of, secrets_of, short_ones
+from destinations.webhook.secrets import AnySecret, bare_ones, idle_ones, public_keys_of, secrets_of, short_ones
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.errors import OptionsError
@@ -54,6 +54,10 @@ _IDLE = (
     "never signs: signature: github has room for one signature, that of the first secret that is valid, so that who "
     "knows this one alone refuses every request; to rotate, put the old secret first, with `until`, and the new one "
     "behind it"
+)
+_BARE = (
+    "has no prefix and is taken as base64; write whsec_ before it if that is right, raw: if receivers use the text as "
+    "it is"
 )
 _BASIC = "write basic: {username: ..., password: ...}"
 
@@ -126,6 +130,9 @@ def warn_of_all(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     if settings.signature is Layout.GITHUB:
         for place in idle_ones(settings.secrets):
             yield place, _IDLE
+    if settings.signature is Layout.STANDARD:  # in the others the key is the text, whatever it is
+        for place in bare_ones(settings.secrets):
+            yield place, _BARE
     for place, size in short_ones(settings.secrets):
         count = f"{size} byte{'' if size == 1 else 's'}"
         yield place, f"of {count} can be found by trying; `sendoff secret new` prints one of 24 random bytes"

@@ -77,6 +77,27 @@ def test_a_raw_secret_that_can_be_guessed_is_a_warning_and_is_not_shown(tmp_path
     assert "hunter2" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("layout", "is_warned"), [("standard", True), ("stripe", False), ("github", False)])
+def test_a_secret_that_may_be_base64_by_chance_is_a_warning_where_it_is_decoded(
+    tmp_path: Path, layout: str, is_warned: bool
+) -> None:
+    bare = "5f" * 32  # as `openssl rand -hex 32` prints it
+    ending = ", ".join(
+        f"{{secret: '{each}', until: {year}-01-01T00:00:00Z}}"
+        for year, each in ((2997, SENT), (2998, bare), (2999, f"raw:{bare}"))
+    )
+    text = f"type: webhook, url: 'https://example.com/', signature: {layout}, secrets: [{ending}, {bare}]"
+    (tmp_path / "sendoff.yaml").write_text(f"destinations: {{hook: {{{text}}}}}\n")
+    done = sendoff(tmp_path, "check")
+    said = (
+        "has no prefix and is taken as base64; write whsec_ before it if that is right, raw: if receivers use the text "
+        "as it is"
+    )
+    expected = [f"destinations.hook.secrets[1].secret: {said}", f"destinations.hook.secrets[3]: {said}"]
+    assert [line.split(": ", 1)[1] for line in warnings_of(done)] == (expected if is_warned else [])
+    assert bare not in done.stdout + done.stderr
+
+
 def test_a_layout_without_secrets_is_a_warning(tmp_path: Path) -> None:
     text = "destinations: {hook: {type: webhook, url: 'https://example.com/', signature: github}}\n"
     (tmp_path / "sendoff.yaml").write_text(text)
