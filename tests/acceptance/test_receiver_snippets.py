@@ -23,6 +23,8 @@ from tests.support.serving import Service, free_port
 pytestmark = pytest.mark.acceptance
 
 OTHER = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+# Of 25 and of 32 bytes: base64 would end with two = and with one.
+UNPADDED = ("whsec_" + "A" * 33 + "Q", "whsec_" + "A" * 42 + "E")
 VERIFY = "docs/how-to/verify-a-webhook.md"
 # A text that neither ASCII nor a parsed and rewritten JSON keeps as it is.
 FUNCTION = "def handler(event, context):\n    return {'text': 'Grüße, \\u2028', 'number': 1.0, 'words': 2}\n"
@@ -57,7 +59,8 @@ def hook(tmp_path_factory: pytest.TempPathFactory) -> Hook:
     """A webhook as a service sent it, signed with two secrets and an asymmetric one."""
     with receiving() as receiver:
         config = webhook_to(
-            receiver.url("/hook"), f"{OTHER}, {{secret: '{PRIVATE}', until: 2999-01-01T00:00:00Z}}, {SECRET}"
+            receiver.url("/hook"),
+            f"{OTHER}, {{secret: '{PRIVATE}', until: 2999-01-01T00:00:00Z}}, {', '.join(UNPADDED)}, {SECRET}",
         )
         with Service(tmp_path_factory.mktemp("sent"), {"f-background.py": FUNCTION}, config) as service:
             service.settled(service.submit("f-background"))
@@ -71,7 +74,7 @@ def hook(tmp_path_factory: pytest.TempPathFactory) -> Hook:
 def test_the_python_verifiers_take_what_was_sent_and_nothing_else(hook: Hook) -> None:
     names = defined(*shown(VERIFY, "python"))
     is_genuine, verified = names["is_genuine"], names["verified"]
-    for secret in (SECRET, OTHER):
+    for secret in (SECRET, OTHER, *UNPADDED):
         assert is_genuine(secret, hook.headers, hook.body)
         assert verified(secret, hook.headers, hook.body)["type"] == "job.succeeded"
     for secret, headers, body in forged(hook):
@@ -113,6 +116,7 @@ def tampered(hook: Hook) -> Iterator[tuple[dict[str, str], bytes]]:
 def test_the_asymmetric_verifier_in_python_takes_what_was_sent_and_nothing_else(hook: Hook) -> None:
     is_signed_by = defined(*shown(VERIFY, "python"))["is_signed_by"]
     assert is_signed_by(PUBLIC, hook.headers, hook.body)
+    assert is_signed_by(PUBLIC.rstrip("="), hook.headers, hook.body)
     assert not is_signed_by("whpk_" + "A" * 43 + "=", hook.headers, hook.body)
     for headers, body in tampered(hook):
         assert not is_signed_by(PUBLIC, headers, body), headers
@@ -152,6 +156,22 @@ def node(folder: Path, port: int) -> Iterator[Path]:
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_verifiers_in_javascript_take_secrets_and_keys_without_their_padding(tmp_path: Path, hook: Hook) -> None:
+    program = found("node")
+    receiver, asymmetric = shown(VERIFY, "javascript")
+    request = json.dumps({"headers": hook.headers, "body": hook.body.decode("latin-1")})
+    asked = f"""
+        const {{ headers, body }} = {request};
+        const bytes = Buffer.from(body, "latin1");
+        for (const secret of {json.dumps(UNPADDED)}) console.log(isGenuine(secret, headers, bytes));
+        console.log(isSignedBy("{PUBLIC.rstrip("=")}", headers, bytes));
+        """
+    only_functions = receiver.partition("const handled")[0]
+    (tmp_path / "check.mjs").write_text(only_functions + asymmetric + asked)
+    done = subprocess.run([program, "check.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["true"] * 3, done.stderr
 
 
 def test_the_receiver_in_javascript_takes_a_message_once_and_refuses_other_secrets(tmp_path: Path, hook: Hook) -> None:
@@ -203,7 +223,8 @@ def test_openssl_tells_by_hand_what_is_genuine(tmp_path: Path, hook: Hook) -> No
     look, _ = shown(VERIFY, "bash")
     variables = {name: hook.headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature")}
     (tmp_path / "body").write_bytes(hook.body)
-    assert bash(tmp_path, look, secret=SECRET, **variables) == "genuine"
+    for secret in (SECRET, *UNPADDED):
+        assert bash(tmp_path, look, secret=secret, **variables) == "genuine"
     assert bash(tmp_path, look, secret="whsec_" + "B" * 32, **variables).startswith("forged: expected v1,")
     (tmp_path / "body").write_bytes(hook.body + b" ")
     assert bash(tmp_path, look, secret=SECRET, **variables).startswith("forged: ")
@@ -213,9 +234,11 @@ def test_curl_sends_by_hand_what_a_receiver_takes(tmp_path: Path) -> None:
     found("openssl")
     _, send = shown(VERIFY, "bash")
 
+    known = [SECRET]
+
     def verify(sent: Hook) -> int:
         try:
-            Webhook(SECRET).verify(sent.body, sent.headers)
+            Webhook(known[0]).verify(sent.body, sent.headers)
         except WebhookVerificationError:
             return 401
         return 204
@@ -225,6 +248,9 @@ def test_curl_sends_by_hand_what_a_receiver_takes(tmp_path: Path) -> None:
         assert bash(tmp_path, send, secret=SECRET, url=url) == "204"
         assert bash(tmp_path, send.replace("curl ", "printf ' ' >> body\ncurl "), secret=SECRET, url=url) == "401"
         assert bash(tmp_path, send, secret=OTHER, url=url) == "401"
+        for secret in UNPADDED:
+            known[:] = [secret]
+            assert bash(tmp_path, send, secret=secret, url=url) == "204"
 
 
 # Functions and mails
