@@ -157,7 +157,7 @@ def test_a_destination_is_paused_and_resumed(world: World) -> None:
     assert re.fullmatch(already, again.stdout), again.stdout
     assert "paused" in world.run().stdout
     empty = world.run("resume", "nobody")
-    assert (empty.returncode, empty.stdout) == (0, "destination nobody  active  0 deliveries go on\n")
+    assert (empty.returncode, empty.stdout) == (0, "destination nobody  active  0 deliveries go on now\n")
     assert world.run("pause", "nobody").returncode == 0
     resumed = world.run("resume", "nobody", "--json")
     assert (resumed.returncode, json.loads(resumed.stdout)["state"]) == (0, "active")
@@ -186,4 +186,39 @@ def test_resuming_counts_what_was_held_also_what_is_taken_up_at_once(tmp_path: P
             said("pause")
             for job_id in [service.submit("calm-background") for _ in range(3)]:
                 eventually(lambda each=job_id: service.job(each)["deliveries"]["held"], what="it is held")
-            assert said("resume") == "destination hook  active  3 deliveries go on\n"
+            assert said("resume") == "destination hook  active  3 deliveries go on now\n"
+
+
+def test_resuming_tells_what_waits_for_its_next_attempt_and_a_replay_of_what_is_held_sends_it_at_once(
+    tmp_path: Path,
+) -> None:
+    statuses = [500]
+    with receiving(lambda _: statuses[-1]) as receiver:
+        config = RESUMING.format(url=receiver.url("/hook")).replace('"}', '", retry: [1h]}')
+        with Service(tmp_path / "service", {"calm-background.py": CALM}, config) as service:
+
+            def said(verb: str, *options: str, code: int = 0) -> str:
+                url = f"http://127.0.0.1:{service.port}"
+                ended = sendoff(service.folder, "destinations", verb, "hook", *options, SENDOFF_URL=url)
+                assert ended.returncode == code, ended.stderr
+                return ended.stdout
+
+            def counted(job_id: str, state: str) -> None:
+                eventually(lambda: service.job(job_id)["deliveries"][state], what=f"it is {state}")
+
+            failed = [service.submit("calm-background") for _ in range(2)]
+            for job_id in failed:
+                counted(job_id, "retrying")
+            statuses.append(200)
+            said("pause")
+            fresh = service.submit("calm-background")
+            counted(fresh, "held")
+            assert said("resume") == "destination hook  active  1 delivery goes on now, 2 at their next attempt\n"
+            counted(fresh, "delivered")
+            assert [service.job(each)["deliveries"]["retrying"] for each in failed] == [1, 1]
+
+            said("pause")
+            said("replay", "--since", "1h", "--state", "held", "--follow", code=1)  # held, and so not sent
+            assert said("resume") == "destination hook  active  2 deliveries go on now\n"
+            for job_id in failed:
+                counted(job_id, "delivered")

@@ -108,16 +108,22 @@ async def _change(args: argparse.Namespace, client: Client) -> int:
     was = parsed(before, client.address) if before.status == 200 else changed
     if args.verb == "pause":
         waiting = f"{words.count(changed['held'], 'delivery', 'deliveries')} waiting"
-    else:  # afterwards nobody could tell: some are sent at once, and others come
-        waiting = words.count(
-            sum(was[key] for key in ("held", "due", "retrying")), "delivery goes on", "deliveries go on"
-        )
+    else:
+        waiting = _going_on(was, changed)
     is_so = args.verb == "pause" and was is not changed and was["state"] == "paused"
     since = words.moment(changed["since"]) if is_so else None
     already = f"  already, since {words.clock_time(since, SystemClock().now())}" if since else ""
     state = styled_state(changed["state"])
     print_lines(out(), [Text.assemble(f"destination {changed['name']}  ", state, f"{already}  {waiting}")])
     return 0
+
+
+def _going_on(was: Any, changed: Any) -> str:
+    # Of all only what was there before can be told: afterwards some are sent at once, and others come.
+    total = sum(was[key] for key in ("held", "due", "retrying"))
+    later = min(total, changed["retrying"])
+    now = words.count(total - later, "delivery goes on now", "deliveries go on now")
+    return f"{now}, {later:,} at {'its' if later == 1 else 'their'} next attempt" if later else now
 
 
 def _name(text: str) -> str:

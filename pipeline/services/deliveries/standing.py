@@ -203,8 +203,10 @@ class Standing:
         return True
 
     async def resume(self, name: str) -> bool:
-        """Let all that is owed to a configured destination go on at once, whatever kept it: a pause, a breaker, what
-        the receiver asked for, or that it was disabled; False where nothing did.
+        """Let all that is owed to a configured destination go on, whatever kept it: a pause, a breaker, what the
+        receiver asked for, or that it was disabled; False where nothing did.
+
+        What is due goes on at once; what failed and waits for its next attempt goes on with that one.
         """
         takers = self.takers
         if name in takers and takers.not_before(name) is None and name not in takers.probing:

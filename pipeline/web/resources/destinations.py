@@ -46,7 +46,8 @@ async def pause(request: web.Request) -> web.StreamResponse:
 
 async def resume(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/destinations/{name}/resume: 202 and the destination, to which all goes on, the oldest first and
-    at a steady rate, whatever kept it: a pause, a breaker, what it asked for, or that it was disabled.
+    at a steady rate, whatever kept it: a pause, a breaker, what it asked for, or that it was disabled. What failed
+    before, and is `retrying`, goes on at its next attempt.
     """
     name = request.match_info["name"]
     await routed(request, _TAKES_NONE)
