@@ -16,6 +16,7 @@ from pipeline.config.settings import BreakerSpec
 from pipeline.model import HEALTHY, DeliveryReason, Health, Outcome, Verdict
 from pipeline.shapes import rfc3339
 
+_DEFAULT = BreakerSpec()
 LEAST_FAILURES = 10
 """Nothing is disabled for its failures after fewer of them, however long they take."""
 _OF_THE_MESSAGE = frozenset({DeliveryReason.TEMPLATE_ERROR, DeliveryReason.AUTH_ERROR, DeliveryReason.UNCONFIGURED})
@@ -84,6 +85,19 @@ def _disabled_if_due(health: Health, now: datetime, after_s: float | None) -> He
         return health
     said = f"{health.failures} attempts in a row have failed since {rfc3339(since)}"
     return replace(health, disabled_at=now, disabled_because=f"{said}, the last one: {health.last_said}")
+
+
+def as_of(health: Health, now: datetime, breaker: BreakerSpec | None) -> Health:
+    """Return what was stored of a destination as it counts at a start: an open breaker is tried after its longest wait
+    at the latest, and nothing has begun after `now`, whatever a clock said that was ahead.
+    """
+    latest = now + timedelta(seconds=(breaker or _DEFAULT).max_wait)  # also where it is configured no more
+    return replace(
+        health,
+        failing_since=health.failing_since and min(health.failing_since, now),
+        opened_at=health.opened_at and min(health.opened_at, now),
+        probe_at=health.probe_at and min(health.probe_at, latest),
+    )
 
 
 def breaker_of(health: Health, now: datetime) -> str:

@@ -10,7 +10,7 @@ import pytest
 from orjson import loads
 
 from pipeline.config.settings import BreakerSpec, RetrySpec
-from tests.support.fake_clock import FakeClock
+from tests.support.fake_clock import START, FakeClock
 from tests.support.receiver import OK, Receiver, answer, receiving
 from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
 
@@ -173,6 +173,29 @@ async def test_an_open_breaker_outlives_a_restart(tmp_path: Path) -> None:
             for job_id in jobs:
                 (delivery,) = await service.until_delivered(job_id, "delivered")
                 assert delivery.attempt == 3
+
+
+async def test_a_breaker_that_opened_while_the_clock_was_ahead_is_tried_after_its_longest_wait(tmp_path: Path) -> None:
+    async with receiving(*[DOWN] * 10, OK) as receiver:
+        settings = options(("hook", receiver), breaker=BreakerSpec(max_wait=50.0))
+        async with serving(tmp_path, FILES, **settings) as service:
+            await opened(service, receiver)
+            clock = service.clock
+        clock.turn((START - clock.now()).total_seconds() - 7 * 24 * 3600)
+        async with serving(tmp_path, FILES, clock=clock, **settings) as service:
+            shown = (await service.get("/v1/destinations/hook")).json
+            assert (shown["breaker"], shown["since"], shown["not_before"]) == (
+                "open",
+                "2025-12-29T12:00:00.000Z",
+                "2025-12-29T12:00:50.000Z",
+            )
+            fresh = await service.start_job("quick-background")
+            await service.until(fresh, "succeeded")
+            await service.clock.advance(49)
+            assert len(receiver.requests) == 10
+            await service.clock.advance(1.1)
+            await service.until_delivered(fresh, "delivered")
+            assert (await breaker(service), len(receiver.requests)) == ("closed", 11)
 
 
 async def test_failures_are_counted_over_restarts(tmp_path: Path) -> None:

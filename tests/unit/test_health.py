@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.settings import BreakerSpec
-from pipeline.health import after_outcome, breaker_of
+from pipeline.health import after_outcome, as_of, breaker_of
 from pipeline.model import HEALTHY, DeliveryReason, Health, Outcome, Verdict
 from tests.support.samples import NOW
 
@@ -48,6 +48,16 @@ def test_the_tenth_failure_in_a_row_opens_the_breaker() -> None:
     assert (opened.opened_at, opened.probe_at, opened.last) == (later(9), later(39), DeliveryReason.TIMEOUT)
     assert breaker_of(opened, later(38)) == "open"
     assert breaker_of(opened, later(39)) == "half_open"
+
+
+def test_what_is_stored_counts_at_a_start_as_if_no_clock_had_been_ahead() -> None:
+    opened = failed(10)  # since 9, until 39
+    assert as_of(opened, later(20), BREAKER) == opened
+    for breaker, until in ((BREAKER, -400), (BreakerSpec(max_wait=50.0), -950), (None, -400)):
+        behind = as_of(opened, later(-1000), breaker)
+        assert behind == replace(opened, failing_since=later(-1000), opened_at=later(-1000), probe_at=later(until))
+    assert as_of(failed(3), later(20), BREAKER) == failed(3)
+    assert as_of(HEALTHY, NOW, BREAKER) == HEALTHY
 
 
 def test_failures_of_few_deliveries_may_be_the_fault_of_these() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from pipeline.clock import Clock
-from pipeline.health import after_outcome, breaker_of
+from pipeline.health import after_outcome, as_of, breaker_of
 from pipeline.model import HEALTHY, DeliveryReason, DeliveryState, Health, Holding, Outcome
 from pipeline.services.setup import Current
 from pipeline.store import Store
@@ -99,7 +99,8 @@ class Standing:
             if status.not_before is not None and status.not_before > now:
                 self._deferred[status.name] = status.not_before
             if status.health != HEALTHY:
-                self._healths[status.name] = status.health
+                route = self._current.setup.routes.get(status.name)
+                self._healths[status.name] = as_of(status.health, now, route.breaker if route else None)
         self._is_stale = True
 
     @property
