@@ -135,7 +135,7 @@ def warn_of_all(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
             yield place, _BARE
     for place, size in short_ones(settings.secrets):
         count = f"{size} byte{'' if size == 1 else 's'}"
-        yield place, f"of {count} can be found by trying; `sendoff secret new` prints one of 24 random bytes"
+        yield place, f"of {count} can be found by trying; `sendoff secret new` prints one of 32 random bytes"
     yield from forms.warn(settings.body, ends)
 
 

@@ -68,7 +68,7 @@ def test_a_raw_secret_that_can_be_guessed_is_a_warning_and_is_not_shown(tmp_path
     secrets = f"'raw:hunter2', {{secret: 'raw:h', until: 2999-01-01T00:00:00Z}}, '{SENT}', 'raw:{'x' * 16}'"
     text = f"destinations: {{hook: {{type: webhook, url: 'https://example.com/', secrets: [{secrets}]}}}}\n"
     (tmp_path / "sendoff.yaml").write_text(text)
-    said = "can be found by trying; `sendoff secret new` prints one of 24 random bytes"
+    said = "can be found by trying; `sendoff secret new` prints one of 32 random bytes"
     done = sendoff(tmp_path, "check")
     assert [line.split(": ", 1)[1] for line in warnings_of(done)] == [
         f"destinations.hook.secrets[0]: of 7 bytes {said}",
