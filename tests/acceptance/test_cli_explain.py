@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import sendoff
+from tests.support.listening import Listener
 from tests.support.processes import eventually
 from tests.support.serving import Service
 
@@ -125,3 +126,41 @@ def test_what_a_destination_that_has_gone_was_owed_can_be_given_up(tmp_path: Pat
         assert held["id"] in said("deliveries", "--destination", "nobody", "--state", "held")
         said("cancel", held["id"])
         assert "cancelled" in said("deliveries", "--destination", "nobody")
+
+
+MANY = """
+functions: {settings: {quick-background: {on_success: [oldest, crowd], on_batch: [oldest, crowd]}}}
+destinations:
+  oldest: {type: webhook, url: "http://127.0.0.1:9/", secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], retry: []}
+  crowd: {type: email, smtp: "smtp://127.0.0.1:%d", from: sendoff@example.com, to: [%s], concurrency: 25}
+"""
+
+
+def test_of_many_deliveries_those_that_need_somebody_are_shown_and_the_others_are_counted(tmp_path: Path) -> None:
+    with Listener(tmp_path, "--smtp", "0") as listener:
+        config = MANY % (listener.port("smtp"), ", ".join(f"r{number}@example.com" for number in range(25)))
+        with Service(tmp_path / "service", FUNCTIONS, config) as service:
+
+            def said(*arguments: str) -> str:
+                url = f"http://127.0.0.1:{service.port}"
+                ended = sendoff(service.folder, *arguments, SENDOFF_URL=url, said="{}\n")
+                assert ended.returncode == 0, ended.stderr
+                return ended.stdout
+
+            job_id = service.submit("quick-background")
+            assert service.settled(job_id)["deliveries"]["delivered"] == 25
+            batch = json.loads(said("batch", "quick-background", "-", "--settled", "--json"))["id"]
+            (dead,) = (each for each in service.deliveries(job_id) if each["state"] == "dead")
+            listed = f"`sendoff deliveries --job {job_id} --limit 26` lists them"
+            for told in (said("explain", job_id), said("job", job_id)):
+                assert told.count(" delivered") - told.count("all delivered") >= 19
+                assert f"\n  ... and 6 more, all delivered; {listed}\n" in told
+            assert dead["explain"] in said("explain", job_id)
+            assert "oldest" in said("job", job_id)
+            assert len(json.loads(said("deliveries", "--job", job_id, "--limit", "26", "--json"))["items"]) == 26
+            for told in (said("explain", batch), said("job", batch)):
+                assert "oldest" in told
+                assert f"  ... and 6 more, all delivered; `sendoff explain {batch} --json` lists them\n" in told
+            for command in ("explain", "job"):
+                for each in (job_id, batch):
+                    assert len(json.loads(said(command, each, "--json"))["deliveries"]) == 26

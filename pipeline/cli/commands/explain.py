@@ -3,7 +3,6 @@ delivery, a replay, or a destination by its name.
 """
 
 import argparse
-import asyncio
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -13,14 +12,13 @@ from rich.text import Text
 
 from pipeline.cli import asking, subjects
 from pipeline.cli.client import Client
+from pipeline.cli.owed import in_full, owed_by
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import indented, styled_state
 from pipeline.cli.screen.explained import of_batch, of_replay
 from pipeline.cli.screen.next_steps import next_steps
 from pipeline.clock import SystemClock
-
-_MOST = 20
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,13 +38,15 @@ async def _explain(args: argparse.Namespace, client: Client) -> int:
     subject = await subjects.find_any(client, args.id)
     kind, shown = subject
     owed: list[Any] = []
+    left_out = ""
     if kind in ("job", "batch") and not client.has_link:  # that shows the job, and no more
-        listed, _ = await client.items(f"{subject.path}/deliveries", _MOST)
-        owed = list(await asyncio.gather(*(client.get(f"/v1/deliveries/{each['id']}") for each in listed)))
+        listed = await owed_by(client, subject, is_whole=args.json)
+        owed, left_out = await in_full(client, listed.shown), listed.left_out
     if args.json:
         print(json_text({kind: shown, "deliveries": owed} if kind in ("job", "batch") else shown))
         return 0
     console.print_lines(console.out(), _lines(subject, owed, SystemClock().now()))
+    console.print_lines(console.out(), indented([Text(left_out)] if left_out else []))
     return 0
 
 

@@ -13,6 +13,7 @@ from pipeline.cli import asking, subjects
 from pipeline.cli.client import Client
 from pipeline.cli.failures import CommandError
 from pipeline.cli.listing import whole
+from pipeline.cli.owed import in_full, owed_by
 from pipeline.cli.patience import Patience
 from pipeline.cli.results import failures_of
 from pipeline.cli.screen import console, words
@@ -22,7 +23,9 @@ from pipeline.cli.screen.job_page import Facts, print_page
 from pipeline.clock import SystemClock
 
 LINES = 10
-_MOST_RUNS, _MOST_DELIVERIES = 500, 20
+_MOST_RUNS = 500
+_SAID = ("is_missing", "others", "left_out")
+"""What the page says of its facts, and is none of the JSON."""
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,39 +47,47 @@ def run(args: argparse.Namespace) -> int:
 async def _show(args: argparse.Namespace, client: Client) -> int:
     subject = await subjects.find(client, args.id)
     if subject.kind == "batch":
-        await _show_batch(args, client, subject.shown)
+        await _show_batch(args, client, subject)
         return 0
-    facts = await _facts(client, subject.shown, args.lines)
+    facts = await _facts(args, client, subject)
     if args.json:
-        print(json_text({name: value for name, value in asdict(facts).items() if name != "is_missing"}))
+        print(json_text({name: value for name, value in asdict(facts).items() if name not in _SAID}))
     else:
         print_page(console.out(), facts, SystemClock().now())
     return 0
 
 
-async def _show_batch(args: argparse.Namespace, client: Client, batch: Any) -> None:
+async def _show_batch(args: argparse.Namespace, client: Client, subject: subjects.Subject) -> None:
+    batch = subject.shown
     patience = Patience(SystemClock(), console.say_trouble, 0)
     failures = await failures_of(client, batch, patience)
-    deliveries, _ = await client.items(f"/v1/batches/{batch['id']}/deliveries", _MOST_DELIVERIES)
+    owed = await owed_by(client, subject, is_whole=args.json)
     if args.json:
-        print(json_text({"batch": batch, "failures": failures, "deliveries": deliveries}))
+        print(json_text({"batch": batch, "failures": failures, "deliveries": owed.shown}))
         return
-    print_batch_end(console.out(), batch, failures=failures, deliveries=deliveries)
+    print_batch_end(console.out(), batch, failures=failures, deliveries=owed.shown, left_out=owed.left_out)
     console.err().print(f"Its jobs: sendoff jobs --batch {batch['id']}", soft_wrap=True)
 
 
-async def _facts(client: Client, job: Any, lines: int) -> Facts:
+async def _facts(args: argparse.Namespace, client: Client, subject: subjects.Subject) -> Facts:
+    job = subject.shown
     if client.has_link:  # it shows the job, and no more
         return Facts(job=job, runs=[], log=[], deliveries=[], is_missing=False)
-    path = f"/v1/jobs/{job['id']}"
-    (runs, _), log, (deliveries, _), is_missing = await asyncio.gather(
-        client.items(f"{path}/runs", _MOST_RUNS),
-        client.get(f"{path}/logs", {"last": min(lines, 500)}),
-        client.items(f"{path}/deliveries", _MOST_DELIVERIES),
+    (runs, _), log, owed, is_missing = await asyncio.gather(
+        client.items(f"{subject.path}/runs", _MOST_RUNS),
+        client.get(f"{subject.path}/logs", {"last": min(args.lines, 500)}),
+        owed_by(client, subject, is_whole=args.json),
         _is_missing(client, job),
     )
-    whole_deliveries = await asyncio.gather(*(client.get(f"/v1/deliveries/{one['id']}") for one in deliveries))
-    return Facts(job=job, runs=runs, log=log["items"], deliveries=whole_deliveries, is_missing=is_missing)
+    return Facts(
+        job=job,
+        runs=runs,
+        log=log["items"],
+        deliveries=await in_full(client, owed.shown),
+        others=owed.others,
+        left_out=owed.left_out,
+        is_missing=is_missing,
+    )
 
 
 async def _is_missing(client: Client, job: Any) -> bool:

@@ -17,10 +17,11 @@ _SHOWN = 10
 
 
 def print_batch_end(
-    console: Console, batch: Any, *, failures: Sequence[Any] = (), deliveries: Sequence[Any] = ()
+    console: Console, batch: Any, *, failures: Sequence[Any] = (), deliveries: Sequence[Any] = (), left_out: str = ""
 ) -> None:
-    """Print it."""
+    """Print it; `left_out` tells of the messages that are none of `deliveries`."""
     print_lines(console, [_head(batch), *_failures(batch, failures), *_deliveries(deliveries)])
+    print_lines(console, [Text(f"  {left_out}")] if left_out else [])
 
 
 def print_rejected(console: Console, rejected: Sequence[Any], name_of: Sequence[str]) -> None:

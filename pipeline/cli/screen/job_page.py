@@ -29,6 +29,10 @@ class Facts:
     runs: Sequence[Any]
     log: Sequence[Any]
     deliveries: Sequence[Any]
+    others: Sequence[Any] = ()
+    """Deliveries that are not shown, as the list has them."""
+    left_out: str = ""
+    """What there is to say of those."""
     is_missing: bool
     """Whether the service does not have the job's function any more."""
 
@@ -42,7 +46,7 @@ def print_page(console: Console, facts: Facts, now: datetime) -> None:
 
 def _sections(facts: Facts, now: datetime) -> Iterator[tuple[str, Iterable[Text]]]:
     job = facts.job
-    yield "Next", map(Text, next_steps(job, facts.deliveries, now, is_missing=facts.is_missing))
+    yield "Next", map(Text, next_steps(job, [*facts.deliveries, *facts.others], now, is_missing=facts.is_missing))
     if facts.runs:
         is_cut = len(facts.runs) > RUNS
         yield f"Runs (the last {RUNS} of {len(facts.runs)})" if is_cut else "Runs", _runs(facts, now)
@@ -51,7 +55,7 @@ def _sections(facts: Facts, now: datetime) -> Iterator[tuple[str, Iterable[Text]
     if facts.log:
         yield f"Last log lines (all of them: sendoff logs {job['id']})", map(log_line, facts.log)
     if facts.deliveries:
-        yield f"Deliveries ({words.deliveries(job['deliveries'])})", _deliveries(facts.deliveries, now)
+        yield f"Deliveries ({words.deliveries(job['deliveries'])})", _deliveries(facts, now)
     yield "Commands", columns((command, Text(what, "dim")) for command, what in commands(job))
 
 
@@ -106,14 +110,16 @@ def _error(error: Any) -> Iterator[Text]:
     yield from (Text(frame.expandtabs(), "dim") for frame in frames[-FRAMES:])
 
 
-def _deliveries(deliveries: Sequence[Any], now: datetime) -> Iterator[Text]:
-    lines = columns(_delivery(delivery, now) for delivery in deliveries)
-    for delivery, line in zip(deliveries, lines, strict=True):
+def _deliveries(facts: Facts, now: datetime) -> Iterator[Text]:
+    lines = columns(_delivery(delivery, now) for delivery in facts.deliveries)
+    for delivery, line in zip(facts.deliveries, lines, strict=True):
         yield line
         if delivery["state"] != "delivered" and delivery["attempts"]:
             yield from indented(columns(_attempt(attempt, now) for attempt in delivery["attempts"][-ATTEMPTS:]))
             if body := clean_line((delivery["attempts"][-1]["body"] or "")[: 4 * _BODY]):
                 yield Text.assemble(("  it said: ", "dim"), body[:_BODY])
+    if facts.left_out:
+        yield Text(facts.left_out)
 
 
 def _delivery(delivery: Any, now: datetime) -> Sequence[str | Text]:
