@@ -7,10 +7,11 @@ that was cut off is then gone on with, and none of it is submitted twice.
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK, S_ISREG
+from types import MappingProxyType
 from typing import IO
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ MOST = 10_000
 """So many items a batch may have."""
 _CHUNK = 256 * 1024
 _SHOWN = 5
+_KINDS = MappingProxyType({S_IFIFO: "a pipe", S_IFSOCK: "a socket", S_IFBLK: "a device", S_IFCHR: "a device"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +35,25 @@ class Document:
     modified_ns: int
 
 
-def documents_in(names: Iterable[str]) -> list[Document]:
+def documents_in(names: Iterable[str], leave_out: Callable[[str], None]) -> list[Document]:
     """Return the files of these names, in order; a folder stands for all in it, sorted, without what is hidden.
 
-    Raises UsageError for what is not there, cannot be read or is no file, and for none or too many.
+    `leave_out` is told, in a sentence each, of what else is in a folder and is no document. Raises UsageError for what
+    is not there or cannot be read, in a folder, too, for a name of what is no file, and for none or too many.
     """
     found: list[Document] = []
     faults: list[str] = []
     for name in names:
-        for path in _files_of(Path(name)):
+        is_folder = (top := Path(name)).is_dir()
+        for path in _all_in(top, faults, leave_out) if is_folder else [top]:
             try:
-                found.append(_document(path))
+                status = path.stat()
+                if is_folder and not S_ISREG(status.st_mode):
+                    leave_out(f"{path} is left out: it is {_KINDS.get(S_IFMT(status.st_mode), 'no file')}")
+                else:
+                    found.append(_document(path, status))
             except OSError as error:
-                faults.append(f"{path} cannot be read: {error.strerror}")
+                faults.append(_unreadable(path, error))
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise UsageError("; ".join(faults[:_SHOWN]) + more, "Nothing was submitted.")
@@ -61,19 +69,21 @@ def check_number(number: int) -> None:
         raise UsageError(f"a batch holds at most {MOST:,} items, and these are {number:,}", "Make several of it.")
 
 
-def _files_of(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    for folder, folders, files in os.walk(path):
+def _all_in(top: Path, faults: list[str], leave_out: Callable[[str], None]) -> Iterator[Path]:
+    for folder, folders, files in os.walk(top, onerror=lambda error: faults.append(_unreadable(error.filename, error))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and (file := Path(folder, name)).is_file():
-                yield file
+        for name in folders:
+            if (inner := Path(folder, name)).is_symlink():  # may lead round in a circle, and is not walked
+                leave_out(f"{inner} is left out: it is a link to a folder; to have what is in it, name it, too")
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
-def _document(path: Path) -> Document:
-    status = path.stat()
+def _unreadable(path: Path | str, error: OSError) -> str:
+    is_dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
+    return f"{path} cannot be read: {'it is a link to what is not there' if is_dangling else error.strerror}"
+
+
+def _document(path: Path, status: os.stat_result) -> Document:
     if not S_ISREG(status.st_mode):
         raise UsageError(f"{path} is no file", "Nothing was submitted.")
     if not os.access(path, os.R_OK):

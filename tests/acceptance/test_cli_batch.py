@@ -54,6 +54,40 @@ def test_every_document_is_a_job_with_its_name_its_type_and_its_bytes(world: Wor
     assert json.loads(hook.body)["type"] == "batch.completed"
 
 
+def test_what_is_no_document_in_a_folder_is_left_out_and_told(world: World, tmp_path: Path) -> None:
+    write(tmp_path, {"docs/a.txt": b"a", "other/b.txt": b"b"})
+    os.mkfifo(tmp_path / "docs/pipe")
+    os.mkfifo(tmp_path / "docs/.hidden")
+    (tmp_path / "docs/link.txt").symlink_to("a.txt")
+    (tmp_path / "docs/linked").symlink_to("../other")
+    ended = world.run(tmp_path, "batch", "read-background", "docs")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("read-background  completed  2 jobs: 2 succeeded; ")
+    assert ended.stderr.splitlines()[:3] == [
+        "docs/linked is left out: it is a link to a folder; to have what is in it, name it, too",
+        "docs/pipe is left out: it is a pipe",
+        "2 items for read-background; key " + ended.stderr.splitlines()[2].rpartition(" ")[2],
+    ]
+    for number in range(11):
+        os.mkfifo(tmp_path / f"other/pipe{number}")
+    (tmp_path / "other/b.txt").unlink()
+    ended = world.run(tmp_path, "batch", "read-background", "other")
+    *told, more, fault = ended.stderr.splitlines()
+    assert (ended.returncode, len(told)) == (2, 10)
+    assert (more, fault) == ("... and 1 more is left out", "sendoff: there are no files to submit")
+
+
+def test_a_link_to_what_is_not_there_is_as_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/a.txt": b"a"})
+    (tmp_path / "docs/lost.txt").symlink_to("nowhere")
+    for name in ("docs", "docs/lost.txt"):
+        ended = sendoff(tmp_path, "batch", "read-background", name, SENDOFF_URL="http://127.0.0.1:1")
+        assert ended.returncode == 2
+        assert ended.stderr == (
+            "sendoff: docs/lost.txt cannot be read: it is a link to what is not there\n  Nothing was submitted.\n"
+        )
+
+
 def test_names_that_are_no_text_and_absolute_ones(world: World, tmp_path: Path) -> None:
     odd = os.path.join(os.fsencode(tmp_path), b"caf\xe9\n.txt")
     Path(os.fsdecode(odd)).write_bytes(b"x")

@@ -28,7 +28,7 @@ from pipeline.cli.results import check_results, failures_of, save_results
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.batch_end import print_batch_end, print_rejected
 from pipeline.cli.screen.batch_live import BatchLive
-from pipeline.cli.screen.clean import json_text
+from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.held import of_deliveries
 from pipeline.cli.submitting import Submitted, submit
 from pipeline.cli.wishes import Header, callback, wish
@@ -36,6 +36,7 @@ from pipeline.clock import SystemClock
 
 PATIENCE_S = 600.0
 EXIT_INTERRUPTED = 130
+_LEFT_OUT = 10
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -94,9 +95,19 @@ def _run(args: argparse.Namespace, work: Work) -> int:
 def _of_files(args: argparse.Namespace) -> Work:
     if "-" in args.files:
         raise UsageError("- stands for all items, and goes with no files", "Names of files: --files-from -")
-    documents = documents_in([*args.files, *_listed(args.files_from)])
+    left_out: list[str] = []
+    try:
+        documents = documents_in([*args.files, *_listed(args.files_from)], left_out.append)
+    finally:
+        _tell_of_left_out(left_out)  # also where nothing is left: it says why
     key = _key(args) or key_of(args.function, args.tag, args.callback, documents)
     return Work(upload=FilesUpload(documents), key=key, names=[document.name for document in documents])
+
+
+def _tell_of_left_out(sentences: Sequence[str]) -> None:
+    console.say_each(map(clean_line, sentences[:_LEFT_OUT]))
+    if (more := len(sentences) - _LEFT_OUT) > 0:
+        console.say_each([f"... and {more:,} more {'is' if more == 1 else 'are'} left out"])
 
 
 def _listed(source: str | None) -> list[str]:
