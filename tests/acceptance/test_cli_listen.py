@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 import smtplib
 import socket
 import time
@@ -16,6 +17,7 @@ from destinations.signing.keys import public_key_of
 from tests.support.command import sendoff
 from tests.support.hooks import SECRET
 from tests.support.listening import Listener, headers_of
+from tests.support.processes import eventually
 from tests.support.serving import Service
 from tests.support.terminal import Terminal
 
@@ -270,6 +272,30 @@ def test_an_answer_is_held_back_and_told_meanwhile(tmp_path: Path) -> None:
             assert listener.interrupted()[0] == 0
     with Listener(tmp_path, "--json", "--delay", "200ms") as listener:
         assert send(listener.port())[0] == 200
+
+
+def test_a_sender_that_goes_before_its_answer_is_told_and_is_not_accepted(tmp_path: Path) -> None:
+    with Listener(tmp_path, "--delay", "1h") as listener:
+        head = b"POST /hook HTTP/1.1\r\nHost: here\r\nwebhook-id: msg_1\r\nContent-Length: 2\r\n\r\n{}"
+        for times in (1, 2):
+            with socket.create_connection(("127.0.0.1", listener.port()), 20) as raw:
+                raw.sendall(head)
+                eventually(lambda times=times: "".join(listener.lines).count("to be answered 200 in 1 h") == times)
+            eventually(lambda times=times: "".join(listener.said).count("had gone") == times)
+        assert "msg_1  again: not accepted so far, came 2 times now" in "".join(listener.lines)
+        with socket.create_connection(("127.0.0.1", listener.port()), 20) as raw:
+            raw.sendall(head)
+            eventually(lambda: "came 3 times now" in "".join(listener.lines))
+            assert listener.interrupted() == (0, "3 webhooks: 0 accepted, 0 refused, 3 without an answer")
+        told = [line for line in listener.said if "gone" in line]
+        assert len(told) == 2
+        said = r"msg_1 at /hook: the sender had gone before the answer, after [0-9.]+ m?s\n"
+        assert all(re.fullmatch(said, line) for line in told), told
+        assert "Traceback" not in "".join(listener.said)
+    with Listener(tmp_path, "--delay", "10ms") as listener:
+        assert [send(listener.port())[0] for _ in range(2)] == [200, 200]
+        assert "accepted before" in listener.shown("accepted before")
+        assert listener.interrupted() == (0, "2 webhooks: 2 accepted, 0 refused; 1 duplicate")
 
 
 # What goes wrong

@@ -52,4 +52,5 @@ class Memory:
 
     def accept(self, key: Key) -> None:
         """Note that a message was accepted: should it come again, it is a duplicate."""
-        self._seen[key] = self._seen[key][0], True
+        if key in self._seen:  # while an answer was held back so many may have come that it is forgotten
+            self._seen[key] = self._seen[key][0], True

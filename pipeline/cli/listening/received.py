@@ -35,7 +35,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """One request, and what it was answered."""
+    """One request, and what it is answered."""
 
     at: datetime
     method: str
@@ -51,6 +51,8 @@ class Webhook:
     is_duplicate: bool
     """Whether its message was accepted before; never where the signature is bad, as that is somebody else's."""
     status: int
+    delay_s: float
+    """How long its answer is held back."""
     content_type: str | None
     body: bytes
 
@@ -58,6 +60,11 @@ class Webhook:
     def is_webhook(self) -> bool:
         """Tell whether it came as webhooks come."""
         return self.method in ("POST", "PUT")
+
+    @property
+    def is_accepted(self) -> bool:
+        """Tell whether it is a webhook that is answered well."""
+        return self.is_webhook and 200 <= self.status < 300
 
     @property
     def value(self) -> Any:

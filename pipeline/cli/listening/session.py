@@ -20,6 +20,7 @@ from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import err, out, print_lines
 from pipeline.cli.screen.received import Tally, mail_lines, webhook_lines
 from pipeline.clock import SystemClock
+from pipeline.spans import span
 
 
 async def receive(
@@ -36,7 +37,7 @@ async def receive(
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, printer.stop.set)
     _have_said(printer.say)
-    runner, mails = Hooks(checker, manners, printer.hook, printer.say, clock).runner(), None
+    runner, mails = Hooks(checker, manners, printer.hook, printer.unanswered, printer.say, clock).runner(), None
     try:
         await runner.setup()
         await SockSite(runner, web).start()
@@ -87,6 +88,15 @@ class _Printer:
         """Print and count a webhook."""
         self.tally.hook(hook)
         self._print(hook.as_json, lambda: webhook_lines(hook))
+
+    def unanswered(self, hook: Webhook, after_s: float) -> None:
+        """Count a webhook as one without an answer, and say when its sender went; at the end it is the receiver that
+        goes.
+        """
+        self.tally.unanswered(hook)
+        if not self.stop.is_set():
+            what = clean_line(f"{hook.message_id or hook.method} at {hook.path}")
+            self.say(f"{what}: the sender had gone before the answer, after {span(after_s)}")
 
     def mail(self, mail: Mail) -> None:
         """Print and count a mail."""

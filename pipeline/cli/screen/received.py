@@ -9,6 +9,7 @@ from destinations.signing.keys import Layout
 from pipeline.cli.listening.received import Checked, Mail, Signature, Webhook
 from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_line, clean_text, is_text, json_text
+from pipeline.spans import span
 
 _MOST_LINES, _MOST_COLUMNS = 16, 300
 _SIGNATURES = {Signature.GOOD: "green", Signature.BAD: "bold red", Signature.UNCHECKED: "yellow"}
@@ -20,8 +21,10 @@ def webhook_lines(hook: Webhook) -> Iterator[Text]:
     head.append(f"  {clean_line(hook.path)}")
     if hook.attempt is not None:
         head.append(f"  attempt {hook.attempt}")
-    head.append("  answered ")
+    head.append("  to be answered " if hook.delay_s else "  answered ")
     head.append(str(hook.status), "green" if 200 <= hook.status < 300 else "red")
+    if hook.delay_s:
+        head.append(f" in {span(hook.delay_s)}")
     yield head
     yield _fact("signature", _signature(hook.checked))
     if repeat := _repeat(hook):
@@ -55,6 +58,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._webhooks = self._accepted = self._bad = self._duplicates = self._others = self._mails = 0
+        self._unanswered = 0
 
     def hook(self, hook: Webhook) -> None:
         """Count a webhook, or a request that is none."""
@@ -62,9 +66,14 @@ class Tally:
             self._others += 1
             return
         self._webhooks += 1
-        self._accepted += 200 <= hook.status < 300
+        self._accepted += hook.is_accepted
         self._bad += hook.checked.signature is Signature.BAD
         self._duplicates += hook.is_duplicate
+
+    def unanswered(self, hook: Webhook) -> None:
+        """Take back what a webhook was counted as: its answer was never written."""
+        self._accepted -= hook.is_accepted
+        self._unanswered += hook.is_webhook
 
     def mail(self, mail: Mail) -> None:
         """Count a mail."""
@@ -73,8 +82,9 @@ class Tally:
 
     def summary(self, *, has_mails: bool) -> str:
         """Return all of it as one line."""
-        refused = self._webhooks - self._accepted
+        refused = self._webhooks - self._accepted - self._unanswered
         parts = [f"{words.count(self._webhooks, 'webhook')}: {self._accepted:,} accepted, {refused:,} refused"]
+        parts[0] += f", {self._unanswered:,} without an answer" if self._unanswered else ""
         parts += [words.count(self._bad, "bad signature")] if self._bad else []
         parts += [words.count(self._others, "other request")] if self._others else []
         parts += [words.count(self._mails, "mail")] if has_mails else []
