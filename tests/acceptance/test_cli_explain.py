@@ -128,6 +128,27 @@ def test_what_a_destination_that_has_gone_was_owed_can_be_given_up(tmp_path: Pat
         assert "cancelled" in said("deliveries", "--destination", "nobody")
 
 
+LOST = """
+functions: {settings: {quick-background: {on_success: [ops]}}}
+destinations:
+  ops: {type: email, smtp: "smtp://127.0.0.1:9", from: sendoff@example.com, to: [%s], retry: []}
+"""
+
+
+def test_the_command_that_sends_all_that_is_dead_again_finds_all_of_it(tmp_path: Path) -> None:
+    with Service(
+        tmp_path / "service", FUNCTIONS, LOST % ", ".join(f"r{number}@example.com" for number in range(7))
+    ) as service:
+        url = f"http://127.0.0.1:{service.port}"
+        job_id = service.submit("quick-background")
+        assert service.settled(job_id)["deliveries"]["dead"] == 7
+        told = sendoff(service.folder, "job", job_id, SENDOFF_URL=url).stdout
+        assert "  7 deliveries are dead: nothing more is sent by itself.\n" in told
+        (command,) = re.findall("`sendoff (destinations replay [^`]+)`", told)
+        counted = sendoff(service.folder, *command.split(), "--dry-run", SENDOFF_URL=url)
+        assert counted.stdout == "ops  7 deliveries to send: 7 dead\n", counted.stderr
+
+
 MANY = """
 functions: {settings: {quick-background: {on_success: [oldest, crowd], on_batch: [oldest, crowd]}}}
 destinations:

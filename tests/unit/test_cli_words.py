@@ -113,6 +113,45 @@ def test_what_is_dead_is_told_although_something_still_waits() -> None:
     assert steps[2:] == ["1 delivery is dead.", "`sendoff replay d1` sends it again."]
 
 
+DIED, SINCE = "2026-05-04T03:00:00.250Z", "2026-05-04T02:59:59Z"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["ops"] * 7,
+            f"replay ops --since {SINCE}` sends all that is dead of ops since then, of other jobs, too.",
+        ),
+        (
+            ["ops", "hook", "ops"],
+            " sends all that is dead of a destination since then, of other jobs, too (hook, ops).",
+        ),
+        (["a", "b", "c", "d", "e", "f"], " (a, b, c, d, e and others)."),
+    ],
+)  # fmt: skip
+def test_of_several_dead_ones_the_command_for_all_of_a_destination_is_told(names: list[str], said: str) -> None:
+    dead = [
+        delivery("dead", destination=name, id=f"d{number}", created_at=DIED if number == 1 else later(0))
+        for number, name in enumerate(names)
+    ]
+    shown = job("succeeded")
+    shown["deliveries"]["dead"] = len(dead)
+    *_, count, again = next_steps(shown, dead, NOW)
+    assert count == f"{len(dead)} deliveries are dead: nothing more is sent by itself."
+    assert again.startswith("`sendoff replay d0` sends one of them again; `sendoff destinations replay ")
+    assert again.endswith(said)
+
+
+def test_all_that_is_dead_is_counted_although_only_some_is_known_and_something_waits() -> None:
+    shown = job("succeeded")
+    shown["deliveries"]["dead"] = 1200
+    dead = delivery("dead", id="d1", created_at=DIED)
+    steps = next_steps(shown, [dead, delivery("retrying", next_attempt_at=later(5))], NOW)
+    assert steps[2] == "1,200 deliveries are dead."
+    assert "one of them" in steps[3]
+
+
 def test_what_comes_first_is_told_first_and_not_everything() -> None:
     owed = [delivery("retrying", destination=f"d{number}", next_attempt_at=later(900 - number)) for number in range(7)]
     steps = next_steps(job("failed"), [delivery("held", reason="paused"), *owed], NOW)

@@ -1,7 +1,7 @@
 """What happens next to a job, and when, in sentences; and the commands that change it. Pure: `now` comes in."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.cli.screen import words
@@ -18,6 +18,7 @@ _ENDED = {
     "cancelled": "The job was cancelled, and does not run any more.",
 }
 _MOST = 5
+_MARGIN = timedelta(seconds=1)
 
 
 def next_steps(job: Any, deliveries: Sequence[Any], now: datetime, *, is_missing: bool = False) -> list[str]:
@@ -37,9 +38,9 @@ def next_steps(job: Any, deliveries: Sequence[Any], now: datetime, *, is_missing
     if not owed:
         steps.append(_of_the_end(job))
     elif dead:
-        steps.append(f"{words.count(len(dead), 'delivery is', 'deliveries are')} dead.")
+        steps.append(f"{words.count(_count_of(job, dead), 'delivery is', 'deliveries are')} dead.")
     if dead:
-        steps.append(f"`sendoff replay {dead[0]['id']}` sends it again.")
+        steps.append(_again(dead, _count_of(job, dead)))
     return steps
 
 
@@ -86,6 +87,25 @@ def _of_delivery(delivery: Any, now: datetime) -> str:
         case _:
             at = _at(delivery["next_attempt_at"], now)
             return f"Attempt {next_attempt} of {delivery['max_attempts']} to {name} is made {at}."
+
+
+def _count_of(job: Any, dead: Sequence[Any]) -> int:
+    # The job counts all of its deliveries, of which these may be some; they may also have died since it was looked at.
+    return max(int(job["deliveries"]["dead"]), len(dead))
+
+
+def _again(dead: Sequence[Any], number: int) -> str:
+    one = f"`sendoff replay {dead[0]['id']}` sends"
+    if number == 1:
+        return f"{one} it again."
+    oldest = min(datetime.fromisoformat(each["created_at"]) for each in dead)
+    # Replays go by the moment within ids, which may be a little before that of the row.
+    since = f"{(oldest - _MARGIN).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    names = sorted({clean_line(each["destination"]) for each in dead})
+    name, of = (names[0], f"of {names[0]} since then") if len(names) == 1 else ("NAME", "of a destination since then")
+    among = "" if len(names) == 1 else f" ({', '.join(names[:_MOST])}{' and others' if len(names) > _MOST else ''})"
+    every = f"`sendoff destinations replay {name} --since {since}` sends all that is dead {of}, of other jobs, too"
+    return f"{one} one of them again; {every}{among}."
 
 
 def _of_the_end(job: Any) -> str:
