@@ -134,6 +134,7 @@ def test_a_name_that_is_none_is_told_with_those_that_there_are(world: World, com
 
 
 def test_a_list_says_that_there_is_more(world: World) -> None:
+    world.service.submit("failing-background", {})  # the third at least
     ended = world.run("jobs", "--limit", "1")
     assert len(ended.stdout.splitlines()) == 2
     assert ended.stderr == "There are more: this is the newest; --limit shows more of them.\n"
