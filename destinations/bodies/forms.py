@@ -45,7 +45,7 @@ def _template_of(written: Mapping[str, Any]) -> TemplateForm:
         form = TemplateForm(source, written.get("content_type", JSON_TYPE), f"body.{option}")
     except TemplateFaultError as fault:
         raise ValueError(f"body.{option}: {fault}") from None
-    if said := rehearsal.fault_of_all(form.fill, source):
+    if said := rehearsal.fault_of_all(form.fill, form.fill_certainly):
         raise ValueError(f"body.{option}: {said}")
     return form
 

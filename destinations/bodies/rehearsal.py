@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex
 
 from destinations.base import End, Sending
 from destinations.bodies.seen import seen_by_templates
-from destinations.templates.rendering import TemplateFaultError, uses
+from destinations.templates.rendering import TemplateFaultError
 from pipeline.model import (
     AlertMessage,
     AnyMessage,
@@ -55,11 +55,17 @@ def fault_of(fill: Fill, end: End) -> str | None:
     return None
 
 
-def fault_of_all(fill: Fill, source: str) -> str | None:
-    """Return what is wrong with a template that no message could fill in, or None."""
-    faults = [fault_of(fill, end) for end in ENDS]
-    # What depends on results may fit those that come.
-    if all(faults) and not uses(source, frozenset({"result"})):
+def fault_of_all(fill: Fill, fill_certainly: Fill) -> str | None:
+    """Return what is wrong with a template that no message could fill in, or None.
+
+    `fill_certainly` fills in only what does not depend on a result, and fails where no result could help.
+    """
+    faults = [
+        # What depends on results may fit those that come.
+        (fault_of(fill, end) and fault_of(fill_certainly, end)) if end is JobState.SUCCEEDED else fault_of(fill, end)
+        for end in ENDS
+    ]
+    if all(faults):
         return f"expected a template that can be filled in, got {_plainest(faults)}"
     return None
 

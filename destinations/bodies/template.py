@@ -9,7 +9,8 @@ from jinja2 import Template
 from destinations.base import Sending
 from destinations.bodies.base import JSON_TYPE, Body, Form
 from destinations.bodies.seen import seen_by_templates
-from destinations.templates.rendering import TemplateFaultError, compile_template, render
+from destinations.templates.certain import candidates
+from destinations.templates.rendering import OF_RESULTS, TemplateFaultError, compile_template, render
 from pipeline import strictjson
 from pipeline.errors import BadJsonError
 from pipeline.values import is_json_type
@@ -47,9 +48,22 @@ class TemplateForm(Form):
     def fill(self, seen: Mapping[str, Any]) -> bytes:
         """Return the template filled in; TemplateFaultError where that fails, or makes no JSON where it must."""
         content = render(self.template, seen).encode()
+        if fault := self._fault_of(content):
+            raise fault
+        return content
+
+    def fill_certainly(self, seen: Mapping[str, Any]) -> None:
+        """Fill in what depends on no result; TemplateFaultError where that fails, or with no result makes JSON."""
+        is_json = is_json_type(self.content_type)
+        text = render(compile_template(self.source, is_json=is_json, without=OF_RESULTS), seen)
+        faults = [self._fault_of(each.encode()) for each in candidates(text)]
+        if faults and faults[0] is not None and all(faults):
+            raise faults[0]
+
+    def _fault_of(self, content: bytes) -> TemplateFaultError | None:
         if is_json_type(self.content_type):
             try:
                 strictjson.check(content)
             except BadJsonError as error:
-                raise TemplateFaultError(f"no JSON came of it, and its type is {self.content_type}: {error}") from None
-        return content
+                return TemplateFaultError(f"no JSON came of it, and its type is {self.content_type}: {error}")
+        return None

@@ -23,7 +23,7 @@ from destinations.dial.connector import connect
 from destinations.dial.failures import reason_of, sentence_of
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
 from destinations.email import defaults, mail
-from destinations.templates.rendering import TemplateFaultError, compile_template, render
+from destinations.templates.rendering import OF_RESULTS, TemplateFaultError, compile_template, render
 from pipeline.config.files import found_instead
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
@@ -133,9 +133,10 @@ def _template(settings: Settings, key: str, *, is_html: bool = False) -> Templat
 def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:
     try:
         template = compile_template(source, is_html=is_html)
+        certain = compile_template(source, is_html=is_html, without=OF_RESULTS)
     except TemplateFaultError as fault:
         raise ValueError(f"{key}: {fault}") from None
-    if said := rehearsal.fault_of_all(partial(render, template), source):
+    if said := rehearsal.fault_of_all(partial(render, template), partial(render, certain)):
         raise ValueError(f"{key}: {said}")
     return template
 

@@ -11,15 +11,18 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from destinations.templates.certain import certain_part
 from destinations.templates.sandbox import Sandbox, TemplateFaultError
 from pipeline.spans import span
 
 NAMES = frozenset({"type", "timestamp", "job", "batch", "alert", "result", "result_encoding", "error", "failures"})
 """What templates see."""
+OF_RESULTS = frozenset({"result", "result_encoding"})
+"""Those of which nobody knows beforehand what stands there."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LARGEST = 256 * 1024
 """The most characters that a template may make."""
-__all__ = ["LARGEST", "NAMES", "TemplateFaultError", "compile_template", "render", "until", "uses"]
+__all__ = ["LARGEST", "NAMES", "OF_RESULTS", "TemplateFaultError", "compile_template", "render", "until"]
 
 
 def until(begun: str, ended: str) -> str:
@@ -27,23 +30,22 @@ def until(begun: str, ended: str) -> str:
     return span((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds())
 
 
-def uses(source: str, names: frozenset[str]) -> bool:
-    """Tell whether a template, which must compile, uses one of these names."""
-    return not names.isdisjoint(find_undeclared_variables(_environment().parse(source)))
-
-
-def compile_template(source: str, *, is_html: bool = False, is_json: bool = False) -> Template:
+def compile_template(
+    source: str, *, is_html: bool = False, is_json: bool = False, without: frozenset[str] = frozenset()
+) -> Template:
     """Return a template; TemplateFaultError for bad syntax and for names that no template sees.
 
-    In HTML values are escaped; in JSON they are written as JSON, texts without the quotes around them.
+    In HTML values are escaped; in JSON they are written as JSON, texts without the quotes around them. What depends on
+    one of the names `without` is left out, as `certain` does.
     """
     environment = _json_environment() if is_json else _environment(is_html=is_html)
     try:
-        unknown = find_undeclared_variables(environment.parse(source)) - NAMES - environment.globals.keys()
+        tree = environment.parse(source)
+        unknown = find_undeclared_variables(tree) - NAMES - environment.globals.keys()
         if unknown:
             known = ", ".join(sorted(NAMES))
             raise TemplateFaultError(f"knows only {known}, not {', '.join(sorted(unknown))}")
-        return environment.from_string(source)
+        return environment.from_string(certain_part(tree, without) if without else source)
     except TemplateSyntaxError as error:
         message = f"expected a Jinja2 template, got an error in its line {error.lineno}: {error.message}"
         raise TemplateFaultError(message) from error
@@ -102,8 +104,8 @@ def render(template: Template, seen: Mapping[str, Any]) -> str:
             if size > LARGEST:
                 raise TemplateFaultError(f"makes more than {LARGEST} characters")
             pieces.append(piece)
+        return "".join(pieces)
     except TemplateFaultError:
         raise
     except Exception as error:  # a template is a program: whatever it raises is its own fault
         raise TemplateFaultError(f"{type(error).__name__}: {error}") from error
-    return "".join(pieces)

@@ -161,6 +161,12 @@ def test_in_a_text_nothing_is_written_as_python_would(source: str, made: str) ->
             "expected a template that can be filled in, got no JSON came of it, and its type",
         ),
         ("text", "expected a template that can be filled in, got no JSON came of it"),
+        ('{"a": "{{ result.x }}", "d": {{ job.nothing }}}', "'dict object' has no attribute 'nothing'"),
+        ('{"a": "{{ result.x }}", "d": }', "got no JSON came of it"),
+        ('{"a": {{ result.x | tojson }}, "a": {{ result[0].y | upper }}}', "got no JSON came of it"),
+        ("{% for tag in job.tags %}{{ result.x }}{{ tag }}{% endfor %}", "got no JSON came of it"),
+        ('{% set x = result.y %}{% if x %}"{{ x }}"{% endif %}{{ job.nothing }}', "no attribute 'nothing'"),
+        ("{% for row in result.rows %}{{ row }}{% endfor %}{% if job.nothing %}1{% endif %}", "attribute 'nothing'"),
     ],
 )
 def test_a_template_that_serves_no_message_is_a_fault_with_its_place(tmp_path: Path, template: str, fault: str) -> None:
@@ -172,6 +178,32 @@ def test_a_template_that_serves_no_message_is_a_fault_with_its_place(tmp_path: P
     with pytest.raises(ValueError, match=r"^body\.template_file: ") as raised:
         form_of({"template_file": file})
     assert fault in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{% if result.kind == "a" %}{{ job.nothing }}{% else %}[]{% endif %}',
+        '{% if type == "a" %}[]{% elif result.a == 1 %}[]{% else %}{{ job.nothing }}{% endif %}',
+        '{% set bad = result.n == 5 %}{{ job.nothing if bad and result.n != 5 else "[]" }}',
+        "{% set n = namespace(x=1) %}{% for r in result.r %}{% set n.x = 0 %}{% endfor %}{{ job.nothing if n.x }}",
+        "{% set n = namespace(x=1) %}{% macro m(r) %}{% set n.x = 0 %}{% endmacro %}{{ m(result) }}{{ job.no if n.x }}",
+        '{% macro row(x) %}"{{ x }}"{% endmacro %}[{{ row(result.x[0].y) }}]',
+        '[1{{ "," if result.more }}{{ result.more }}]',
+        "{ {{ result.pairs | safe }} }",
+        "{% set pairs = result.pairs | safe %}{ {{ pairs }} }",
+        "{% for each in [result.pairs | safe] %}{ {{ each }} }{% endfor %}",
+        '{"{{ result.a }}": 1, "{{ result.b }}": 2, "": {{ result.n }}}',
+        '{"a": {{ result.whole }}.5, "b": -{{ result.n | round(1) }}, "c": 1{{ result.zeros }}}',
+        "{{ dict(result)['a'] }}",
+        "[{{ result.items[0].name | tojson if result_encoding else result['a'].strip() }}]",
+        "{% block a %}{{ result.x.y.z + 'a' }}{% endblock %}{{ self.a() }}",
+        "{% call(x) result.walk() %}{{ job.nothing }}{% endcall %}",
+        "{% filter upper %}{{ result.x / 'a' }}{% endfilter %}",
+    ],
+)
+def test_what_a_result_may_mend_is_no_fault(template: str) -> None:
+    form_of({"template": template})
 
 
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def test_a_template_that_no_message_fills_is_a_fault(key: str) -> None:
     with pytest.raises(ValueError, match=f"^{key}: expected a template that can be filled in, got UndefinedError: "):
         settings_of(OPTIONS | {key: "{{ job.funtion }}"})
     settings_of(OPTIONS | {key: "{{ error.errorMessage }}"})  # some messages fill it
-    settings_of(OPTIONS | {key: "{{ dict(result)['a'] }}{{ job.funtion }}"})  # nobody can say
+    settings_of(OPTIONS | {key: "{{ dict(result)['a'] }}"})  # nobody can say
+    with pytest.raises(ValueError, match=f"^{key}: .* no attribute 'funtion'"):  # whatever the result is
+        settings_of(OPTIONS | {key: "{{ dict(result)['a'] }}{{ job.funtion }}"})
 
 
 def test_the_fault_that_is_told_is_the_author_s_and_not_what_another_message_lacks() -> None:
