@@ -40,6 +40,7 @@ ENDS: Mapping[End, str] = MappingProxyType(
     }
 )
 """The ends that messages tell of, in words."""
+_WITH_RESULTS = frozenset({JobState.SUCCEEDED, JobState.FAILED})  # what answered with a bad status has a result too
 
 
 Fill = Callable[[Mapping[str, Any]], object]
@@ -62,7 +63,7 @@ def fault_of_all(fill: Fill, fill_certainly: Fill) -> str | None:
     """
     faults = [
         # What depends on results may fit those that come.
-        (fault_of(fill, end) and fault_of(fill_certainly, end)) if end is JobState.SUCCEEDED else fault_of(fill, end)
+        (fault_of(fill, end) and fault_of(fill_certainly, end)) if end in _WITH_RESULTS else fault_of(fill, end)
         for end in ENDS
     ]
     if all(faults):
