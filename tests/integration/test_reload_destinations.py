@@ -319,7 +319,7 @@ async def test_what_was_owed_to_the_urls_of_callers_goes_to_nobody_else(tmp_path
             (delivery,) = await service.until_delivered(job_id, "retrying")
             assert delivery.last_error is not None
             assert delivery.last_error.message == (
-                "it was made for a destination of the type callback, and hooks is a webhook now"
+                "it was made for a destination of the type callback, and hooks is of the type webhook now"
             )
             assert (await service.get("/v1/destinations/hooks")).json["state"] == "active"
             if back:

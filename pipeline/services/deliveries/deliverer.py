@@ -252,7 +252,8 @@ class Deliverer:
 
 
 def _of_another_kind(delivery: Delivery, kind: str) -> Outcome:
-    said = f"it was made for a destination of the type {delivery.kind}, and {delivery.destination} is a {kind} now"
+    is_now = f"{delivery.destination} is of the type {kind} now"
+    said = f"it was made for a destination of the type {delivery.kind}, and {is_now}"
     return Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.UNCONFIGURED, message=said)
 
 
