@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from jinja2 import Template, TemplateSyntaxError, Undefined, pass_context
 from jinja2.meta import find_undeclared_variables
@@ -28,6 +28,14 @@ __all__ = ["LARGEST", "NAMES", "OF_RESULTS", "TemplateFaultError", "compile_temp
 def until(begun: str, ended: str) -> str:
     """Return how long it is from one moment to another, both in RFC 3339, in words: the filter `until`."""
     return span((datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds())
+
+
+def tojson(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON that people read, with its characters as they are: the filter `tojson`.
+
+    Jinja2's own writes what HTML would take for markup as escapes of JSON; here HTML is escaped as all else is.
+    """
+    return json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=True, default=_no_json)
 
 
 def compile_template(
@@ -64,12 +72,14 @@ def _printable(value: Any) -> Any:
 def _environment(*, is_html: bool = False) -> Sandbox:
     environment = Sandbox(autoescape=is_html, trim_blocks=True, lstrip_blocks=True, finalize=_printable)
     environment.filters["until"] = until
+    environment.filters["tojson"] = tojson
     return environment
 
 
 def _json_environment() -> Sandbox:
     environment = _environment(is_html=True)  # so that macros, blocks and `tojson` tell what is written already
     environment.finalize = _as_json
+    environment.filters["tojson"] = lambda value, indent=None: Markup(tojson(value, indent))  # noqa: S704 - of JSON
     return environment
 
 
@@ -84,6 +94,10 @@ def _as_json(_: Context, value: Any) -> Markup:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=lambda each: str(_said(each)))
+
+
+def _no_json(value: Any) -> NoReturn:
+    raise TypeError(f"{type(_said(value)).__name__} is no value of JSON")
 
 
 def _said(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """The kind `email` against real mail servers: what is sent, and what each answer means."""
 
 import base64
+import html
+import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,9 +38,9 @@ async def sent(
     return outcome
 
 
-def text_of(server: MailServer) -> str:
+def text_of(server: MailServer, content_type: str = "text/plain") -> str:
     _, _, mail = server.envelopes[-1]
-    parts = [part for part in mail.walk() if part.get_content_type() == "text/plain"]
+    parts = [part for part in mail.walk() if part.get_content_type() == content_type]
     content = parts[0].get_payload(decode=True)
     assert isinstance(content, bytes)
     return content.decode()
@@ -74,6 +76,24 @@ async def test_a_failure_says_what_went_wrong() -> None:
         assert mail["Subject"] == "extract-background failed: error"
         assert text_of(server).startswith("ValueError: <b>no</b> such page")
         assert "&lt;b&gt;no" in str(mail)
+
+
+async def test_a_result_reads_as_it_is_in_both_parts_and_is_no_markup() -> None:
+    body = json.dumps({"name": "O'Brien & Söhne 東京", "note": "<b>\\x</b></pre><script>"})
+    result = Result(status=200, headers=(("content-type", "application/json"),), body=body.encode())
+    async with mail_server() as server:
+        await sent(server.port, message={"result": result})
+        text, page = text_of(server), text_of(server, "text/html")
+    assert """{
+  "name": "O'Brien & Söhne 東京",
+  "note": "<b>\\\\x</b></pre><script>"
+}""" in text.replace("\r\n", "\n")
+    assert "\\u" not in text + page
+    assert "O&#39;Brien &amp; Söhne 東京" in page
+    assert "<b>" not in page
+    assert "<script" not in page
+    assert html.unescape(page).count("O'Brien & Söhne 東京") == 1
+    assert page.count("</pre>") == 1
 
 
 async def test_no_header_can_be_put_into_a_mail() -> None:

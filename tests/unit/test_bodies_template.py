@@ -48,6 +48,18 @@ def test_no_text_of_a_function_breaks_json(text: str) -> None:
     assert made == {"text": text, "more": text}
 
 
+def test_tojson_writes_characters_as_they_are_and_refuses_what_is_no_json() -> None:
+    for content_type in ("application/json", "text/plain"):
+        assert filled("[{{ result | tojson }}]", '"O\'Söhne & <b>"'.encode(), content_type) == '["O\'Söhne & <b>"]'
+        for source, fault in (
+            ("{{ range | tojson }}", "range is no value but what is called"),
+            ("{{ (result | items) | tojson }}", "TypeError: generator is no value of JSON"),
+            ("{{ result.nope | tojson }}", "no attribute 'nope'"),
+        ):
+            with pytest.raises(TemplateFaultError, match=fault):
+                filled(source, content_type=content_type)
+
+
 def test_in_other_types_values_stand_as_they_are_but_for_what_steers_a_terminal() -> None:
     assert filled('{{ result }} "{{ job.tags[0] }}"', b'"<a> \\u001b\\"b\\""', "text/plain") == '<a> "b" "invoices"'
 
@@ -196,6 +208,7 @@ def test_a_template_that_serves_no_message_is_a_fault_with_its_place(tmp_path: P
         '{"{{ result.a }}": 1, "{{ result.b }}": 2, "": {{ result.n }}}',
         '{"a": {{ result.whole }}.5, "b": -{{ result.n | round(1) }}, "c": 1{{ result.zeros }}}',
         "{{ dict(result)['a'] }}",
+        '["{{ error.errorMessage }}", {{ result.n }}]',
         "[{{ result.items[0].name | tojson if result_encoding else result['a'].strip() }}]",
         "{% block a %}{{ result.x.y.z + 'a' }}{% endblock %}{{ self.a() }}",
         "{% call(x) result.walk() %}{{ job.nothing }}{% endcall %}",
