@@ -179,7 +179,7 @@ class KeptConnection(asyncio.Protocol):
             self._end(error.__context__ if isinstance(error.__context__, AnswerError) else AnswerError(str(error)))
         except HttpParserError as error:
             is_tls = self._size == len(data) and _TLS_RECORD.match(data)
-            self._end(AnswerError("it is TLS, a URL that begins with https:// may be meant" if is_tls else str(error)))
+            self._end(AnswerError("it is TLS, a URL that begins with https:// may be meant" if is_tls else _why(error)))
         else:
             if self._reply is None and self._head_size > HEAD_LIMIT:
                 self._end(TooLongError(f"its head is longer than {HEAD_LIMIT} bytes"))
@@ -246,3 +246,8 @@ class KeptConnection(asyncio.Protocol):
         if self._reply is not None and self._waiter is not None and not self._waiter.done():
             self._may_keep = self._parser.should_keep_alive()
             self._waiter.set_result(self._reply)
+
+
+def _why(error: HttpParserError) -> str:
+    # The parser names protocols that nobody asked for.
+    return "what came is no HTTP answer" if str(error).startswith("Expected HTTP/") else str(error)

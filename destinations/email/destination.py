@@ -1,6 +1,7 @@
-"""The kind `email`: one mail for one recipient over SMTP, once, and what the server's answers mean.
+"""The kind `email`: one mail for one recipient over SMTP, once.
 
-What the mail says stands in `mail`. A connection serves one mail: mails are few, and an idle one is soon closed.
+What the mail says stands in `mail`, what the server's answers mean in `failures`. A connection serves one mail: mails are
+few, and an idle one is soon closed.
 """
 
 import asyncio
@@ -17,12 +18,12 @@ from urllib.parse import urlsplit
 import aiosmtplib
 from jinja2 import Template
 
-from destinations.base import PATIENCE_S, Concern, End, Sending
+from destinations.base import Concern, End, Sending
 from destinations.bodies import rehearsal
 from destinations.dial.connector import connect
-from destinations.dial.failures import reason_of, sentence_of
 from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
 from destinations.email import defaults, mail
+from destinations.email.failures import broken, failure, judged, late, of_login
 from destinations.templates.rendering import OF_RESULTS, TemplateFaultError, compile_template, render
 from pipeline.config.files import found_instead
 from pipeline.config.secret import Secret
@@ -150,6 +151,7 @@ class Email:
         self._trust = trust
         self._host = parts.hostname or ""
         self._port = parts.port or _PORTS[parts.scheme]
+        self._server = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         self._domain = settings.from_.rpartition("@")[2]
         self._templates = _templates_of(settings)
         self._tls: ssl.SSLContext | None = None
@@ -170,16 +172,16 @@ class Email:
         try:
             composed = await asyncio.to_thread(self._compose, sending)
         except (TemplateFaultError, MessageError, ValueError) as fault:
-            return _failure(DeliveryReason.TEMPLATE_ERROR, str(fault))
+            return failure(DeliveryReason.TEMPLATE_ERROR, str(fault))
+        timeout = asyncio.timeout(self._settings.timeout)
         try:
-            async with asyncio.timeout(self._settings.timeout):
+            async with timeout:
                 return await self._exchange(sending.recipient, composed)
         except aiosmtplib.SMTPException as error:
-            return _judged(error)
+            return judged(error, self._server, self._settings.timeout)
         except (OSError, ValueError) as error:
-            reason = reason_of(error)
-            outcome = _failure(reason, sentence_of(error))
-            return _later(outcome) if reason is DeliveryReason.TIMEOUT else outcome
+            # The system has a time of its own for connections.
+            return late(self._server, self._settings.timeout) if timeout.expired() else broken(error, self._server)
 
     def _compose(self, sending: Sending) -> EmailMessage:
         settings = self._settings
@@ -228,21 +230,22 @@ class Email:
             await client.ehlo()
             return None
         if upgrade == "required":
-            return _failure(DeliveryReason.TLS_ERROR, "the server does not offer STARTTLS, which is required")
+            return failure(DeliveryReason.TLS_ERROR, f"{self._server} does not offer STARTTLS, which is required")
         return None
 
     async def _logged_in(self, client: aiosmtplib.SMTP) -> Outcome | None:
         username, password = self._settings.username, self._settings.password
         if username is None or password is None:
             return None
+        if not client.supports_extension("auth"):
+            hint = "" if client.get_transport_info("sslcontext") else ": many do so over TLS only"
+            return failure(DeliveryReason.AUTH_ERROR, f"{self._server} offers no login{hint}")
         try:
             await client.login(username, password.reveal())
-        except aiosmtplib.SMTPResponseException as error:
-            return _failure(DeliveryReason.AUTH_ERROR, _said(error), error.code)
         except aiosmtplib.SMTPServerDisconnected:
             raise
         except aiosmtplib.SMTPException as error:
-            return _failure(DeliveryReason.AUTH_ERROR, str(error))
+            return of_login(error, self._server)
         return None
 
 
@@ -252,34 +255,3 @@ async def _goodbye(client: aiosmtplib.SMTP) -> None:
         await client.quit()
     except (aiosmtplib.SMTPException, OSError):
         return
-
-
-def _judged(error: aiosmtplib.SMTPException) -> Outcome:
-    """Return what a refusal means: 4xx and what breaks off is tried again, 5xx is final for this recipient."""
-    if isinstance(error, aiosmtplib.SMTPRecipientsRefused) and error.recipients:
-        error = error.recipients[0]
-    if isinstance(error, aiosmtplib.SMTPTimeoutError):
-        return _later(_failure(DeliveryReason.TIMEOUT, "no answer within the time allowed"))
-    if not isinstance(error, aiosmtplib.SMTPResponseException) or error.code < 400:
-        if isinstance(error.__cause__, ssl.SSLError):
-            return _failure(DeliveryReason.TLS_ERROR, str(error.__cause__))
-        return _failure(DeliveryReason.CONNECTION_RESET, str(error))
-    is_of_the_mail = isinstance(
-        error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError | aiosmtplib.SMTPSenderRefused
-    )
-    if error.code >= 500 and is_of_the_mail:
-        said = _said(error)
-        return Outcome(verdict=Verdict.PERMANENT, reason=DeliveryReason.REJECTED, message=said, status=error.code)
-    return _failure(DeliveryReason.SMTP_ERROR, _said(error), error.code)
-
-
-def _said(error: aiosmtplib.SMTPResponseException) -> str:
-    return f"{error.code} {error.message}".encode("utf-8", "replace").decode()[:500]
-
-
-def _failure(reason: DeliveryReason, message: str, status: int | None = None) -> Outcome:
-    return Outcome(verdict=Verdict.TEMPORARY, reason=reason, message=message[:500], status=status)
-
-
-def _later(outcome: Outcome) -> Outcome:
-    return Outcome(verdict=outcome.verdict, reason=outcome.reason, message=outcome.message, patience_s=PATIENCE_S)

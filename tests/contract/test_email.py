@@ -140,6 +140,35 @@ async def test_what_goes_wrong_has_its_class(
         assert outcome.patience_s == (60.0 if expected[1] == "timeout" else None)
 
 
+@pytest.mark.parametrize(
+    ("answers", "changes", "message"),
+    [
+        ({"banner": "silence"}, {"timeout": 0.2}, "{server}: the mail was not taken within 0.2 s"),
+        ({"banner": ""}, {}, "{server} closed the connection before the mail was taken"),
+        ({"MAIL": ""}, {}, "{server} closed the connection before the mail was taken"),
+        ({"banner": "SSH-2.0-OpenSSH"}, {}, "{server}: what came is no answer of SMTP: SSH-2.0-OpenSSH"),
+        ({"MAIL": "354 what."}, {}, "{server}: 354 what"),
+        ({"end": "451 later, please."}, {}, "451 later, please"),
+        ({}, {"starttls": "required"}, "{server} does not offer STARTTLS, which is required"),
+        ({"EHLO": "250 here"}, {**LOGIN, "starttls": "never"}, "{server} offers no login: many do so over TLS only"),
+        (
+            {"EHLO": "250-here\r\n250 AUTH GSSAPI"},
+            {**LOGIN, "starttls": "never"},
+            "{server}: No suitable authentication method found",
+        ),
+        ({}, {"smtps": True}, "{server}: what answers there speaks no TLS"),
+    ],
+)
+async def test_a_failure_names_the_server_and_the_limit_and_leaves_the_full_stop_to_its_reader(
+    answers: Mapping[str, str], changes: dict[str, Any], message: str
+) -> None:
+    async with mail_server(**answers) as server:
+        if "smtps" in changes:
+            changes = {"smtp": f"smtps://127.0.0.1:{server.port}"}
+        outcome = await sent(server.port, **changes)
+    assert outcome.message == message.format(server=f"127.0.0.1:{server.port}")
+
+
 async def test_nobody_listening_and_a_blocked_address_have_their_classes() -> None:
     port = free_port()
     refused = await sent(port)

@@ -35,6 +35,7 @@ UNREADABLE = {
     "a length beyond all bounds": HEAD + b"Content-Length: 99999999999999999999999\r\n\r\nhello",
     "a length and chunks": HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
 }
+NO_HTTP = {"words", "an older HTTP", "HTTP/2", "SSH", "mail", "every byte"}
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -44,6 +45,8 @@ async def test_what_cannot_be_read_is_a_failed_attempt_at_once(name: str) -> Non
     assert (outcome.verdict, outcome.reason) == (Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR)
     assert outcome.status is None
     assert outcome.message.startswith("the answer cannot be read: ")
+    assert outcome.message.endswith(": what came is no HTTP answer") == (name in NO_HTTP)
+    assert "RTSP" not in outcome.message
     assert "\n" not in outcome.message
     assert len(outcome.message) <= 500
 
