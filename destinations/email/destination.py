@@ -1,7 +1,7 @@
 """The kind `email`: one mail for one recipient over SMTP, once.
 
-What the mail says stands in `mail`, what the server's answers mean in `failures`. A connection serves one mail: mails are
-few, and an idle one is soon closed.
+What the mail says stands in `mail`, what the server's answers mean in `failures`. A connection serves one mail: mails
+are few, and an idle one is soon closed.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 _PORTS = {"smtp": 25, "smtps": 465}
+_GOODBYE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,7 @@ class Email:
         timeout = asyncio.timeout(self._settings.timeout)
         try:
             async with timeout:
-                return await self._exchange(sending.recipient, composed)
+                return await self._exchange(sending.recipient, composed, timeout)
         except aiosmtplib.SMTPException as error:
             return judged(error, self._server, self._settings.timeout)
         except (OSError, ValueError) as error:
@@ -193,7 +194,7 @@ class Email:
             attachment_limit=settings.attachment_limit if settings.attach_result else None,
         )
 
-    async def _exchange(self, recipient: str, composed: EmailMessage) -> Outcome:
+    async def _exchange(self, recipient: str, composed: EmailMessage, limit: asyncio.Timeout) -> Outcome:
         settings = self._settings
         sock = await connect(self._host, self._port, self._trust)
         address = sock.getpeername()[0]
@@ -214,7 +215,7 @@ class Email:
             if fault := await self._logged_in(client):
                 return fault
             _, said = await client.sendmail(settings.from_, [recipient], composed.as_bytes())
-            await _goodbye(client)
+            await _goodbye(client, limit)
             return Outcome(verdict=Verdict.DELIVERED, status=250, body=said.encode(), remote_address=address)
         finally:
             client.close()
@@ -249,9 +250,11 @@ class Email:
         return None
 
 
-async def _goodbye(client: aiosmtplib.SMTP) -> None:
-    # The mail is taken: what goes wrong from here on must not have it sent again.
+async def _goodbye(client: aiosmtplib.SMTP, limit: asyncio.Timeout) -> None:
+    # The mail is taken: what goes wrong from here on, the time allowed included, must not have it sent again.
+    left_s = (limit.when() or 0.0) - asyncio.get_running_loop().time()
+    limit.reschedule(None)
     try:
-        await client.quit()
+        await client.quit(timeout=min(max(left_s, 0.0), _GOODBYE_S))
     except (aiosmtplib.SMTPException, OSError):
         return

@@ -169,6 +169,12 @@ async def test_a_failure_names_the_server_and_the_limit_and_leaves_the_full_stop
     assert outcome.message == message.format(server=f"127.0.0.1:{server.port}")
 
 
+async def test_a_server_that_does_not_say_goodbye_has_taken_the_mail() -> None:
+    async with mail_server(QUIT="silence") as server:
+        outcome = await sent(server.port, timeout=0.5)
+        assert (outcome.verdict, len(server.envelopes)) == (D, 1)
+
+
 async def test_nobody_listening_and_a_blocked_address_have_their_classes() -> None:
     port = free_port()
     refused = await sent(port)

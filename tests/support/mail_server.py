@@ -58,6 +58,8 @@ class MailServer:
             answer = self.answers.get(line, self.answers.get(verb, "502 what?"))
             if not answer:
                 return
+            if answer == "silence":
+                await self._never.wait()
             writer.write(f"{answer}\r\n".encode())
             match verb:
                 case "MAIL":
