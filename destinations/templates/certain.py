@@ -26,7 +26,7 @@ _FILTERS = frozenset(
 def certain_part(tree: nodes.Template, names: frozenset[str]) -> nodes.Template:
     """Return a template without what depends on `names`, whose places are VALUE or ANYTHING; `tree` is used up."""
     depending = _depending(tree, names)
-    parted: nodes.Template = _Parting(names, depending, is_rebound=not names.isdisjoint(_bound(tree))).visit(tree)
+    parted: nodes.Template = _Parting(depending, is_rebound=not names.isdisjoint(_bound(tree))).visit(tree)
     return parted
 
 
@@ -88,8 +88,7 @@ def _all(node: nodes.Node) -> Iterator[nodes.Node]:
 
 
 class _Parting(NodeTransformer):
-    def __init__(self, names: frozenset[str], depending: frozenset[str], *, is_rebound: bool) -> None:
-        self._names = names
+    def __init__(self, depending: frozenset[str], *, is_rebound: bool) -> None:
         self._depending = depending
         self._is_rebound = is_rebound
 
@@ -112,10 +111,9 @@ class _Parting(NodeTransformer):
         return node
 
     def _is_value(self, expression: nodes.Node) -> bool:
+        # Of other names than those themselves it may be any text, but what makes them depend is left out as that.
         return not self._is_rebound and all(
-            isinstance(each, _PATHS)
-            and not (isinstance(each, nodes.Filter) and each.name not in _FILTERS)
-            and not (isinstance(each, nodes.Name) and each.name in self._depending - self._names)
+            isinstance(each, _PATHS) and not (isinstance(each, nodes.Filter) and each.name not in _FILTERS)
             for each in _all(expression)
         )
 

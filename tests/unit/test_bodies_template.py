@@ -205,6 +205,7 @@ def test_a_template_that_serves_no_message_is_a_fault_with_its_place(tmp_path: P
         '{ {{ result.pairs | safe }}, "z": 1 }',
         '{% set pairs = result.pairs | safe %}{ {{ pairs }}, "z": 1 }',
         '{% for each in [result.pairs | safe] %}{ {{ each }}, "z": 1 }{% endfor %}',
+        '{% for result in ["a"] %}{ {{ result | tojson }}: 1 }{% endfor %}',
         '{"{{ result.a }}": 1, "{{ result.b }}": 2, "": {{ result.n }}}',
         '{"a": {{ result.whole }}.5, "b": -{{ result.n | round(1) }}, "c": 1{{ result.zeros }}}',
         "{{ dict(result)['a'] }}",
