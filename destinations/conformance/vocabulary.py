@@ -7,7 +7,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-OWN = frozenset({"x-unit", "x-path", "x-secret", "x-secret-url", "x-hidden", "x-retry", "x-breaker", "x-expected"})
+OWN = frozenset(
+    {"x-unit", "x-path", "x-secret", "x-secret-url", "x-hidden", "x-retry", "x-breaker", "x-expected", "x-choices"}
+)
 """Sendoff's own: `pipeline.config` reads them."""
 _ANNOTATIONS = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$defs"}

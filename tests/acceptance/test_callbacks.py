@@ -115,7 +115,8 @@ def test_what_cannot_be_is_said(world: World) -> None:
     assert "hunter2" not in refused.stderr
     synchronous = world.run("invoke", "calm", "--callback", world.receiver.url("/mine"))
     assert synchronous.returncode == 1
-    assert "Prefer: respond-async" in synchronous.stderr
+    assert "--callback is for jobs, and calm is synchronous" in synchronous.stderr
+    assert "--async makes a job of this call" in synchronous.stderr
     tested = world.run("destinations", "test", "back")
     assert tested.returncode == 1
     assert "has no address of its own" in tested.stderr
