@@ -1,6 +1,7 @@
 """What it means that a mail was not taken: the class of the failure, and a sentence that names the server. Pure."""
 
 import ssl
+from dataclasses import replace
 
 import aiosmtplib
 
@@ -78,4 +79,4 @@ def _plain(text: str) -> str:
 
 
 def _later(outcome: Outcome) -> Outcome:
-    return Outcome(verdict=outcome.verdict, reason=outcome.reason, message=outcome.message, patience_s=PATIENCE_S)
+    return replace(outcome, patience_s=PATIENCE_S)

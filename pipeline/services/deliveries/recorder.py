@@ -97,9 +97,9 @@ class Recorder:
         before = self._standing.health(delivery.destination)
         noted = self._noted(delivery, outcome, step, before, now)
         is_written = await self._write(delivery, token, step, attempt, now, noted=noted, child=child)
-        if noted is not None:  # also where the lease was gone: that the attempt went so counts for those to come
-            if not is_written:
-                noted = await self._note_alone(delivery, noted, now)
+        if noted is not None and not is_written:  # the lease was gone; that it went so counts for those to come
+            noted = await self._note_alone(delivery, noted, now)
+        if noted is not None:
             self._follow(delivery.destination, before, noted)
         if not is_written:
             return False
