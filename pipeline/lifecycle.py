@@ -70,7 +70,7 @@ DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyT
         # Cancelled only before its attempt has begun: where it still waits for a slot.
         _D.SENDING: frozenset({_D.DELIVERED, _D.DEAD, _D.RETRYING, _D.PENDING, _D.CANCELLED}),
         _D.RETRYING: frozenset({_D.PENDING, _D.CANCELLED}),
-        # A replay opens an ended delivery again with the full schedule.
+        # A replay opens an ended delivery again with the full schedule, and has a retrying one sent now.
         _D.DELIVERED: frozenset({_D.PENDING}),
         _D.DEAD: frozenset({_D.PENDING}),
         _D.SKIPPED: frozenset(),

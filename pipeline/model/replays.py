@@ -19,6 +19,8 @@ class ReplayOf(StrEnum):
     DEAD = "dead"
     DELIVERED = "delivered"
     CANCELLED = "cancelled"
+    RETRYING = "retrying"
+    """Waiting for their next attempt, while the destination takes deliveries."""
     HELD = "held"
     """Open, while the destination takes none."""
     MISSING = "missing"

@@ -60,6 +60,30 @@ async def test_what_was_delivered_is_sent_once_more(tmp_path: Path) -> None:
             assert receiver.requests[0].body == receiver.requests[1].body
 
 
+async def test_what_waits_for_its_next_attempt_is_sent_now_and_fails_by_the_full_schedule(tmp_path: Path) -> None:
+    async with receiving(answer(500), answer(500), answer(500), OK) as receiver:
+        destinations = {"hook": webhook(receiver.url, waits=(10.0, 3600.0))}
+        functions = {"quick-background": sends_to("hook")}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            job_id = await service.start_job("quick-background")
+            await service.until_delivered(job_id, "retrying")
+            await service.clock.advance(12.1)
+            await holds(lambda: len(receiver.requests) == 2)
+            (waiting,) = await service.until_delivered(job_id, "retrying")
+            assert (waiting.attempt, waiting.max_attempts) == (2, 3)  # and the third is an hour away
+            assert (await asked(service, "replay", waiting.id))[0] == 202
+            await holds(lambda: len(receiver.requests) == 3)
+            (waiting,) = await service.until_delivered(job_id, "retrying")
+            assert (waiting.attempt, waiting.max_attempts) == (3, 5)
+            assert 10.0 <= (waiting.due_at - service.clock.now()).total_seconds() <= 12.0
+            await service.clock.advance(12.1)
+            await service.until_delivered(job_id, "delivered")
+            await service.clock.advance(7200)  # the moment of before is forgotten
+            attempts = (await service.get(f"/v1/deliveries/{waiting.id}")).json["attempts"]
+            assert [each["trigger"] for each in attempts] == ["auto", "auto", "manual", "manual"]
+            assert len(receiver.requests) == 4
+
+
 async def test_a_policy_s_age_counts_from_the_replay(tmp_path: Path) -> None:
     async with receiving(answer(500), answer(500), OK) as receiver:
         destinations = {"hook": webhook(receiver.url, retry=RetrySpec(waits=(10.0,), max_age=60.0))}
@@ -121,7 +145,7 @@ async def test_what_is_being_sent_can_be_neither_cancelled_nor_replayed(tmp_path
             (delivery,) = (await service.get(f"/v1/jobs/{job_id}/deliveries")).json["items"]
             for verb, which in (
                 ("cancel", "waits, or is held, can be cancelled"),
-                ("replay", "was delivered, is dead or was cancelled can be replayed"),
+                ("replay", "was delivered, is dead, was cancelled or is retrying can be replayed"),
             ):
                 detail = f"the delivery is sending: only one that {which}"
                 answered = await service.post(f"/v1/deliveries/{delivery['id']}/{verb}")

@@ -121,6 +121,21 @@ async def test_new_ids_are_other_messages_to_the_receiver_and_stay(tmp_path: Pat
 # Held
 
 
+async def test_what_is_to_be_tried_later_is_sent_now(tmp_path: Path) -> None:
+    hour = RetrySpec(waits=(3600.0,))
+    async with hooked(tmp_path, answer(500), answer(500), OK, retry=hour) as (receiver, service):
+        await jobs(service, 2)
+        waiting = await deliveries(service, "retrying", 2)
+        assert (await begin(service, dry_run=True, states=["held", "dead"])).json["total"] == 0
+        assert (await begin(service, dry_run=True, states=["retrying"])).json["states"] == {"retrying": 2}
+        shown = await replayed(service, states=["retrying"])
+        assert (shown["total"], shown["done"], shown["skipped"]) == (2, 2, 0)
+        delivered = await deliveries(service, "delivered", 2)
+        assert {each.id for each in delivered} == {each.id for each in waiting}
+        assert [(each.attempt, each.max_attempts) for each in delivered] == [(2, 3), (2, 3)]
+        assert len(receiver.requests) == 4
+
+
 async def test_what_is_held_is_due_at_once_at_resume_and_has_the_full_schedule(tmp_path: Path) -> None:
     async with receiving(answer(500), answer(500), OK) as receiver:
         options = to_hook(receiver.url, retry=RetrySpec(waits=(3600.0, 7200.0)))
@@ -131,6 +146,7 @@ async def test_what_is_held_is_due_at_once_at_resume_and_has_the_full_schedule(t
             await service.post("/v1/destinations/hook/pause")
             fresh = (await jobs(service, 1))[0]
             await service.until_delivered(fresh, "pending")
+            assert (await begin(service, dry_run=True, states=["retrying"])).json["total"] == 0  # now it is
             shown = await replayed(service, states=["held"])
             assert (shown["total"], shown["done"]) == (2, 2)
             assert len(receiver.requests) == 1

@@ -26,8 +26,8 @@ from pipeline.store.transactions.pruning import Cutoffs
 from tests.property.model_of_destinations import WAITING, ModelOfDestinations
 
 _S = DeliveryState
-ENDED = frozenset({_S.DELIVERED, _S.DEAD, _S.CANCELLED})
-"""What a replay may open again; what was skipped was never to be sent."""
+REPLAYABLE = frozenset({_S.DELIVERED, _S.DEAD, _S.CANCELLED, _S.RETRYING})
+"""What a replay may have sent now; what was skipped was never to be sent."""
 
 
 @dataclass
@@ -168,8 +168,8 @@ class ModelOfDeliveries:
         return True
 
     def replay(self, delivery_id: str, tries: int, new_message_id: str | None, now: datetime) -> bool:
-        """What has ended is sent again, with its history and so many further attempts."""
-        return self.open(delivery_id, ENDED, tries, new_message_id, now, is_by_hand=True)
+        """What has ended, or is to be tried later, is sent now, with its history and so many further attempts."""
+        return self.open(delivery_id, REPLAYABLE, tries, new_message_id, now, is_by_hand=True)
 
     def open(
         self,

@@ -55,8 +55,9 @@ class Redelivery:
         return await when_there_is_room(partial(self._store.deliveries.cancel, delivery.id), self._clock)
 
     async def replay(self, delivery: Delivery, *, is_renewing: bool = False) -> bool:
-        """Send a delivery that has ended again, by the full schedule of its destination's policy of now, and where
-        `is_renewing` as another message; False where it is open, or was filtered.
+        """Send a delivery that has ended again, or one that waits for its next attempt now, by the full schedule of its
+        destination's policy of now, and where `is_renewing` as another message; False where it is due, is being sent,
+        or was filtered.
         """
         route = self._current.setup.routes.get(delivery.destination)
         attempts = delivery.max_attempts - delivery.spent if route is None else route.policy.max_attempts

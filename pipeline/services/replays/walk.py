@@ -35,11 +35,13 @@ from pipeline.values import value_json
 _PAGE = 500
 _TICK = timedelta(milliseconds=1)
 _DELIVERY, _MESSAGE = "delivery", "message"
-_ENDED = {
+_OF = {
     DeliveryState.DEAD: ReplayOf.DEAD,
     DeliveryState.DELIVERED: ReplayOf.DELIVERED,
     DeliveryState.CANCELLED: ReplayOf.CANCELLED,
+    DeliveryState.RETRYING: ReplayOf.RETRYING,
 }
+"""Where the destination takes deliveries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +93,9 @@ class ReplayWalk:
             after = found[-1][0]
 
     def _of(self, destination: str, state: DeliveryState) -> ReplayOf | None:
-        if state in HELD_STATES:
-            return ReplayOf.HELD if self._standing.takers.why_held(destination, state) else None
-        return _ENDED.get(state)
+        if state in HELD_STATES and self._standing.takers.why_held(destination, state):
+            return ReplayOf.HELD
+        return _OF.get(state)
 
     async def _messages(
         self, replay: Replay, after: tuple[str, str], since: str, until: str

@@ -21,7 +21,7 @@ _REPLAY = """
 UPDATE delivery SET state = 'pending', reason = NULL, spent = attempt, max_attempts = attempt + ?, lost = 0,
                     due_at = ?, replayed_at = ?, is_by_hand = 1, delivered_at = NULL,
                     new_message_id = coalesce(?, new_message_id)
-WHERE id = ? AND state IN ('delivered', 'dead', 'cancelled')
+WHERE id = ? AND state IN ('delivered', 'dead', 'cancelled', 'retrying')
 RETURNING id
 """
 
@@ -52,7 +52,9 @@ def cancel(db: sqlite3.Connection, delivery_id: str) -> bool:
 def replay(
     db: sqlite3.Connection, delivery_id: str, max_attempts: int, *, new_message_id: str | None, now: datetime
 ) -> bool:
-    """Open a delivery that has ended, with so many further attempts; False for one that is open, or was filtered."""
+    """Have a delivery that has ended, or waits for its next attempt, sent now, with so many further attempts; False for
+    one that is due, is being sent, or was filtered.
+    """
     at = micros(now)
     return rows.only(db, _REPLAY, (max_attempts, at, at, new_message_id, delivery_id)) is not None
 

@@ -50,14 +50,16 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 
 async def replay(request: web.Request) -> web.StreamResponse:
-    """Answer POST /v1/deliveries/{id}/replay: 202 and the delivery, which is sent again by the full schedule, as
-    `webhook-id` tells its receiver; with `{"new_id": true}` as another one. Only one that was delivered, is dead or was
-    cancelled.
+    """Answer POST /v1/deliveries/{id}/replay: 202 and the delivery, which is sent now by the full schedule, as
+    `webhook-id` tells its receiver; with `{"new_id": true}` as another one. Only one that was delivered, is dead, was
+    cancelled or waits for its next attempt.
     """
     delivery = await _found(request)
     document = await documents.read(request, "delivery-replay-request")
     if not await request.app[PARTS].redelivery.replay(delivery, is_renewing=document.get("new_id", False)):
-        raise await _wrong_state(request, "only one that was delivered, is dead or was cancelled can be replayed")
+        raise await _wrong_state(
+            request, "only one that was delivered, is dead, was cancelled or is retrying can be replayed"
+        )
     return await _now(request)
 
 
