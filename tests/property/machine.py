@@ -31,7 +31,6 @@ T = TypeVar("T")
 SETTINGS = settings(
     max_examples=50,
     stateful_step_count=50,
-    deadline=None,
     phases=[Phase.reuse, Phase.generate, Phase.shrink],
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
