@@ -25,7 +25,7 @@ async def follow(client: Client, job: Any, live: JobLive, *, is_settling: bool) 
     live.show(job)
     if _is_over(job, is_settling=is_settling):
         return job
-    lines = asyncio.create_task(_lines(client, job["id"], live)) if live.wants_lines else None
+    lines = asyncio.create_task(_lines(client, job["id"], live)) if live.is_drawn else None
     try:
         return await _until_over(client, job["id"], live, is_settling=is_settling)
     finally:
