@@ -146,6 +146,24 @@ def test_what_is_for_jobs_is_refused_with_the_option_that_makes_one(
         assert invoke(service, tmp_path, "echo", option, value, "--async").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--tag", "t" * 100),
+        ("--key", "k" * 255),
+        ("--key", '"in quotes"'),
+        ("--delay", "366d"),
+        ("--delay", "90"),
+        ("--delay", "0s"),
+    ],
+)
+def test_what_the_command_takes_at_the_utmost_the_service_takes_too(
+    service: Service, tmp_path: Path, option: str, value: str
+) -> None:
+    ended = invoke(service, tmp_path, "good-background", "--data", "x", option, value)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_an_unknown_function_is_told_with_the_nearest(service: Service, tmp_path: Path) -> None:
     ended = invoke(service, tmp_path, "good-backgruond")
     assert ended.returncode == 1

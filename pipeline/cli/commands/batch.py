@@ -31,7 +31,7 @@ from pipeline.cli.screen.batch_live import BatchLive
 from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.held import of_deliveries
 from pipeline.cli.submitting import Submitted, submit
-from pipeline.cli.wishes import Header, callback, wish
+from pipeline.cli.wishes import Header, a_key, a_tag, callback
 from pipeline.clock import SystemClock
 
 PATIENCE_S = 600.0
@@ -52,9 +52,11 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "files", nargs="*", metavar="FILE", help="a file, a folder (all that is in it), or - for NDJSON, an item a line"
     )
     parser.add_argument("--files-from", metavar="FILE", help="more names of files, a line each; - for what stdin says")
-    parser.add_argument("--key", metavar="KEY", help="the batch's key, instead of the one that is made of the files")
+    parser.add_argument(
+        "--key", type=a_key, metavar="KEY", help="the batch's key, instead of the one that is made of the files"
+    )
     parser.add_argument("--new", action="store_true", help="make a new batch, also where this one was submitted before")
-    parser.add_argument("--tag", action="append", default=[], help="a word to find the jobs by; repeatable")
+    parser.add_argument("--tag", type=a_tag, action="append", default=[], help="a word to find the jobs by; repeatable")
     parser.add_argument("--callback", metavar="URL", help="a URL that hears how the batch ended, if it is allowed")
     parser.add_argument("--results", type=Path, metavar="FILE", help="write the results, a line of JSON for each job")
     parser.add_argument("--no-wait", action="store_true", help="submit, print the batch's id, and do not follow it")
@@ -140,7 +142,7 @@ def _key(args: argparse.Namespace) -> str | None:
 
 async def _batch(args: argparse.Namespace, work: Work, client: Client) -> int:
     err = console.err()
-    headers: list[Header] = [wish("Idempotency-Key", work.key), *(wish("X-Job-Tag", tag) for tag in args.tag)]
+    headers: list[Header] = [("Idempotency-Key", work.key), *(("X-Job-Tag", tag) for tag in args.tag)]
     headers += [] if args.callback is None else [callback(args.callback)]
     await check_function(client, args.function)
     err.print(f"{words.count(work.upload.total, 'item')} for {args.function}; key {work.key}", soft_wrap=True)

@@ -30,7 +30,7 @@ from pipeline.cli.screen.clean import clean_line, clean_text, json_text
 from pipeline.cli.screen.console import say_trouble
 from pipeline.cli.screen.job_end import print_end
 from pipeline.cli.screen.job_live import JobLive
-from pipeline.cli.wishes import Header, callback, header, wish
+from pipeline.cli.wishes import Header, a_delay, a_key, a_method, a_tag, callback, header
 from pipeline.clock import SystemClock
 
 _LONGEST_S = 3600.0
@@ -51,14 +51,16 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--header", type=header, action="append", default=[], metavar="K:V", help="a header; repeatable"
     )
-    parser.add_argument("--tag", action="append", default=[], help="a word to find the job by; repeatable")
-    parser.add_argument("--key", metavar="KEY", help="the job's Idempotency-Key: the same call twice is one job")
-    parser.add_argument("--delay", metavar="SPAN", help="let the job begin after so long, such as 10m")
+    parser.add_argument("--tag", type=a_tag, action="append", default=[], help="a word to find the job by; repeatable")
+    parser.add_argument(
+        "--key", type=a_key, metavar="KEY", help="the job's Idempotency-Key: the same call twice is one job"
+    )
+    parser.add_argument("--delay", type=a_delay, metavar="SPAN", help="let the job begin after so long, such as 10m")
     parser.add_argument("--callback", metavar="URL", help="a URL that hears how the job ended, if it is allowed")
     parser.add_argument(
         "--async", action="store_true", dest="is_async", help="make a job of it, whatever the function is"
     )
-    parser.add_argument("--method", default="POST", help="the method (default: POST)")
+    parser.add_argument("--method", type=a_method, default="POST", help="the method (default: POST)")
     parser.add_argument("--wait", action="store_true", help="follow a job to its end, and print its result")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the answer or the result to this file")
     parser.add_argument("--json", action="store_true", help="of a job: print it as JSON, not its id or its result")
@@ -74,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _wishes(args: argparse.Namespace) -> Iterator[Header]:
     """Yield the headers that the options stand for."""
-    yield from (wish("X-Job-Tag", tag) for tag in args.tag)
+    yield from (("X-Job-Tag", tag) for tag in args.tag)
     if args.key is not None:
-        yield wish("Idempotency-Key", args.key)
+        yield "Idempotency-Key", args.key
     if args.delay is not None:
-        yield wish("X-Job-Delay", args.delay)
+        yield "X-Job-Delay", args.delay
     if args.callback is not None:
         yield callback(args.callback)
     if args.is_async:
