@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from pipeline.config.source import START, Mark, Place, Source, path_text
+from pipeline.config.words import show
 from pipeline.errors import ConfigurationError, Fault
 
 MAX_DEPTH = 64
@@ -46,9 +47,12 @@ def read_yaml(text: str, file: str) -> Source:
         message = f"expected printable text, got the character #x{ord(text[error.position]):04x}"
         raise _unreadable(file, _mark_of_index(text, error.position), message) from error
     reading = _Reading(file=file, scalars=yaml.constructor)
-    value = {} if root is None else reading.value(root, ())
+    value = reading.nothing() if root is None else reading.value(root, ())
     if not isinstance(value, dict) and () not in reading.broken:
-        reading.spoil((), _mark(root.start_mark), "expected a mapping at the top of the file, got something else")
+        # Not which text: a file of secrets may have been named by mistake.
+        got = "text" if isinstance(value, str) else show(value)
+        message = f"expected a mapping at the top of the file, such as `destinations:` with names below it, got {got}"
+        reading.spoil((), _mark(root.start_mark), message)
     source = Source(file=file, value=value, keys=reading.keys, values=reading.values)
     return source.with_faults(reading.faults, reading.broken)
 
@@ -65,6 +69,11 @@ class _Reading:
     faults: list[Fault] = field(default_factory=list)
     broken: set[Place] = field(default_factory=set)
     count: int = 0
+
+    def nothing(self) -> dict[str, Any]:
+        """Return what an empty document stands for, which is at its own beginning all the same."""
+        self.values[()] = START
+        return {}
 
     def note(self, place: Place, mark: Mark, message: str) -> None:
         self.faults.append(

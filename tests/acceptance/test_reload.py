@@ -140,6 +140,11 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
 }
 """What is replaced in a good file by what, and what is said of it."""
+WHOLE_FILES = {
+    "# destinations:\n---\n~\n": "3:1: expected a mapping at the top of the file, such as ",
+    "# destinations\n- hook\n": "2:1: expected a mapping at the top of the file, such as ",
+}
+"""What a whole file is replaced by, and what is said of it."""
 
 
 def test_a_fault_is_told_with_its_place_and_nothing_changes(tmp_path: Path) -> None:
@@ -150,6 +155,9 @@ def test_a_fault_is_told_with_its_place_and_nothing_changes(tmp_path: Path) -> N
             said = reload(service, "config.refused")
             assert fault in said, name
             assert "Traceback" not in said
+        for whole, fault in WHOLE_FILES.items():
+            (tmp_path / "sendoff.yaml").write_text(whole)
+            assert f'config.fault fault="sendoff.yaml:{fault}' in reload(service, "config.refused"), whole
         (tmp_path / "sendoff.yaml").unlink()
         assert 'config.fault fault="sendoff.yaml:1:1: expected a readable file' in reload(service, "config.refused")
         assert service.post("calm").status == 404

@@ -80,6 +80,18 @@ def test_a_setting_that_was_taken_out_is_told_where_it_would_stand(tmp_path: Pat
     assert fault.startswith("sendoff.yaml:2:10: service.port: expected 1, as at the start, got 8888")
 
 
+@pytest.mark.parametrize("text", ["", "# all is commented out\n# service: {port: 1}\n"])
+def test_an_empty_file_is_told_of_as_a_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "sendoff.yaml"
+    file.write_text("service: {port: 1}")
+    again = loader(tmp_path)
+    again.load()
+    file.write_text(text)
+    assert faults(again) == [
+        "sendoff.yaml:1:1: service.port: expected 1, as at the start, got 8888, which needs a restart"
+    ]
+
+
 def test_what_the_command_line_sets_stays(tmp_path: Path) -> None:
     file = tmp_path / "sendoff.yaml"
     file.write_text("")

@@ -54,6 +54,13 @@ def test_what_the_command_line_sets_stands_there(tmp_path: Path) -> None:
         assert str(config.fault(path, "is wrong")) == f"{place}: {path}: is wrong"
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# only a remark\n\n", "{}\n"])
+def test_what_an_empty_file_leaves_out_stands_at_its_beginning(tmp_path: Path, text: str) -> None:
+    (tmp_path / "my.yaml").write_text(text)
+    config = loaded(tmp_path, path=Path("my.yaml"))
+    assert str(config.fault("service.port", "is wrong")) == "my.yaml:1:1: service.port: is wrong"
+
+
 def test_without_a_file_all_is_the_command_line_s(tmp_path: Path) -> None:
     config = loaded(tmp_path)
     assert str(config.fault("service.port", "is wrong")) == "command line:1:1: service.port: is wrong"

@@ -58,7 +58,13 @@ def test_keys_are_text_whatever_they_look_like() -> None:
         ("<<: {a: 1}", "f.yaml:1:1: <<: expected no merge key (YAML 1.2 has none), got <<"),
         ("? [a]\n: 1", "f.yaml:1:3: expected a key of text, got a list or a mapping"),
         ("a: .nan", "f.yaml:1:4: a: expected a finite number or true or false, got something that only looks like one"),
-        ("- a", "f.yaml:1:1: expected a mapping at the top of the file, got something else"),
+        (
+            "- a",
+            (
+                "f.yaml:1:1: expected a mapping at the top of the file, such as `destinations:` with names below it, "
+                "got a list"
+            ),
+        ),
     ],
 )
 def test_a_bad_node_is_a_fault_of_the_source(text: str, fault: str) -> None:
