@@ -5,6 +5,7 @@ from what is stored of it, how its destination stands, and the clock. Pure.
 from datetime import datetime
 from typing import assert_never
 
+from pipeline.config.units import plain
 from pipeline.model import HEALTHY, Attempt, Delivery, DeliveryReason, DeliveryState, Health
 from pipeline.records import record
 from pipeline.shapes import rfc3339
@@ -200,8 +201,8 @@ def _pace(rate: float) -> str:
     """Return a rate in the unit that makes it a number of at least one."""
     for seconds, unit in ((1, "a second"), (60, "a minute")):
         if rate * seconds >= 1:
-            return f"{rate * seconds:.4g} {unit}"
-    return f"{rate * 3600:.4g} an hour"
+            return f"{plain(rate * seconds, 4)} {unit}"
+    return f"{plain(rate * 3600, 4)} an hour"
 
 
 def _and_slot(there: Situation) -> str:

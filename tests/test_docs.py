@@ -16,6 +16,7 @@ import trustme
 from ruamel.yaml import YAML
 
 from destinations.registry import builtin_kinds
+from destinations.signing.keys import new_secret
 from destinations.signing.signatures import sign
 from pipeline import __version__
 from pipeline.cli import main as command_line
@@ -149,7 +150,7 @@ def test_every_configuration_passes_check(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for variable in re.findall(r"\$\{(\w+)\}", block.text):
-        monkeypatch.setenv(variable, WHSEC)
+        monkeypatch.setenv(variable, new_secret())  # each its own: one that is listed twice is warned of
     authority = trustme.CA()
     client = authority.issue_cert("sendoff@example.com")
     pems = {"ca": authority.cert_pem, "certificate": client.cert_chain_pems[0], "key": client.private_key_pem}

@@ -62,6 +62,16 @@ def bare_ones(secrets: Sequence[AnySecret]) -> Iterator[str]:
             yield _place(number, each)
 
 
+def repeated_ones(secrets: Sequence[AnySecret], layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield the place of each secret whose key has been listed before, however it was written, and where it was."""
+    first: dict[str, str] = {}
+    for number, each in enumerate(secrets):
+        # What a key signs tells it from any other.
+        before = first.setdefault(parse_secret(_text(each), layout).sign(b"", b""), _place(number, each))
+        if before != _place(number, each):
+            yield _place(number, each), before
+
+
 def idle_ones(secrets: Sequence[AnySecret]) -> Iterator[str]:
     """Yield the place of each secret that never signs where only the first valid one does: the one before lasts as
     long.

@@ -15,7 +15,15 @@ from destinations.dial.credentials import Basic, Proxy
 from destinations.dial.tls import Tls
 from destinations.signing.keys import Layout
 from destinations.webhook.access import access_of, check_access, refusal_of_proxy
-from destinations.webhook.secrets import AnySecret, bare_ones, idle_ones, public_keys_of, secrets_of, short_ones
+from destinations.webhook.secrets import (
+    AnySecret,
+    bare_ones,
+    idle_ones,
+    public_keys_of,
+    repeated_ones,
+    secrets_of,
+    short_ones,
+)
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
 from pipeline.errors import OptionsError
@@ -59,6 +67,7 @@ _BARE = (
     "has no prefix and is taken as base64; write whsec_ before it if that is right, raw: if receivers use the text as "
     "it is"
 )
+_FRAGMENT = "what stands behind its # is never sent: leave it out, or write %23 for a # of the path or the query"
 _BASIC = "write basic: {username: ..., password: ...}"
 
 S = TypeVar("S", bound=Settings)
@@ -118,6 +127,8 @@ def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work: an address that no connection is made to, a body that some message does not fill."""
     if refusal := egress.refusal_of_url(settings.url, egress.OPERATOR):
         yield "url", f"every attempt will be refused, as {refusal}"
+    if "#" in settings.url:
+        yield "url", _FRAGMENT
     if settings.proxy and (refusal := refusal_of_proxy(settings.proxy)):
         yield "proxy", f"every attempt will be refused, as {refusal}"
     yield from warn_of_all(settings, ends)
@@ -127,9 +138,13 @@ def warn_of_all(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
     """Yield what cannot work, whatever the URL."""
     if settings.signature is not Layout.STANDARD and not settings.secrets:
         yield "signature", "serves only with secrets: without any, requests are not signed"
+    repeated = dict(repeated_ones(settings.secrets, settings.signature))
+    for place, before in repeated.items():
+        yield place, f"is the secret of {before} again: leave it out, or write the other one that was meant"
     if settings.signature is Layout.GITHUB:
         for place in idle_ones(settings.secrets):
-            yield place, _IDLE
+            if place not in repeated:
+                yield place, _IDLE
     if settings.signature is Layout.STANDARD:  # in the others the key is the text, whatever it is
         for place in bare_ones(settings.secrets):
             yield place, _BARE

@@ -20,6 +20,7 @@ from pipeline.retry import policy
 from pipeline.shapes import rfc3339
 from pipeline.spans import span
 
+_DAY_S = 86_400
 _WEBHOOKS = ("webhook", "callback")
 
 
@@ -43,6 +44,7 @@ def advice(config: Config, catalog: Catalog | None, kinds: Mapping[str, Kind], n
         yield from _of_functions(config, catalog)
     yield from _of_keys(config, catalog)
     yield from _of_retries(config)
+    yield from _of_rates(config)
     yield from _of_secrets(config, now)
     yield from _of_certificates(config, now)
     for name, destination in config.destinations.items():
@@ -127,7 +129,9 @@ def _of_keys(config: Config, catalog: Catalog | None) -> Iterator[Fault]:
 
 
 def _of_retries(config: Config) -> Iterator[Fault]:
-    """Yield each `max_age` of a policy that is over before the policy's first wait is."""
+    """Yield each `max_age` of a policy that is over before the policy's first wait is, and each `max` that lets no wait
+    grow.
+    """
     named = [(f"functions.settings.{name}", each.retry) for name, each in config.functions.settings.items()]
     named += [(f"destinations.{name}", each.options.retry) for name, each in config.destinations.items()]
     for place, spec in named:
@@ -138,6 +142,16 @@ def _of_retries(config: Config) -> Iterator[Fault]:
                 "nothing is tried again"
             )
             yield config.fault(f"{place}.retry.max_age", message)
+        if (growth := spec.exponential) is not None and growth.max < growth.base:
+            message = f"is less than base ({span(growth.base)}), so that every wait is of {span(growth.max)}"
+            yield config.fault(f"{place}.retry.exponential.max", message)
+
+
+def _of_rates(config: Config) -> Iterator[Fault]:
+    for name, destination in config.destinations.items():
+        rate = getattr(destination.options, "rate", None)
+        if rate is not None and rate * _DAY_S < 1:
+            yield config.fault(f"destinations.{name}.rate", f"lets one attempt through in {span(1 / rate)}")
 
 
 def _of_secrets(config: Config, now: datetime) -> Iterator[Fault]:

@@ -43,9 +43,14 @@ def rate_per_s(text: str) -> float:
 
 def rate_text(per_s: float) -> str:
     """Return a rate as it is written, by the unit that makes it a number of at least one: `50/s`, `30/m`, `0.5/h`."""
-    written = [(round(per_s / float(each), 6), unit) for unit, each in _PER_SECOND.items()]
+    written = [(float(f"{per_s / float(each):.10g}"), unit) for unit, each in _PER_SECOND.items()]
     number, unit = next((pair for pair in written if pair[0] >= 1), written[-1])
-    return f"{number:.10g}{unit}"
+    return f"{plain(number, 10)}{unit}"
+
+
+def plain(number: float, digits: int) -> str:
+    """Return a number with so many digits that count, never as 0 where it is more, and never with an exponent."""
+    return f"{Decimal(f'{number:.{digits}g}'):f}"
 
 
 def moment(text: str) -> datetime:

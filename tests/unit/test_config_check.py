@@ -52,8 +52,9 @@ def test_without_a_file_the_defaults_are_ok(tmp_path: Path) -> None:
 
 def test_a_webhook_whose_secrets_are_all_over_is_a_warning(tmp_path: Path) -> None:
     over = f"{{secret: '{SENT}', until: 2020-01-01T00:00:00Z}}"
-    later, coming = over.replace("2020-01", "2020-06"), over.replace("2020", "2999")
-    for secrets, expected in ((f"{over}, {later}", 1), (f"{coming}, {over}", 0), (f"'{SENT}', {over}", 0), ("", 0)):
+    later, coming = (f"{{secret: '{SENT}, too', until: {each}-01T00:00:00Z}}" for each in ("2020-06", "2999-01"))
+    one = f"'{SENT}, too'"
+    for secrets, expected in ((f"{over}, {later}", 1), (f"{coming}, {over}", 0), (f"{one}, {over}", 0), ("", 0)):
         text = f"destinations: {{hook: {{type: webhook, url: 'https://example.com/', secrets: [{secrets}]}}}}\n"
         (tmp_path / "sendoff.yaml").write_text(text)
         warned = warnings_of(sendoff(tmp_path, "check"))
@@ -81,12 +82,12 @@ def test_a_raw_secret_that_can_be_guessed_is_a_warning_and_is_not_shown(tmp_path
 def test_a_secret_that_may_be_base64_by_chance_is_a_warning_where_it_is_decoded(
     tmp_path: Path, layout: str, is_warned: bool
 ) -> None:
-    bare = "5f" * 32  # as `openssl rand -hex 32` prints it
+    bare, other = "5f" * 32, "6e" * 32  # as `openssl rand -hex 32` prints it
     ending = ", ".join(
         f"{{secret: '{each}', until: {year}-01-01T00:00:00Z}}"
-        for year, each in ((2997, SENT), (2998, bare), (2999, f"raw:{bare}"))
+        for year, each in ((2997, SENT), (2998, bare), (2999, "raw:" + "7d" * 32))
     )
-    text = f"type: webhook, url: 'https://example.com/', signature: {layout}, secrets: [{ending}, {bare}]"
+    text = f"type: webhook, url: 'https://example.com/', signature: {layout}, secrets: [{ending}, {other}]"
     (tmp_path / "sendoff.yaml").write_text(f"destinations: {{hook: {{{text}}}}}\n")
     done = sendoff(tmp_path, "check")
     said = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pipeline.config.limits import limit_of
-from pipeline.config.units import UNITS, duration_s, moment, rate_per_s, rate_text, size_bytes
+from pipeline.config.units import UNITS, duration_s, moment, plain, rate_per_s, rate_text, size_bytes
 from schemas import load_schema
 
 
@@ -45,10 +45,27 @@ def test_rate_is_per_second(text: str, rate: float) -> None:
 
 @pytest.mark.parametrize(
     ("given", "written"),
-    [("50/s", "50/s"), ("1.5/s", "1.5/s"), ("0.5/s", "30/m"), ("1/m", "1/m"), ("7200/h", "2/s"), ("0.25/h", "0.25/h")],
+    [
+        ("50/s", "50/s"),
+        ("1.5/s", "1.5/s"),
+        ("0.5/s", "30/m"),
+        ("1/m", "1/m"),
+        ("7200/h", "2/s"),
+        ("0.25/h", "0.25/h"),
+        ("59.999/m", "59.999/m"),
+        ("999999/s", "999999/s"),
+        ("0.0000004/h", "0.0000004/h"),
+        ("0.000000001/h", "0.000000001/h"),
+    ],
 )
 def test_a_rate_is_written_in_the_unit_that_makes_it_at_least_one(given: str, written: str) -> None:
     assert rate_text(rate_per_s(given)) == written
+
+
+@given(text=st.from_regex(r"\A[0-9]{1,6}(\.[0-9]{1,9})?/(s|m|h)\Z"))
+def test_no_rate_is_written_as_another(text: str) -> None:
+    if Draft202012Validator(load_schema("config")["$defs"]["rate"]).is_valid(text):
+        assert rate_per_s(rate_text(rate_per_s(text))) == pytest.approx(rate_per_s(text), rel=1e-9)
 
 
 @pytest.mark.parametrize("unit", sorted(UNITS.keys() - {"moment"}))
@@ -88,6 +105,13 @@ def test_a_limit_is_told_only_where_it_is_what_is_exceeded(text: str, limit: str
     schema = {"x-unit": "duration", "pattern": r"^(?!13)(?=.*[1-9])[0-9]{1,3}(\.[0-9])?s$"}
     assert limit_of(schema, text) == limit
     assert limit_of({**schema, "x-unit": "moment"}, text) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(50.0, "50"), (0.3333333, "0.3333"), (12345.0, "12340"), (0.0000004, "0.0000004"), (0.0, "0")]
+)
+def test_a_number_is_written_without_an_exponent(number: float, text: str) -> None:
+    assert plain(number, 4) == text
 
 
 @pytest.mark.parametrize("text", ["2027-01-31T12:00:00Z", "2027-01-31T13:30:00+01:30", "2027-01-31T00:00:00-12:00"])
