@@ -30,7 +30,7 @@ _NOT_SENT = ("dead", "held", "cancelled")
 def add_wish(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is to be replayed, and how."""
     parser.add_argument(
-        "--since", type=_when, required=True, metavar="WHEN", help="the first moment that counts: 2h ago, or RFC 3339"
+        "--since", type=_since, required=True, metavar="WHEN", help="the first moment that counts: 2h ago, or RFC 3339"
     )
     parser.add_argument("--until", type=_when, metavar="WHEN", help="the last moment that counts (default now)")
     parser.add_argument(
@@ -147,6 +147,13 @@ def row(now: datetime, replay: Any) -> Sequence[str | Text]:
         replay["rate"],
         words.age(datetime.fromisoformat(replay["created_at"]), now),
     )
+
+
+def _since(text: str) -> str:
+    when = _when(text)
+    if moment_of(text) is None and not listing.duration(text):
+        raise argparse.ArgumentTypeError(f"expected a duration of more than 0s such as 2h, got {text!r}")
+    return when
 
 
 def _when(text: str) -> str:

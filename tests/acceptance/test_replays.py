@@ -172,6 +172,7 @@ def test_a_replay_is_cancelled_and_a_delivery_replayed_under_a_new_id(failing: t
         (["hook"], "--since"),
         (["hook", "--since", "yesterday"], "expected a duration such as 2h, or a moment"),
         (["hook", "--since", "999999d"], "expected a duration such as 2h, or a moment"),
+        (["hook", "--since", "0h"], "argument --since: expected a duration of more than 0s such as 2h, got '0h'"),
         (["hook", "--since", "2h", "--until", "3h"], " is before --since "),
         (["hook", "--since", "2999-01-01T00:00:00Z"], "--since 2999-01-01T00:00:00.000Z has not come yet"),
         (["hook", "--since", "2h", "--rate", "fast"], "expected a rate such as 20/s"),

@@ -14,6 +14,8 @@ from tests.support.service import serving, webhook
     ("span", "field", "said"),
     [
         ({"since": "2999-01-01T00:00:00Z"}, "since", "expected a moment that has passed, got 2999-01-01T00:00:00.000Z"),
+        ({"since": "0h"}, "since", "expected a moment that has passed, got 20"),
+        ({"since": "0.0s", "until": "0s"}, "since", "expected a moment that has passed, got 20"),
         ({"since": "1h", "until": "2h"}, "until", "expected a moment not before `since`, which is 20"),
         (
             {"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T23:00:00Z"},

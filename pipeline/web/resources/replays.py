@@ -76,7 +76,7 @@ async def _shown(request: web.Request, replay: Replay) -> View:
 def _made(parts: Parts, destination: str, document: dict[str, Any]) -> Replay:
     now = parts.clock.now()
     since, until = _moment(document, "since", now) or now, _moment(document, "until", now)
-    if since > now:
+    if since >= now:  # as `0h` is: nothing has come to be owed since
         raise documents.refused(f"expected a moment that has passed, got {moment(since)}: it is {moment(now)}", "since")
     if until is not None and until < since:
         raise documents.refused(
