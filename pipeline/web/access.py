@@ -70,6 +70,14 @@ def link_for_maker(request: web.Request, job_id: str) -> str | None:
     return links.signature(job_id, until, config.service.link_keys)
 
 
+def may_list(request: web.Request) -> bool:
+    """Tell whether the caller may see the names of all functions and destinations: whoever has `read`, and everybody
+    where nobody is asked for a key.
+    """
+    caller = request.get(_CALLER)
+    return Scope.READ in caller.scopes if caller is not None else not request.app[PARTS].config.keys
+
+
 def check_function(request: web.Request, function: str) -> None:
     """Raise the 403 for a caller whose key may not invoke `function`; for routes that do not have it in their path."""
     caller = request.get(_CALLER)

@@ -130,7 +130,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     )
     if not found:
         one = partial(parts.store.batches.list_all, before=None, most=1, function=function)
-        await known.check_function(parts, function, one)
+        await known.check_function(request, function, one)
     items = [shown(request, batch, running) for batch, running in found]
     return page(request, items, limit, found[limit - 1][0].id if len(found) > limit else "")
 

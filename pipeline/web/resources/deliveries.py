@@ -31,7 +31,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     )
     if not found:
         one = partial(parts.store.list_deliveries, before=None, most=1, destination=destination)
-        await known.check_destination(parts, destination, one)
+        await known.check_destination(request, destination, one)
     items = await owed.shown(request, found)
     return page(request, items, limit, found[limit - 1].id if len(found) > limit else "")
 

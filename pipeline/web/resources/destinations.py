@@ -113,7 +113,7 @@ async def known(request: web.Request) -> View:
     """Return the destination that the path names, as it stands; raises the 404 for one that is not there at all."""
     name = request.match_info["name"]
     if (found := (await _shown(request.app[PARTS])).get(name)) is None:
-        raise no_destination(name)
+        raise no_destination(request, name)
     return found
 
 

@@ -119,7 +119,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     )
     if not found:
         one = partial(parts.store.list_jobs, before=None, most=1, function=function)
-        await known.check_function(parts, function, one)
+        await known.check_function(request, function, one)
     now = [parts.shown(view) for view in found]
     items = [views.job(view, base_url(request, parts), parts.takers) for view in now]
     return page(request, items, limit, found[limit - 1].job.id if len(found) > limit else "")

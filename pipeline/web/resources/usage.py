@@ -32,7 +32,7 @@ async def get(request: web.Request) -> web.StreamResponse:
     )
     if not found:
         one = partial(parts.store.list_usage, first=date.min, last=date.max, function=function, most=1)
-        await known.check_function(parts, function, one)
+        await known.check_function(request, function, one)
     return page(request, [_view(each) for each in found], limit, _token(found[:limit]))
 
 
