@@ -6,6 +6,7 @@ from dataclasses import replace
 from destinations.conformance.receiver import Manner
 from destinations.conformance.trial import Trial, Trials, expect
 from destinations.conformance.watching import watched
+from pipeline.counts import count as counted
 
 _AT_ONCE = 4
 
@@ -95,12 +96,12 @@ class OfSending(Trials):
             for task in tasks:
                 await trial.outcome_of(task)
             found = set(trial.receiver.ids())
-            expect(len(found) == count, f"expected {count} messages, got {sorted(found)}")
+            expect(len(found) == count, f"expected {counted(count, 'message')}, got {sorted(found)}")
 
         async def at_once(trial: Trial) -> None:
             await asyncio.gather(*(trial.deliver(trial.sending()) for _ in range(count)))
             found = set(trial.receiver.ids())
-            expect(len(found) == count, f"expected {count} messages, got {sorted(found)}")
+            expect(len(found) == count, f"expected {counted(count, 'message')}, got {sorted(found)}")
 
         schema = self.kind.schema["properties"].get("concurrency", {})
         count = min(_AT_ONCE, schema.get("maximum", _AT_ONCE))

@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from destinations.signing.prefixes import PRIVATE_PREFIX, PUBLIC_PREFIX
+from pipeline.counts import count
 
 _HALF = 32
 
@@ -57,9 +58,8 @@ def private_key(content: bytes) -> PrivateKey:
     Raises ValueError, with a sentence that does not repeat them, for any other content.
     """
     if len(content) != 2 * _HALF:
-        raise ValueError(
-            f"expected whsk_ and base64 of 64 bytes, a seed and its public key; this holds {len(content)} bytes"
-        )
+        size = count(len(content), "byte")
+        raise ValueError(f"expected whsk_ and base64 of 64 bytes, a seed and its public key; this holds {size}")
     key = Ed25519PrivateKey.from_private_bytes(content[:_HALF])
     if key.public_key().public_bytes_raw() != content[_HALF:]:
         raise ValueError("expected whsk_ and base64 of a seed and its public key; these do not belong together")
@@ -69,7 +69,7 @@ def private_key(content: bytes) -> PrivateKey:
 def public_key(content: bytes) -> PublicKey:
     """Return the key in what `whpk_` stands before; raises ValueError for other than 32 bytes."""
     if len(content) != _HALF:
-        raise ValueError(f"expected whpk_ and base64 of 32 bytes; this holds {len(content)} bytes")
+        raise ValueError(f"expected whpk_ and base64 of 32 bytes; this holds {count(len(content), 'byte')}")
     return PublicKey(content)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from destinations.signing.prefixes import PREFIX, PRIVATE_PREFIX, PUBLIC_PREFIX, RAW_PREFIX
+from pipeline.counts import count
 
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64
 _WANTED = "expected whsec_ and base64 of 24-64 bytes, or raw: and the secret"
@@ -147,7 +148,7 @@ def _symmetric(text: str, wanted: str) -> bytes:
         return key
     key = _decoded(text.removeprefix(PREFIX), wanted)
     if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
-        raise ValueError(f"{wanted}; this holds {len(key)} bytes")
+        raise ValueError(f"{wanted}; this holds {count(len(key), 'byte')}")
     return key
 
 

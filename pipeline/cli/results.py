@@ -11,6 +11,7 @@ import orjson
 from pipeline.cli.client import Client
 from pipeline.cli.failures import CommandError, UnavailableError, UsageError
 from pipeline.cli.patience import Patience
+from pipeline.cli.screen import words
 
 SHOWN = 5
 """So many failures are told of."""
@@ -35,7 +36,7 @@ async def save_results(client: Client, batch: Any, path: Path, patience: Patienc
         with part.open("wb") as file:
             count = await _write(client, batch["id"], file, patience)
         if count != batch["total"]:
-            raise CommandError(f"{count:,} of {batch['total']:,} results came; what came is in {part}")
+            raise CommandError(f"{count:,} of {words.count(batch['total'], 'result')} came; what came is in {part}")
         os.replace(part, path)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from error

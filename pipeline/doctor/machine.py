@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pipeline.counts import count
 from pipeline.doctor.findings import Finding, fault, ok, warning
 
 _LANDLOCK_CREATE_RULESET = 444
@@ -100,10 +101,10 @@ def processes(workers: int) -> Iterator[Finding]:
     limits = [limit for limit in (_of_user(), _of_group()) if limit is not None]
     needed = OWN_TASKS + workers
     if not limits:
-        yield ok("processes", f"no limit; {workers} worker processes at most")
+        yield ok("processes", f"no limit; {count(workers, 'worker process', 'worker processes')} at most")
         return
     limit, whose = min(limits)
-    found = f"{limit} tasks ({whose}), {workers} worker processes at most"
+    found = f"{count(limit, 'task')} ({whose}), {count(workers, 'worker process', 'worker processes')} at most"
     if limit < needed:
         yield fault("processes", found, f"raise the limit to well over {needed} (TasksMax, ulimit -u, --pids-limit)")
     else:

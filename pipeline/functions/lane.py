@@ -80,9 +80,7 @@ class Lane:
             if turn in islice(self._waiting, self._starting()):  # it has a slot, which is only not up yet
                 alarm.set(seconds, ring)
                 return
-            turn.fail(
-                BusyError(f"no worker process of {self.launch.function.name!r} came free within {seconds:g} seconds")
-            )
+            turn.fail(BusyError(f"no worker process of {self.launch.function.name!r} came free within {seconds:g} s"))
 
         alarm.set(seconds, ring)
         return alarm

@@ -339,6 +339,7 @@ async def test_a_full_queue_is_429_and_loses_nothing(tmp_path: Path) -> None:
         accepted = [await service.start_job("quick-background") for _ in range(2)]
         answer = await service.post("/functions/quick-background")
         assert (answer.status, answer.json["title"]) == (429, "Queue full")
+        assert answer.json["detail"] == "the queue of quick-background holds 2 jobs, as many as it may"
         assert int(answer.headers["Retry-After"]) >= 1
         await service.start_job("waiting-background")  # the queue is the function's own
         assert await service.app.store.queued_jobs() == {"quick-background": 2, "waiting-background": 1}

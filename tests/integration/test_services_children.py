@@ -208,7 +208,7 @@ async def test_a_full_queue_is_a_temporary_failure(tmp_path: Path) -> None:
         (delivery,) = await service.until_delivered(parent_id, "retrying")
         assert delivery.last_error is not None
         assert (delivery.last_error.status, delivery.max_attempts) == (429, 2)
-        assert "second-background holds 1 jobs" in delivery.last_error.message
+        assert "second-background holds 1 job, as many as it may" in delivery.last_error.message
         service.go()
         for job_id in (busy, waiting):
             await service.until(job_id, "succeeded")

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.cli.failures import CommandError
+from pipeline.cli.refusals import Answer
 from pipeline.cli.screen import words
+from pipeline.cli.screen.body import write_body
 from pipeline.cli.screen.next_steps import commands, next_steps
 from pipeline.model import DeliveryState, JobState
 
@@ -65,6 +68,16 @@ def test_a_moment_that_has_passed_is_now() -> None:
 def test_what_happens_next_to_a_job_that_goes_on(shown: dict[str, Any], sentence: str) -> None:
     (step,) = next_steps(shown, [], NOW)
     assert step.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(1, "1 byte of image/png is nothing"), (1000, "1,000 bytes of image/png are nothing")]
+)
+def test_what_is_no_text_is_told_by_its_size(size: int, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    answer = Answer(status=200, headers={"content-type": "image/png"}, body=b"\xff" * size)
+    with pytest.raises(CommandError, match=f"^{told} for a terminal$"):
+        write_body(answer, None)
 
 
 def test_a_job_whose_function_is_gone_waits_for_it() -> None:

@@ -228,9 +228,11 @@ def test_both_versions_sign_side_by_side_and_each_receiver_finds_its_own() -> No
         verify([OTHER], headers, BODY, AT)
 
 
-def test_a_public_key_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="whpk_ and base64 of 32 bytes; this holds 31 bytes"):
-        verify(["whpk_" + base64.b64encode(b"k" * 31).decode()], HEADERS, BODY, AT)
+@pytest.mark.parametrize("prefix", ["whpk_", "whsk_", "whsec_"])
+@pytest.mark.parametrize(("size", "told"), [(1, "1 byte"), (2, "2 bytes"), (65, "65 bytes")])
+def test_a_key_of_another_size_is_refused_with_the_size(prefix: str, size: int, told: str) -> None:
+    with pytest.raises(ValueError, match=f"base64 of .* bytes.*; this holds {told}$"):
+        verify([prefix + base64.b64encode(b"k" * size).decode()], HEADERS, BODY, AT)
 
 
 # Rotation

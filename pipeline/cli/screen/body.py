@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.cli.failures import CommandError
 from pipeline.cli.refusals import Answer
+from pipeline.cli.screen import words
 from pipeline.cli.screen.clean import clean_text, is_text
 
 
@@ -25,8 +26,7 @@ def write_body(answer: Answer, output: Path | None = None) -> None:
     text = None if packed else is_text(answer.body)
     if text is None:
         kind = packed or answer.content_type or "no text"
-        raise CommandError(
-            f"{len(answer.body):,} bytes of {kind} are nothing for a terminal", "Write them to a file: -o FILE"
-        )
+        size = words.count(len(answer.body), f"byte of {kind} is", f"bytes of {kind} are")
+        raise CommandError(f"{size} nothing for a terminal", "Write them to a file: -o FILE")
     text = clean_text(text)
     print(text, end="" if text.endswith("\n") or not text else "\n")

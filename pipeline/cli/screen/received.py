@@ -49,7 +49,10 @@ def mail_lines(mail: Mail) -> Iterator[Text]:
         if value:
             yield _fact(name, Text(clean_line(value)))
     for each in mail.attachments:
-        yield _fact("attached", Text(f"{clean_line(each.name)}  {clean_line(each.content_type)}  {each.size:,} bytes"))
+        yield _fact(
+            "attached",
+            Text(f"{clean_line(each.name)}  {clean_line(each.content_type)}  {words.count(each.size, 'byte')}"),
+        )
     yield from _preview(clean_text(mail.text))
 
 
@@ -120,7 +123,7 @@ def _body(hook: Webhook) -> str:
         return json_text(_telling(value))
     if (text := is_text(hook.body)) is not None:
         return clean_text(text)
-    return f"{len(hook.body):,} bytes of {clean_line(hook.content_type or 'no type')}"
+    return f"{words.count(len(hook.body), 'byte')} of {clean_line(hook.content_type or 'no type')}"
 
 
 def _telling(value: Any) -> Any:

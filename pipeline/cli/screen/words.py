@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pipeline import counts
 from pipeline.cli.screen.clean import clean_line
 from pipeline.spans import span
 
@@ -17,6 +18,8 @@ WAITING = frozenset({"scheduled", "queued", "retrying"})
 """The states of a job that is to run, and does not."""
 FINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 """The states in which a job has ended."""
+count = counts.count
+"""Returns `1 job`, `1,000 jobs`."""
 
 
 def moment(text: str | None) -> datetime | None:
@@ -72,11 +75,6 @@ def took(started: str | None, ended: str | None, now: datetime) -> str:
 def deliveries(counts: Mapping[str, int]) -> str:
     """Return how deliveries stand: `1 dead, 2 delivered`; empty where there are none."""
     return ", ".join(f"{counts[state]} {state}" for state in DELIVERY_STATES if counts.get(state))
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Return `1 job`, `1,000 jobs`."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def state(shown: Mapping[str, Any]) -> str:

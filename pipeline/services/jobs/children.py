@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from pipeline.clock import Clock
+from pipeline.counts import count
 from pipeline.functions import wire
 from pipeline.ids import IdSource
 from pipeline.model import ChildDraft, DeliveryReason, JobDraft, Origin, Outcome, Verdict
@@ -65,7 +66,7 @@ class Children:
         setup.catalog.get(child.function)
         backlog = self._worker().lanes[child.function].backlog
         if backlog >= setup.config.service.queue_limit:
-            message = f"the queue of {child.function} holds {backlog} jobs, as many as it may"
+            message = f"the queue of {child.function} holds {count(backlog, 'job')}, as many as it may"
             return replace(_refused(Verdict.TEMPORARY, DeliveryReason.HTTP_ERROR, message), status=429), None
         draft = await self._draft(child)
         location = (("location", f"/v1/jobs/{draft.id}"), ("x-job-id", draft.id))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from pipeline.clock import Clock
+from pipeline.counts import count
 from pipeline.errors import DrainingError, QueueFullError
 from pipeline.functions.pool import Pool
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Lease, RunOutcome
@@ -81,7 +82,7 @@ class Intake:
             raise DrainingError("the service is shutting down")
         lane = self._worker.lanes[function]
         if lane.backlog >= self._current.setup.config.service.queue_limit:
-            raise QueueFullError(f"the queue of {function} holds {lane.backlog} jobs, as many as it may")
+            raise QueueFullError(f"the queue of {function} holds {count(lane.backlog, 'job')}, as many as it may")
         self._room.check()
         return lane
 
