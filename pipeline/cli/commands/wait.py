@@ -69,7 +69,8 @@ async def _job(args: argparse.Namespace, client: Client, job: Any) -> int:
     else:
         print_end(console.out(), job)
     if args.settled and job["deliveries"]["held"] and not client.has_link:  # that shows the job, and no more
-        owed, _ = await client.items(f"/v1/jobs/{job['id']}/deliveries", _MOST_DELIVERIES)
+        patience = Patience(SystemClock(), console.say_trouble)
+        owed, _ = await patience.ask(partial(client.items, f"/v1/jobs/{job['id']}/deliveries", _MOST_DELIVERIES))
         console.say_each(of_deliveries(owed))
     return 0 if job["state"] == "succeeded" else 1
 
