@@ -59,7 +59,7 @@ async def test_a_message_is_delivered_and_every_page_says_so(tmp_path: Path) -> 
                 "not_before": None, "in_flight": 0, "due": 0,
                 "retrying": 0, "held": 0, "dead": 0, "last_error": None,
                 "last_success_at": "2026-01-05T12:00:00.000Z", "breaker": "closed",
-                "concurrency": 10, "rate": None,
+                "concurrency": 10, "rate": None, "spreading": None,
             }  # fmt: skip
             assert (await service.get("/v1/destinations")).json["items"] == [destination]
             assert (await service.get(f"/v1/jobs/{job_id}")).json["deliveries"]["delivered"] == 1

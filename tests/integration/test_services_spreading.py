@@ -40,6 +40,11 @@ async def until_due(service: Service, count: int) -> None:
     await eventually(look)
 
 
+async def spreading(service: Service) -> Any:
+    """Return the pace that is told of what waits."""
+    return (await service.get("/v1/destinations/hook")).json["spreading"]
+
+
 def sent_to(receiver: Receiver, first: int, end: int) -> set[str]:
     """Return the jobs of which these requests told."""
     return {request.headers["x-sendoff-job-id"] for request in receiver.requests[first:end]}
@@ -65,6 +70,7 @@ async def test_a_rate_lets_so_many_through_and_costs_no_attempt(tmp_path: Path) 
         jobs = await ended(service, 6)
         await holds(lambda: len(receiver.requests) == 1)
         await until_due(service, 5)
+        assert await spreading(service) is None  # `rate` says it
         for sent in range(2, 7):
             await service.clock.advance(0.52)
             await holds(lambda sent=sent: len(receiver.requests) == sent)  # type: ignore[misc]
@@ -98,9 +104,12 @@ async def test_what_comes_while_a_backlog_is_sent_off_goes_after_it_and_as_evenl
     async with receiving(OK) as receiver, serving(tmp_path, FILES, **options(receiver)) as service:
         await service.post("/v1/destinations/hook/pause")
         held = await ended(service, 60)
+        assert await spreading(service) is None
         await service.post("/v1/destinations/hook/resume")
         new = await ended(service, MANY)
+        assert await spreading(service) == "50/s"
         await goes_evenly(service, receiver, 0, 60 + MANY)
+        assert await spreading(service) is None
         assert sent_to(receiver, 0, 60) == set(held)
         assert sent_to(receiver, 60, 60 + MANY) == set(new)
         # Nothing waits any more.

@@ -1,10 +1,11 @@
-"""Batches and replays explained, state by state."""
+"""Batches, replays and destinations explained, state by state."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from pipeline.cli.screen.explained import of_batch, of_replay
+from pipeline.cli.screen.explained import of_batch, of_destination, of_replay
 from pipeline.model import BatchState, ReplayState
 
 COUNTS: dict[str, Any] = {"id": "ID", "total": 10, "running": 0, "eta_s": None, "ended_at": None}
@@ -69,6 +70,30 @@ REPLAYS = [
 def test_a_replay_has_its_sentences(state: str, changes: dict[str, Any], said: str) -> None:
     replay = {"id": "ID", "destination": "hook", "rate": "50/s", "state": state, "skipped": 0} | changes
     assert " ".join(of_replay(replay)) == said
+
+
+NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+DESTINATION: dict[str, Any] = {"name": "hook", "state": "active", "breaker": "closed", "concurrency": 3, "rate": None}
+DESTINATION |= dict.fromkeys(("reason", "since", "not_before", "last_success_at", "last_error", "spreading"))
+DESTINATION |= dict.fromkeys(("in_flight", "due", "retrying", "held", "dead"), 0)
+SPREAD = "What has waited for it is spread, at "
+REST = "At most 3 are sent to it at a time. It has never taken one."
+DESTINATIONS = [
+    ({"in_flight": 1, "due": 2}, f"It takes deliveries: 1 is being sent, 2 are due. {REST}"),
+    (
+        {"in_flight": 3, "due": 1200, "spreading": "50/s"},
+        f"It takes deliveries: 3 are being sent, 1,200 are due. {SPREAD}50/s: 1,200 are left, for about 24 s. {REST}",
+    ),
+    (
+        {"due": 1, "spreading": "62.5/s"},
+        f"It takes deliveries: 0 are being sent, 1 is due. {SPREAD}62.5/s: 1 is left, for about 16 ms. {REST}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), DESTINATIONS)
+def test_a_destination_that_takes_deliveries_has_its_sentences(changes: dict[str, Any], said: str) -> None:
+    assert " ".join(of_destination(DESTINATION | changes, NOW)) == said
 
 
 def test_every_state_has_some() -> None:

@@ -16,7 +16,7 @@ from pipeline.cli.owed import in_full, owed_by
 from pipeline.cli.screen import console, words
 from pipeline.cli.screen.clean import clean_line, json_text
 from pipeline.cli.screen.console import indented, styled_state
-from pipeline.cli.screen.explained import of_batch, of_replay
+from pipeline.cli.screen.explained import of_batch, of_destination, of_replay
 from pipeline.cli.screen.next_steps import next_steps
 from pipeline.clock import SystemClock
 
@@ -87,61 +87,4 @@ def _told(subject: subjects.Subject, name: str, sentence: str) -> Iterator[Text]
 
 def _destination(shown: Any, now: datetime) -> Iterator[Text]:
     yield Text.assemble((f"destination {shown['name']}  ", "bold"), styled_state(shown["state"]))
-    yield from indented(map(Text, (*_standing(shown, now), *_failing(shown, now))))
-
-
-def _standing(shown: Any, now: datetime) -> Iterator[str]:
-    why, name, held = _why(shown, now), shown["name"], words.count(shown["held"], "delivery is", "deliveries are")
-    success, pause = words.moment(shown["last_success_at"]), words.moment(shown["not_before"])
-    match shown["state"]:
-        case "unconfigured":
-            yield f"It is not in the configuration any more: {held} held until it is back."
-            if shown["held"]:
-                listed = f"`sendoff deliveries --destination {name} --state held`"
-                yield f"`sendoff cancel ID` gives a delivery up; {listed} lists them."
-        case "active" if shown["breaker"] == "open":
-            yield f"It only fails, and its breaker is open{why}"
-            yield f"One attempt is made {words.when(pause or now, now)}."
-            waiting = words.count(shown["due"], "waits", "wait")
-            yield f"Until one succeeds {waiting}; `sendoff destinations resume {name}` lets all go."
-        case "active" if shown["breaker"] == "half_open":
-            yield f"It failed, and is tried with one attempt at a time{why}"
-            yield f"{words.count(shown['due'], 'delivery is', 'deliveries are')} due."
-        case "active" if pause:
-            waiting = shown["due"] + shown["retrying"]
-            yield f"It is left alone: deliveries go on {words.when(pause, now)}, and spend no attempt meanwhile."
-            yield f"{words.count(waiting, 'delivery waits', 'deliveries wait')} for it."
-        case "active":
-            sent = words.count(shown["in_flight"], "is being sent", "are being sent")
-            yield f"It takes deliveries: {sent}, {words.count(shown['due'], 'is due', 'are due')}."
-        case state:
-            yield f"It is {state}{why}"
-            what = "has it sent" if shown["held"] == 1 else "has them sent"
-            what = what if shown["held"] else "has it take deliveries again"
-            yield f"{held} held: `sendoff destinations resume {name}` {what}."
-    if shown["concurrency"] is not None:
-        rate = "" if shown["rate"] is None else f", and {shown['rate']}"
-        yield f"At most {words.count(shown['concurrency'], 'is sent', 'are sent')} to it at a time{rate}."
-    yield f"It last took one {words.age(success, now)} ago." if success else "It has never taken one."
-
-
-def _failing(shown: Any, now: datetime) -> Iterator[str]:
-    name, dead, last = shown["name"], shown["dead"], shown["last_error"]
-    if shown["retrying"]:
-        yield f"{words.count(shown['retrying'], 'delivery waits for its', 'deliveries wait for their')} next attempt."
-    if dead:
-        yield (
-            f"{words.count(dead, 'delivery is', 'deliveries are')} dead: `sendoff deliveries --destination {name} "
-            f"--state dead` lists them, `sendoff destinations replay {name} --since 7d` sends those of a week again."
-        )
-    if last is not None:
-        said = ": ".join(filter(None, (last["class"], clean_line(last["message"]))))
-        at = words.age(datetime.fromisoformat(last["at"]), now)
-        yield f"Its last error, {at} ago, was {said} (delivery {last['delivery_id']})."
-
-
-def _why(shown: Any, now: datetime) -> str:
-    """Return since when a destination stands as it stands, and why, as the end of a sentence."""
-    since = words.moment(shown["since"])
-    at = f" since {words.clock_time(since, now)}, for {words.age(since, now)}" if since else ""
-    return f"{at}: {clean_line(shown['reason'])}." if shown["reason"] else f"{at}."
+    yield from indented(map(Text, of_destination(shown, now)))

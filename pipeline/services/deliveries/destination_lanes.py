@@ -94,6 +94,11 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         if lane is not None and self._rates.get(name) is None:
             lane.pace(BacklogPacer(SPREAD_PER_S, self._clock, lane.backlog, to_come=to_come))
 
+    def spread_per_s(self, name: str) -> float | None:
+        """Return how many a second are sent of what has waited for a destination; None where nothing is spread."""
+        pacer = self.pacer(name)
+        return pacer.rate if isinstance(pacer, BacklogPacer) else None
+
     def pacer(self, name: str) -> Pacer | None:
         """Return who counts out the turns of a destination, None where nobody does."""
         lane = self.get(name)

@@ -168,7 +168,17 @@ def _view(name: str, parts: Parts, stored: DestinationStatus | None, counts: Cou
         "breaker": takers.breaker_of(name),
         "concurrency": route and route.concurrency,
         "rate": None if route is None or route.rate is None else rate_text(route.rate),
+        "spreading": _spreading(name, parts, own),
     }
+
+
+def _spreading(name: str, parts: Parts, own: Mapping[DeliveryState, int]) -> str | None:
+    """Return the pace of what has waited, while it is sent: not before its receiver wants any, and not any more once
+    nothing waits.
+    """
+    pace = parts.lanes.spread_per_s(name)
+    is_going = name in parts.takers and parts.takers.not_before(name) is None and own.get(DeliveryState.PENDING)
+    return rate_text(round(pace, 1)) if pace is not None and is_going else None
 
 
 def _failure(last: LastFailure) -> View:
