@@ -9,7 +9,6 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.errors import MessageError
-from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -184,7 +183,7 @@ class Email:
             # The system has a time of its own for connections.
             return late(self._server, self._settings.timeout) if timeout.expired() else broken(error, self._server)
 
-    def _compose(self, sending: Sending) -> EmailMessage:
+    def _compose(self, sending: Sending) -> bytes:
         settings = self._settings
         return mail.compose(
             sending,
@@ -194,7 +193,7 @@ class Email:
             attachment_limit=settings.attachment_limit if settings.attach_result else None,
         )
 
-    async def _exchange(self, recipient: str, composed: EmailMessage, limit: asyncio.Timeout) -> Outcome:
+    async def _exchange(self, recipient: str, composed: bytes, limit: asyncio.Timeout) -> Outcome:
         settings = self._settings
         sock = await connect(self._host, self._port, self._trust)
         address = sock.getpeername()[0]
@@ -214,7 +213,7 @@ class Email:
                 return fault
             if fault := await self._logged_in(client):
                 return fault
-            _, said = await client.sendmail(settings.from_, [recipient], composed.as_bytes())
+            _, said = await client.sendmail(settings.from_, [recipient], composed)
             await _goodbye(client, limit)
             return Outcome(verdict=Verdict.DELIVERED, status=250, body=said.encode(), remote_address=address)
         finally:
