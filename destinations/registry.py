@@ -8,7 +8,8 @@ from destinations import function
 from destinations.base import Kind
 from destinations.callback import settings as callback_settings
 from destinations.callback.destination import Callback
-from destinations.email import destination as email
+from destinations.email import settings as email_settings
+from destinations.email.destination import Email
 from destinations.plugins.finding import Kinds, with_plugins
 from destinations.webhook import settings as webhook_settings
 from destinations.webhook.destination import Webhook
@@ -27,7 +28,13 @@ def builtin_kinds() -> dict[str, Kind]:
             refusal_by=callback_settings.refusal_by,
             public_keys=webhook_settings.public_keys,
         ),
-        Kind(kind="email", schema=_schema("email"), settings=email.settings_of, make=email.Email, warn=email.warn),
+        Kind(
+            kind="email",
+            schema=_schema("email"),
+            settings=email_settings.settings_of,
+            make=Email,
+            warn=email_settings.warn,
+        ),
         Kind(
             kind="function",
             schema=_schema("function"),

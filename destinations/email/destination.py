@@ -6,140 +6,23 @@ are few, and an idle one is soon closed.
 
 import asyncio
 import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from email.errors import MessageError
-from functools import partial
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiosmtplib
-from jinja2 import Template
 
-from destinations.base import Concern, End, Sending
-from destinations.bodies import rehearsal
+from destinations.base import Sending
 from destinations.dial.connector import connect
-from destinations.egress import OPERATOR, Trust, fault_of_url, refusal_of_url
-from destinations.email import defaults, mail
-from destinations.email.failures import broken, failure, judged, late, of_login
-from destinations.templates.rendering import OF_RESULTS, TemplateFaultError, compile_template, render
-from pipeline.config.files import found_instead
-from pipeline.config.secret import Secret
-from pipeline.config.settings import DISABLE_AFTER_S, BreakerSpec, RetrySpec
+from destinations.egress import OPERATOR, Trust
+from destinations.email import mail
+from destinations.email.address import Mailbox, mailbox_of
+from destinations.email.failures import broken, failure, judged, late, not_taken, of_login
+from destinations.email.settings import Settings, templates_of
+from destinations.templates.rendering import TemplateFaultError
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 _PORTS = {"smtp": 25, "smtps": 465}
 _GOODBYE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The settings of an email destination; the fields and defaults of `schemas/email.schema.json`."""
-
-    smtp: str
-    from_: str
-    to: tuple[str, ...]
-    starttls: str | None = None
-    username: str | None = None
-    password: Secret | None = None
-    ca_file: Path | None = None
-    subject: str | None = None
-    text: str | None = None
-    text_file: Path | None = None
-    html: str | None = None
-    html_file: Path | None = None
-    attach_result: bool = False
-    attachment_limit: int = 5 * 1024 * 1024
-    timeout: float = 30.0
-    concurrency: int = 2
-    rate: float | None = None
-    breaker: BreakerSpec | None = field(default_factory=BreakerSpec)
-    disable_after: float | None = DISABLE_AFTER_S
-    retry: RetrySpec = field(default_factory=lambda: RetrySpec(name="default"))
-
-    @property
-    def is_tls(self) -> bool:
-        """Tell whether TLS begins with the first byte."""
-        return self.smtp.startswith("smtps:")
-
-    @property
-    def upgrade(self) -> str:
-        """Return `auto`, `required` or `never`: whether a plain connection changes to TLS."""
-        return "never" if self.is_tls else self.starttls or ("required" if self.username else "auto")
-
-
-def settings_of(options: Mapping[str, Any]) -> Settings:
-    """Return the settings in validated options; raises ValueError for what cannot be used together."""
-    given = {name: value for name, value in options.items() if name != "from"}
-    settings = Settings(**{**given, "from_": options["from"], "to": tuple(options["to"])})
-    if fault := _fault_of(settings):
-        raise ValueError(fault)
-    _templates_of(settings)
-    return settings
-
-
-def _fault_of(settings: Settings) -> str | None:
-    if fault := fault_of_url(_as_http(settings.smtp)):
-        return f"smtp: {fault}"
-    if (settings.username is None) != (settings.password is None):
-        missing = "password" if settings.password is None else "username"
-        return f"{missing}: expected a value, as username and password go together"
-    if settings.is_tls and settings.starttls not in (None, "never"):
-        return "starttls: expected nothing with smtps://, which is TLS from the first byte"
-    for kind in ("text", "html"):
-        if getattr(settings, kind) is not None and getattr(settings, f"{kind}_file") is not None:
-            return f"{kind}_file: expected only one of {kind} and {kind}_file"
-    return None
-
-
-def _as_http(url: str) -> str:
-    return url.replace("smtp", "http", 1)
-
-
-def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
-    """Yield what cannot work: an address that no connection is made to, templates that some message does not fill."""
-    if refusal := refusal_of_url(_as_http(settings.smtp), OPERATOR):
-        yield "smtp", f"every attempt will be refused, as {refusal}"
-    templates = _templates_of(settings)
-    for key in ("subject", "text", "html"):
-        template = getattr(templates, key)
-        option = key if getattr(settings, key) is not None else f"{key}_file"
-        for sentence in rehearsal.sentences(partial(render, template), ends) if template is not None else ():
-            yield option, sentence
-
-
-def _templates_of(settings: Settings) -> mail.Templates:
-    text = _template(settings, "text")
-    html = _template(settings, "html", is_html=True)
-    return mail.Templates(
-        subject=_compiled("subject", settings.subject or defaults.SUBJECT),
-        text=text or _compiled("text", defaults.TEXT),
-        # Whoever writes the text alone wants a mail of text alone.
-        html=html or (None if text else _compiled("html", defaults.HTML, is_html=True)),
-    )
-
-
-def _template(settings: Settings, key: str, *, is_html: bool = False) -> Template | None:
-    inline, file = getattr(settings, key), getattr(settings, f"{key}_file")
-    if file is None:
-        return None if inline is None else _compiled(key, inline, is_html=is_html)
-    try:
-        source = file.read_text("utf-8")
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path that there could be
-        raise ValueError(f"{key}_file: expected a template, got {found_instead(file, error)}") from None
-    return _compiled(f"{key}_file", source, is_html=is_html)
-
-
-def _compiled(key: str, source: str, *, is_html: bool = False) -> Template:
-    try:
-        template = compile_template(source, is_html=is_html)
-        certain = compile_template(source, is_html=is_html, without=OF_RESULTS)
-    except TemplateFaultError as fault:
-        raise ValueError(f"{key}: {fault}") from None
-    if said := rehearsal.fault_of_all(partial(render, template), partial(render, certain)):
-        raise ValueError(f"{key}: {said}")
-    return template
 
 
 class Email:
@@ -152,8 +35,10 @@ class Email:
         self._host = parts.hostname or ""
         self._port = parts.port or _PORTS[parts.scheme]
         self._server = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
-        self._domain = settings.from_.rpartition("@")[2]
-        self._templates = _templates_of(settings)
+        self._sender = mailbox_of(settings.from_)
+        self._reply_to = mailbox_of(settings.reply_to) if settings.reply_to else None
+        self._recipients = {each.address: each for each in map(mailbox_of, settings.to)}
+        self._templates = templates_of(settings)
         self._tls: ssl.SSLContext | None = None
 
     async def open(self) -> None:
@@ -164,8 +49,8 @@ class Email:
         """Do nothing: no connection outlives its mail."""
 
     def recipients(self) -> tuple[str, ...]:
-        """Return the addresses."""
-        return self._settings.to
+        """Return the addresses, without names."""
+        return tuple(self._recipients)
 
     async def send(self, sending: Sending) -> Outcome:
         """Send one mail to one recipient and say what happened. Cancellation closes its connection and passes on."""
@@ -184,12 +69,14 @@ class Email:
             return late(self._server, self._settings.timeout) if timeout.expired() else broken(error, self._server)
 
     def _compose(self, sending: Sending) -> bytes:
-        settings = self._settings
+        settings, to = self._settings, sending.recipient
         return mail.compose(
             sending,
             self._templates,
-            sender=settings.from_,
-            domain=self._domain,
+            sender=self._sender,
+            # One that is not configured any more has no name.
+            recipient=self._recipients.get(to, Mailbox(name="", address=to)),
+            reply_to=self._reply_to,
             attachment_limit=settings.attachment_limit if settings.attach_result else None,
         )
 
@@ -201,7 +88,7 @@ class Email:
         client = aiosmtplib.SMTP(
             hostname=self._host,
             sock=sock,
-            local_hostname=self._domain,
+            local_hostname=self._sender.domain,
             use_tls=settings.is_tls,
             start_tls=False,
             tls_context=self._tls,
@@ -213,7 +100,11 @@ class Email:
                 return fault
             if fault := await self._logged_in(client):
                 return fault
-            _, said = await client.sendmail(settings.from_, [recipient], composed)
+            if fault := not_taken(composed, client.esmtp_extensions, self._server):
+                return fault
+            # Of an address there may be more than ASCII (RFC 6531), of all else there is not.
+            options = () if composed.isascii() else ("SMTPUTF8", "BODY=8BITMIME")
+            _, said = await client.sendmail(self._sender.address, [recipient], composed, mail_options=options)
             await _goodbye(client, limit)
             return Outcome(verdict=Verdict.DELIVERED, status=250, body=said.encode(), remote_address=address)
         finally:

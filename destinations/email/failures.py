@@ -1,6 +1,7 @@
 """What it means that a mail was not taken: the class of the failure, and a sentence that names the server. Pure."""
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import replace
 
 import aiosmtplib
@@ -48,6 +49,18 @@ def of_login(error: aiosmtplib.SMTPException, server: str) -> Outcome:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return failure(DeliveryReason.AUTH_ERROR, _said(error), error.code)
     return failure(DeliveryReason.AUTH_ERROR, f"{server}: {_plain(str(error))}")
+
+
+def not_taken(mail: bytes, offered: Mapping[str, str], server: str) -> Outcome | None:
+    """Return why a server cannot take a mail by what it offers (RFC 1870, RFC 6531), or None where it may."""
+    limit = offered.get("size", "")
+    if limit.isdecimal() and 0 < int(limit) < len(mail):  # 0 is no limit
+        said = f"{server} takes mails of at most {int(limit)} bytes, and this one has {len(mail)}"
+    elif not mail.isascii() and "smtputf8" not in offered:
+        said = f"{server} does not offer SMTPUTF8, which an address needs that has more than ASCII before its @"
+    else:
+        return None
+    return Outcome(verdict=Verdict.PERMANENT, reason=DeliveryReason.REJECTED, message=said)
 
 
 def failure(reason: DeliveryReason, message: str, status: int | None = None) -> Outcome:

@@ -14,6 +14,7 @@ from jinja2 import Template
 from destinations.base import Sending
 from destinations.bodies.seen import seen_by_templates
 from destinations.email import headers
+from destinations.email.address import Mailbox
 from destinations.templates.rendering import render
 from pipeline.model import AlertMessage, AnyMessage, BatchMessage, Message
 
@@ -38,20 +39,29 @@ class Templates:
     html: Template | None
 
 
-def compose(sending: Sending, templates: Templates, *, sender: str, domain: str, attachment_limit: int | None) -> bytes:
+def compose(
+    sending: Sending,
+    templates: Templates,
+    *,
+    sender: Mailbox,
+    recipient: Mailbox,
+    reply_to: Mailbox | None,
+    attachment_limit: int | None,
+) -> bytes:
     """Return the mail for one recipient; TemplateFaultError where a template fails.
 
-    Its Message-ID is the delivery's: the same in every attempt, so that a repeat can be told. The result is attached
-    where it is not larger than `attachment_limit` bytes.
+    Its Message-ID is the delivery's, its Date the message's: the same in every attempt, so that a repeat can be told.
+    The result is attached where it is not larger than `attachment_limit` bytes.
     """
     message, seen = sending.message, seen_by_templates(sending)
     return b"".join(
         (
-            headers.as_it_is("From", sender),
-            headers.as_it_is("To", sending.recipient),
+            headers.of_mailbox("From", sender),
+            headers.of_mailbox("Reply-To", reply_to) if reply_to else b"",
+            headers.of_mailbox("To", recipient),
             headers.of_text("Subject", render(templates.subject, seen)[:_LONGEST_SUBJECT]),
-            headers.of_text("Date", format_datetime(sending.started_at)),
-            headers.as_it_is("Message-ID", f"<{sending.delivery_id}@{domain}>"),
+            headers.of_text("Date", format_datetime(message.ended_at)),
+            headers.as_it_is("Message-ID", f"<{sending.delivery_id}@{sender.domain}>"),
             headers.as_it_is("Auto-Submitted", "auto-generated"),
             headers.as_it_is(_SUBJECTS[type(message)], message.subject_id),
             headers.as_it_is("X-Sendoff-Message-Id", message.id),

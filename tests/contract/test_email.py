@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
-from destinations.email.destination import Email, settings_of
+from destinations.email.destination import Email
+from destinations.email.settings import settings_of
 from destinations.registry import builtin_kinds
 from pipeline.config.secret import Secret
 from pipeline.model import JobState, MessageType, Outcome, Result, RunError, Verdict

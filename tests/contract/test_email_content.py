@@ -1,11 +1,14 @@
 """What stands in a mail, as aiosmtpd takes it and the parser of the standard library reads it."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from pipeline.model import Result, RunError, Verdict
 from tests.support.sent_mail import taking
+from tests.support.webhooks import sending
 
 INJECTED = "=?utf-8?q?a=0D=0ABcc:_all@example.com=0D=0A=0D=0Abody?="
 
@@ -43,6 +46,17 @@ async def test_a_subject_is_what_was_said_and_no_other_header(said: str, subject
             *("X-Sendoff-Message-Id", "MIME-Version", "Content-Type"),
         ]
         assert (mail.defects, mail["Subject"].defects) == ([], ())
+
+
+async def test_what_a_repeat_is_told_by_is_the_same_in_every_attempt() -> None:
+    async with taking() as server:
+        first = sending()
+        later = replace(first, attempt=4, started_at=first.started_at + timedelta(days=2))
+        mails = [(await server.passed_on(each), server.mail())[1] for each in (first, later)]
+    for name in ("Date", "Message-ID", "X-Sendoff-Message-Id", "Subject"):
+        assert len({mail[name] for mail in mails}) == 1, name
+    assert mails[0]["Date"].datetime == first.message.ended_at.replace(microsecond=0)
+    assert mails[0]["Message-ID"] == f"<{first.delivery_id}@example.com>"
 
 
 async def test_a_mail_is_ascii_in_lines_that_every_server_takes() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from destinations.email.destination import Settings as Email
+from destinations.email.settings import Settings as Email
 from destinations.function import Settings as FunctionTarget
 from pipeline.config.settings import DestinationSettings, FunctionSettings, RetrySpec, Target
 from tests.support import samples, shapes

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from destinations.email.destination import Settings as Email
+from destinations.email.settings import Settings as Email
 from pipeline.config.secret import Secret
 from pipeline.config.settings import Access, DestinationSettings, FunctionSettings, KeySettings, Target
 from tests.support import samples

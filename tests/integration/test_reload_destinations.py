@@ -11,7 +11,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from destinations.callback.settings import Settings as Callbacks
 from destinations.dial.tls import Tls
-from destinations.email.destination import Settings
+from destinations.email.settings import Settings
 from destinations.function import Settings as Functions
 from pipeline.config.secret import Secret
 from pipeline.config.settings import DestinationSettings, RetrySpec

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from destinations.email.destination import Settings
+from destinations.email.settings import Settings
 from pipeline.config.settings import BreakerSpec, DestinationSettings, RetrySpec
 from tests.support import shapes
 from tests.support.fake_clock import FakeClock

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from destinations.email.destination import Settings
+from destinations.email.settings import Settings
 from pipeline.config.settings import DestinationSettings, RetrySpec
 from tests.support.mail_server import mail_server
 from tests.support.service import sends_to, serving

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from destinations.email.destination import Settings as Email
+from destinations.email.settings import Settings as Email
 from pipeline.config.settings import DestinationSettings
 from tests.support.mail_server import mail_server
 from tests.support.names import SILENCE, name_server

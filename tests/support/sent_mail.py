@@ -11,7 +11,9 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
-from destinations.email.destination import Email, settings_of
+from destinations.base import Sending
+from destinations.email.destination import Email
+from destinations.email.settings import settings_of
 from pipeline.model import Outcome
 from tests.support.webhooks import sending
 
@@ -44,13 +46,17 @@ class Taking:
         """Return the last mail as a reader sees it."""
         return message_from_bytes(self.bytes(), policy=default)
 
-    async def sent(self, *, to: str = "ops@example.com", message: Any = None, **changes: Any) -> Outcome:
+    async def sent(self, *, message: Any = None, **changes: Any) -> Outcome:
         """Send one mail here, of a destination with settings of its own."""
+        return await self.passed_on(sending(**(message or {})), **changes)
+
+    async def passed_on(self, attempt: Sending, *, to: str = "ops@example.com", **changes: Any) -> Outcome:
+        """Make one attempt here, to the recipient that `to` comes to."""
         given = {"smtp": f"smtp://127.0.0.1:{self.port}", "from": "sendoff@example.com", "to": [to], **changes}
         destination = Email("mail", settings_of(given))
         await destination.open()
         (recipient,) = destination.recipients()
-        outcome = await destination.send(replace(sending(**(message or {})), recipient=recipient))
+        outcome = await destination.send(replace(attempt, recipient=recipient))
         await destination.close()
         return outcome
 

@@ -7,7 +7,7 @@ import pytest
 from destinations.base import End
 from destinations.bodies.rehearsal import ENDS, fault_of
 from destinations.email import defaults
-from destinations.email.destination import settings_of, warn
+from destinations.email.settings import settings_of, warn
 from destinations.templates.rendering import compile_template, render
 from pipeline.model import BatchState, JobState
 
