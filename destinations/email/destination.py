@@ -106,7 +106,9 @@ class Email:
             options = () if composed.isascii() else ("SMTPUTF8", "BODY=8BITMIME")
             _, said = await client.sendmail(self._sender.address, [recipient], composed, mail_options=options)
             await _goodbye(client, limit)
-            return Outcome(verdict=Verdict.DELIVERED, status=250, body=said.encode(), remote_address=address)
+            # Whatever the server says it in: the mail is taken.
+            body = said.encode("utf-8", "surrogateescape")
+            return Outcome(verdict=Verdict.DELIVERED, status=250, body=body, remote_address=address)
         finally:
             client.close()
             sock.close()

@@ -176,6 +176,15 @@ async def test_a_server_that_does_not_say_goodbye_has_taken_the_mail() -> None:
         assert (outcome.verdict, len(server.envelopes)) == (D, 1)
 
 
+async def test_a_mail_is_taken_by_an_answer_in_whatever_code_it_is_written() -> None:
+    async with mail_server(end="250 accept\udce9") as server:  # in Latin-1
+        outcome = await sent(server.port)
+        assert (outcome.verdict, outcome.body, len(server.envelopes)) == (D, b"accept\xe9", 1)
+    async with mail_server(end="550 refus\udce9") as server:
+        outcome = await sent(server.port)
+        assert (outcome.verdict, outcome.message) == (P, "550 refus?")
+
+
 async def test_nobody_listening_and_a_blocked_address_have_their_classes() -> None:
     port = free_port()
     refused = await sent(port)

@@ -16,7 +16,9 @@ FAILS = """
 async def test_a_failure_is_mailed_to_each_recipient_by_a_delivery_of_its_own(tmp_path: Path) -> None:
     async with mail_server(**{"RCPT TO:<b@example.com>": "550 nobody"}) as server:
         oncall = Settings(
-            smtp=f"smtp://127.0.0.1:{server.port}", from_="s@example.com", to=("a@example.com", "b@example.com")
+            smtp=f"smtp://127.0.0.1:{server.port}",
+            from_="Sendoff <s@example.com>",
+            to=('"Ops, Night" <a@example.com>', "b@example.com"),
         )
         async with serving(
             tmp_path,
@@ -34,6 +36,7 @@ async def test_a_failure_is_mailed_to_each_recipient_by_a_delivery_of_its_own(tm
             }
         ((_, recipients, mail),) = server.envelopes
         assert recipients == ["a@example.com"]
+        assert (mail["From"], mail["To"]) == ("Sendoff <s@example.com>", '"Ops, Night" <a@example.com>')
         assert (
             mail["Message-ID"] == f"<{next(e['id'] for e in found if e['recipient'] == 'a@example.com')}@example.com>"
         )

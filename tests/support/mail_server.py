@@ -81,7 +81,7 @@ class MailServer:
     async def _say(self, writer: asyncio.StreamWriter, what: str) -> bool:
         if self.answers[what] == "silence":
             await self._never.wait()
-        writer.write(f"{self.answers[what]}\r\n".encode() if self.answers[what] else b"")
+        writer.write(f"{self.answers[what]}\r\n".encode("utf-8", "surrogateescape") if self.answers[what] else b"")
         return bool(self.answers[what])
 
 
