@@ -238,7 +238,7 @@ class _Settings:
                 return "a mapping of names to texts"
         path = " (a path)" if schema.get("x-path") == "file" else ""
         secret = " (a secret)" if schema.get("x-secret") else ""
-        return expectation(schema, self._target) + path + secret
+        return expectation(schema, self._target).replace("<", "\\<") + path + secret  # "<a@b>" would be a link
 
 
 def _policies() -> str:
