@@ -10,7 +10,7 @@ import html
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
@@ -22,6 +22,7 @@ SHORTEST = 6
 """Shorter texts are not masked: half of every text would be, and they keep nothing secret."""
 
 _MASK = MASK.encode()
+_MOST_FORMER = 100
 _LEAST_BASE64 = 8
 _LEAST_LINE = 8
 _SEED_BASE64 = 42  # of 32 bytes, the characters that they alone decide
@@ -33,12 +34,13 @@ _TO_URL_SAFE = str.maketrans("+/", "-_")
 
 
 class Masker:
-    """Knows the secrets; `learn` adds to them and forgets none, so that what was a secret before a reload stays one."""
+    """Knows the secrets; also for a while those of before a reload, since what was one is said on for some time."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: frozenset[str] = frozenset()
+        self._learned: dict[str, frozenset[bytes]] = {}
+        """Of each secret what it may look like; what was learned last comes last."""
         self._forms: tuple[bytes, ...] = ()
-        self._pattern: re.Pattern[bytes] | None = None
+        self._beginnings: frozenset[bytes] = frozenset()
         self._longest = 0
         self._clean: object = None
         """What a destination said last that held no secret: most answer in one and the same way."""
@@ -46,11 +48,23 @@ class Masker:
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Mask these texts, too, from now on."""
-        self._secrets |= frozenset(secrets)
-        forms = {form.encode("utf-8", "surrogatepass") for secret in self._secrets for form in forms_of(secret)}
+        new = [secret for secret in dict.fromkeys(secrets) if secret not in self._learned]
+        self._know(self._learned | {secret: frozenset(forms_of(secret)) for secret in new})
+
+    def forget_old(self, current: Container[str]) -> None:
+        """Of the secrets that are not among the current ones, mask only those on that were learned last: credentials
+        that are renewed by the hour would else slow everything down in the end.
+        """
+        former = [secret for secret in self._learned if secret not in current]
+        gone = frozenset(former[:-_MOST_FORMER])
+        self._know({secret: forms for secret, forms in self._learned.items() if secret not in gone})
+
+    def _know(self, learned: dict[str, frozenset[bytes]]) -> None:
+        self._learned = learned
+        forms = frozenset().union(*learned.values())
         # The longest first: of two that begin alike, all of the longer one must go.
         self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
-        self._pattern = re.compile(b"|".join(map(re.escape, self._forms))) if forms else None
+        self._beginnings = frozenset(form[:SHORTEST] for form in forms)
         self._longest = max(map(len, forms), default=0)
         self._clean = None
 
@@ -62,23 +76,25 @@ class Masker:
                 return True
         return False
 
+    def _found(self, content: bytes) -> re.Pattern[bytes]:
+        """Return a pattern of those that are in `content`, which must be some."""
+        return re.compile(b"|".join([re.escape(form) for form in self._forms if form in content]))
+
     def content(self, content: bytes) -> bytes:
         """Return bytes without secrets."""
         return self._masked(content, is_cut=len(content) in _CUTS)
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
-        if self._pattern is None or len(text) < SHORTEST:
+        if not self._forms or len(text) < SHORTEST:
             return text
         before = text.encode("utf-8", "surrogatepass")
         after = self._masked(before, is_cut=len(text) in _CUTS)
         return text if after is before else after.decode("utf-8", "surrogatepass")
 
     def _masked(self, content: bytes, *, is_cut: bool) -> bytes:
-        if self._pattern is None:
-            return content
         if self.finds(content):
-            content = self._pattern.sub(_MASK, content)
+            content = self._found(content).sub(_MASK, content)
         return self._without_torn_end(content) if is_cut else content
 
     def value(self, value: Any) -> Any:
@@ -94,14 +110,14 @@ class Masker:
 
     def run_error(self, error: RunError) -> RunError:
         """Return a function's error without secrets in its type, message and stack."""
-        if self._pattern is None:
+        if not self._forms:
             return error
         stack = tuple(map(self.text, error.stack))
         return RunError(type=self.text(error.type), message=self.text(error.message), stack=stack)
 
     def outcome(self, outcome: Outcome) -> Outcome:
         """Return what a destination said, without secrets in its message and in the answer's headers and body."""
-        if self._pattern is None:
+        if not self._forms:
             return outcome
         said = (outcome.message, outcome.headers, outcome.body)
         if said == self._clean:
@@ -124,27 +140,31 @@ class Masker:
 
     def cut(self, content: bytes, limit: int) -> int:
         """Return where to cut off the first `limit` bytes: there, or behind the secret that would be cut."""
-        if self._pattern is not None:
-            for match in self._pattern.finditer(content, max(0, limit - self._longest), limit + self._longest):
-                if match.start() < limit < match.end():
-                    return match.end()
+        start = max(0, limit - self._longest)
+        around = content[start : limit + self._longest]
+        if self.finds(around):
+            for match in self._found(around).finditer(around):
+                if start + match.start() < limit < start + match.end():
+                    return start + match.end()
         return limit
 
     def _without_torn_end(self, content: bytes) -> bytes:
         for at in range(max(0, len(content) - self._longest + 1), len(content) - SHORTEST + 1):
-            end = content[at:]
-            if any(form.startswith(end) for form in self._forms):
-                return content[:at] + _MASK
+            # Asked before all forms are gone through, for each place: any answer that is long enough comes by here.
+            if content[at : at + SHORTEST] in self._beginnings:
+                end = content[at:]
+                if any(form.startswith(end) for form in self._forms):
+                    return content[:at] + _MASK
         return content
 
 
-def forms_of(secret: str) -> set[str]:
+def forms_of(secret: str) -> set[bytes]:
     """Return what a secret may look like where it is shown; nothing for one that is too short to be masked."""
     found = set()
     for part in (secret, *_parts(secret)):
         if len(part) >= SHORTEST:
             found |= {part, *_escaped(part), *_encoded(part)}
-    return {form for form in found if len(form) >= SHORTEST}
+    return {form.encode("utf-8", "surrogatepass") for form in found if len(form) >= SHORTEST}
 
 
 def _parts(secret: str) -> Iterator[str]:

@@ -66,6 +66,7 @@ class Reloader:
             await close_routes(setup.new_routes(before))
             return self._refuse("the service is shutting down")
         await self._app.adopt(setup)
+        self._telemetry.mask.forget_old(setup.config.secrets)
         self._report(before, setup)
         await self._tell_of_waiting(before, setup)
         for warning in warnings:

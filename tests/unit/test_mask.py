@@ -88,6 +88,17 @@ def test_secrets_of_before_are_masked_after_new_ones_are_learned() -> None:
     assert mask.content(b"old-secret \xff new-secret") == b"*** \xff ***"
 
 
+def test_of_the_secrets_that_are_none_any_more_those_that_were_learned_last_stay_masked() -> None:
+    mask = Masker(["the-current-one"])
+    for hour in range(150):
+        mask.learn([f"token-of-hour-{hour:03}-whole"])
+    mask.forget_old({"the-current-one"})
+    text = "the-current-one token-of-hour-{:03}-whole".format
+    assert mask.text(text(49)) == "*** token-of-hour-049-whole"
+    assert [mask.text(text(hour)) for hour in (50, 149)] == ["*** ***"] * 2
+    assert mask.content(b"x" * (500 - 9) + b"the-curre") == b"x" * 491 + b"***"
+
+
 def test_without_a_secret_the_very_same_value_comes_back() -> None:
     outcome = Outcome(verdict=Verdict.DELIVERED, status=200, headers=(("date", "now"),), body=b"fine")
     error = RunError(type="E", message="m", stack=("s",))
