@@ -228,4 +228,6 @@ def _are(number: int) -> str:
 def _death(delivery: Delivery, last: Attempt | None) -> str:
     if delivery.reason is DeliveryReason.LOST:
         return "its sendings were lost with the service, again and again"
-    return "no try is left" if last is None or not last.why else last.why
+    if last is None or last.next_attempt_at is not None or delivery.attempt <= delivery.spent:
+        return f"the breaker of {delivery.destination} was open, and it waited for longer than `max_age` allows"
+    return last.why

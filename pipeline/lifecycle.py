@@ -183,7 +183,7 @@ def _after_failure(job: Job, outcome: RunOutcome, rule: Policy, now: datetime) -
     if outcome.is_final or later.at is None:
         why = "rejected" if outcome.is_final else later.why
         step = _failed(job, outcome.reason, outcome.error, RunState.FAILED, why)
-        return replace(step, max_attempts=rule.max_attempts)
+        return replace(step, max_attempts=max(job.attempt, rule.max_attempts))
     return JobStep(
         state=JobState.RETRYING,
         run_state=RunState.FAILED,
@@ -271,12 +271,14 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
     later = next_attempt(
         rule,
         attempt=delivery.attempt - delivery.spent,
+        spent=delivery.spent,
         now=now,
         since=delivery.replayed_at or delivery.created_at,
         asked_s=outcome.retry_after_s,
         patience_s=outcome.patience_s,
         jitter=jitter,
     )
+    max_attempts = max(delivery.attempt, delivery.spent + rule.max_attempts)
     if outcome.verdict is Verdict.PERMANENT or later.at is None:
         return DeliveryStep(
             state=DeliveryState.DEAD,
@@ -285,7 +287,7 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
             due_at=delivery.due_at,
             reason=reason,
             last_error=last_error,
-            max_attempts=delivery.spent + rule.max_attempts,
+            max_attempts=max_attempts,
             why=later.why
             if outcome.verdict is Verdict.TEMPORARY
             else "the answer is final: another attempt would not change it",
@@ -297,7 +299,7 @@ def after_attempt(delivery: Delivery, outcome: Outcome, rule: Policy, now: datet
         due_at=later.at,
         reason=reason,
         last_error=last_error,
-        max_attempts=delivery.spent + rule.max_attempts,
+        max_attempts=max_attempts,
         why=later.why,
     )
 

@@ -96,19 +96,22 @@ def next_attempt(
     attempt: int,
     now: datetime,
     since: datetime,
+    spent: int = 0,
     asked_s: float | None = None,
     patience_s: float | None = None,
     jitter: float = 0.0,
 ) -> Next:
-    """Return when the attempt after `attempt` is due.
+    """Return when the attempt after `attempt` is due, which is counted after the `spent` ones of before a replay.
 
     `since` is the moment from which `max_age` counts; `asked_s` a wait that the receiver asked for, `patience_s` one
     that it is given unasked: the latest moment wins; `jitter` a fraction of the wait, a fifth at the most, that is
     added after that, so that nothing comes earlier than promised.
     """
     wait_s = rule.wait_s(attempt)
+    # More than the policy allows, where it has become a shorter one.
+    which = f"attempt {spent + attempt} of {spent + max(attempt, rule.max_attempts)}"
     if wait_s is None:
-        return Next(None, f"attempt {attempt} of {rule.max_attempts} was the last")
+        return Next(None, f"{which} was the last")
     because = f"the policy waits {wait_s:g} s"
     if patience_s is not None and patience_s > wait_s:
         because += f", and after such a failure it is {patience_s:g} s at the least"
@@ -121,4 +124,4 @@ def next_attempt(
     at = now + timedelta(seconds=wait_s * (1 + jitter))
     if rule.max_age_s is not None and (at - since).total_seconds() > rule.max_age_s:
         return Next(None, f"the next attempt would come after max_age ({rule.max_age_s:g} s)")
-    return Next(at, f"attempt {attempt} of {rule.max_attempts} failed; {because}")
+    return Next(at, f"{which} failed; {because}")

@@ -171,6 +171,22 @@ CASES = [
         "once archive, which is disabled, takes deliveries again (`sendoff destinations resume archive`)."),
     ),
     (
+        {"state": "dead", "attempt": 0, "reason": DeliveryReason.HTTP_ERROR}, None, Situation(),
+        ("It is dead: the breaker of archive was open, and it waited for longer than `max_age` allows. "
+        "`sendoff replay ID` sends it again."),
+    ),
+    (
+        {"state": "dead", "reason": DeliveryReason.HTTP_ERROR}, FAILED, Situation(),
+        (f"{SAID} It is dead: the breaker of archive was open, and it waited for longer than `max_age` allows. "
+        "`sendoff replay ID` sends it again."),
+    ),
+    (
+        {"state": "dead", "attempt": 1, "spent": 1, "reason": DeliveryReason.HTTP_ERROR}, attempt(1, REFUSED),
+        Situation(),
+        ("It is dead: the breaker of archive was open, and it waited for longer than `max_age` allows. "
+        "`sendoff replay ID` sends it again."),
+    ),
+    (
         {"state": "cancelled"}, None, Situation(held=DeliveryReason.UNCONFIGURED),
         ("It was cancelled by an operator, and is not sent. `sendoff replay ID` sends it again once archive is in the "
         "configuration again."),

@@ -185,6 +185,11 @@ def test_every_step_of_a_run_is_an_allowed_move_with_true_counters(
     assert (step.reason is None) == (step.error is None)
 
 
+def test_a_policy_that_was_shortened_is_not_said_to_allow_less_than_was_made() -> None:
+    step = after_run(samples.job(attempt=3), samples.failed(), policy(RetrySpec(waits=())), NOW)
+    assert (step.state, step.max_attempts, step.why) == (JobState.FAILED, 3, "attempt 3 of 3 was the last")
+
+
 @given(policies, st.lists(outcomes, max_size=60))
 def test_no_history_spends_more_attempts_than_there_are(rule: Policy, history: list[RunOutcome]) -> None:
     job = samples.job(state=JobState.QUEUED, attempt=0, run=0)

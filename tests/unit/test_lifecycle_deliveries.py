@@ -68,6 +68,20 @@ def test_a_delivery_dies_of_its_last_error_or_of_the_answer() -> None:
     )
 
 
+def test_after_a_replay_attempts_are_numbered_as_everywhere_else() -> None:
+    first, last = (
+        after_attempt(samples.delivery(attempt=attempt, spent=3), samples.UNAVAILABLE, THREE, NOW, 0.0)
+        for attempt in (4, 6)
+    )
+    assert (first.max_attempts, first.why) == (6, "attempt 4 of 6 failed; the policy waits 5 s")
+    assert (last.max_attempts, last.why) == (6, "attempt 6 of 6 was the last")
+
+
+def test_a_policy_that_was_shortened_is_not_said_to_allow_less_than_was_made() -> None:
+    step = after_attempt(samples.delivery(attempt=3), samples.UNAVAILABLE, policy(RetrySpec(waits=())), NOW, 0.0)
+    assert (step.state, step.max_attempts, step.why) == (DeliveryState.DEAD, 3, "attempt 3 of 3 was the last")
+
+
 def test_only_what_a_receiver_asked_for_is_said_to_be_its_wish() -> None:
     asked, spared = (replace(samples.UNAVAILABLE, **{name: 60.0}) for name in ("retry_after_s", "patience_s"))
     whys = [after_attempt(samples.delivery(), outcome, THREE, NOW, 0.0).why for outcome in (asked, spared)]
