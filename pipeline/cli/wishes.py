@@ -28,9 +28,9 @@ def header(text: str) -> Header:
 
 def a_tag(text: str) -> str:
     """Return a tag, for argparse."""
-    if not (text.isascii() and text.isprintable() and 0 < len(text.strip()) <= _LONGEST_TAG):
+    if not (text.isprintable() and 0 < len(text.strip()) <= _LONGEST_TAG):
         raise argparse.ArgumentTypeError(
-            f"expected 1 to {_LONGEST_TAG} printable ASCII characters such as nightly, got {_shown(text)}"
+            f"expected 1 to {_LONGEST_TAG} printable characters such as nightly, got {_shown(text)}"
         )
     return text
 

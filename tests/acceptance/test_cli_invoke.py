@@ -150,6 +150,7 @@ def test_what_is_for_jobs_is_refused_with_the_option_that_makes_one(
     ("option", "value"),
     [
         ("--tag", "t" * 100),
+        ("--tag", "\u00fc\u6587" * 50),
         ("--key", "k" * 255),
         ("--key", '"in quotes"'),
         ("--delay", "366d"),

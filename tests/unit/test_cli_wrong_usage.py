@@ -53,7 +53,7 @@ def test_a_value_that_looks_like_an_option_is_told_with_what_to_write(
     assert capsys.readouterr().err.rstrip("\n").endswith(said)
 
 
-TAG = "argument --tag: expected 1 to 100 printable ASCII characters such as nightly, got "
+TAG = "argument --tag: expected 1 to 100 printable characters such as nightly, got "
 KEY = (
     "argument --key: expected 1 to 255 printable ASCII characters without spaces, quotes and backslashes, such as "
     "nightly-17, got "
@@ -65,7 +65,7 @@ METHOD = "argument --method: expected a method such as POST or PUT, got "
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--tag", "\u00fc", f"{TAG}'\u00fc'"),
+        ("--tag", "\udcfc", f"{TAG}'\\udcfc'"),
         ("--tag", "", f"{TAG}''"),
         ("--tag", " ", f"{TAG}' '"),
         ("--tag", "a\nb", f"{TAG}'a\\nb'"),
