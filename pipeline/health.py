@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pipeline.config.settings import BreakerSpec
-from pipeline.model import HEALTHY, DeliveryReason, Health, Outcome, Verdict
+from pipeline.model import HEALTHY, DeliveryReason, DestinationStatus, Health, Outcome, Verdict
+from pipeline.retry_after import LONGEST_WAIT_S
 from pipeline.shapes import rfc3339
 
 _DEFAULT = BreakerSpec()
@@ -87,17 +88,21 @@ def _disabled_if_due(health: Health, now: datetime, after_s: float | None) -> He
     return replace(health, disabled_at=now, disabled_because=f"{said}, the last one: {health.last_said}")
 
 
-def as_of(health: Health, now: datetime, breaker: BreakerSpec | None) -> Health:
-    """Return what was stored of a destination as it counts at a start: an open breaker is tried after its longest wait
-    at the latest, and nothing has begun after `now`, whatever a clock said that was ahead.
+def as_of(status: DestinationStatus, now: datetime, breaker: BreakerSpec | None) -> DestinationStatus:
+    """Return what was stored of a destination as it counts at a start, whatever a clock said that was ahead: it is left
+    alone for as long as a receiver may ask for at the most, an open breaker is tried after its longest wait at the
+    latest, and nothing has begun after `now`.
     """
+    health = status.health
+    longest = now + timedelta(seconds=LONGEST_WAIT_S)
     latest = now + timedelta(seconds=(breaker or _DEFAULT).max_wait)  # also where it is configured no more
-    return replace(
+    health = replace(
         health,
         failing_since=health.failing_since and min(health.failing_since, now),
         opened_at=health.opened_at and min(health.opened_at, now),
         probe_at=health.probe_at and min(health.probe_at, latest),
     )
+    return replace(status, not_before=status.not_before and min(status.not_before, longest), health=health)
 
 
 def breaker_of(health: Health, now: datetime) -> str:

@@ -11,6 +11,7 @@ from pipeline.model import (
     DeliveryState,
     DestinationNote,
     DestinationStatus,
+    Health,
     LastError,
     LastFailure,
     MessageType,
@@ -288,6 +289,18 @@ async def test_a_pause_is_noted_once_and_taken_back(store: Store) -> None:
     await store.destinations.resume("archive")
     assert [each.paused_at for each in await store.destinations.list()] == [None]
     await store.destinations.resume("nobody")
+
+
+async def test_what_a_clock_got_wrong_is_corrected_and_all_else_of_a_destination_stays(store: Store) -> None:
+    await store.destinations.pause("archive", "webhook", now=NOW)
+    claimed = await sending(store, token=1)
+    health = Health(failures=2, failing_since=later(9), opened_at=later(9), probe_at=later(90))
+    noted = DestinationNote(succeeded_at=later(1), not_before=later(500), health=health)
+    await store.record_attempt(claimed.delivery, 1, DONE, attempt(), now=later(1), noted=noted)
+    (stored,) = await store.destinations.list()
+    corrected = replace(stored, not_before=later(100), health=replace(health, opened_at=NOW, probe_at=later(30)))
+    await store.destinations.correct(corrected)
+    assert await store.destinations.list() == [corrected]
 
 
 async def test_a_success_leaves_a_pause_as_it_is(store: Store) -> None:

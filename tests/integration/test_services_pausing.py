@@ -1,15 +1,22 @@
 """A destination paused by hand: what it is owed is held, shown so, loses nothing, and goes on when it is resumed."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from pipeline.errors import StoreFullError
 from pipeline.services.lane import Lane
+from pipeline.shapes import rfc3339
+from pipeline.store.verbs.destinations import DestinationVerbs
+from tests.support.fake_clock import START, FakeClock
 from tests.support.receiver import OK, answer, receiving
-from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
+from tests.support.service import QUICK, Service, eventually, failed, holds, sends_to, serving, webhook
 
 FILES = {"quick-background.py": QUICK}
+DAY = 86_400.0
 
 
 async def paused(service: Service, name: str = "hook") -> None:
@@ -202,6 +209,51 @@ async def test_what_a_receiver_asked_for_outlives_a_restart(tmp_path: Path) -> N
             assert len(receiver.requests) == 1
             await service.clock.advance(51)
             await service.until_delivered(job_id, "delivered")
+
+
+async def test_what_was_asked_for_while_the_clock_was_ahead_is_obeyed_for_a_day_at_the_most(tmp_path: Path) -> None:
+    clock = FakeClock(START + timedelta(days=30))
+    async with receiving(answer(503, "Retry-After: 100\r\n"), OK) as receiver:
+        options = {
+            "functions": {"quick-background": sends_to("hook")},
+            "destinations": {"hook": webhook(receiver.url, waits=(200.0,))},
+        }
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "retrying")
+        clock.turn((START - clock.now()).total_seconds())  # somebody set it right
+        for hour in (0, 20):  # a restart begins no new day
+            async with serving(tmp_path, FILES, clock=clock, **options) as service:
+                shown = (await service.get("/v1/destinations/hook")).json
+                assert shown["not_before"] == rfc3339(START + timedelta(days=1)), hour
+                fresh = await service.start_job("quick-background")
+                await service.until(fresh, "succeeded")
+                assert len(receiver.requests) == 1
+            clock.turn(20 * 3600 - (clock.now() - START).total_seconds())
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            await service.clock.advance(4 * 3600 - 1)
+            assert len(receiver.requests) == 1
+            await service.clock.advance(1.1)
+            await service.until_delivered(fresh, "delivered")
+
+
+async def test_what_a_clock_that_was_ahead_left_is_set_right_also_where_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(START + timedelta(days=30))
+    async with receiving(answer(503, "Retry-After: 100\r\n")) as receiver:
+        options = {
+            "functions": {"quick-background": sends_to("hook")},
+            "destinations": {"hook": webhook(receiver.url, waits=(200.0,))},
+        }
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "retrying")
+        clock.turn((START - clock.now()).total_seconds())
+        full = Mock(side_effect=lambda *_, **__: failed(StoreFullError("no space left")))
+        monkeypatch.setattr(DestinationVerbs, "correct", full)
+        async with serving(tmp_path, FILES, clock=clock, **options) as service:
+            shown = (await service.get("/v1/destinations/hook")).json
+            assert shown["not_before"] == rfc3339(START + timedelta(days=1))
+        full.assert_called_once()
 
 
 @pytest.mark.parametrize(

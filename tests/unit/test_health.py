@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from pipeline.config.settings import BreakerSpec
 from pipeline.health import after_outcome, as_of, breaker_of
-from pipeline.model import HEALTHY, DeliveryReason, Health, Outcome, Verdict
+from pipeline.model import HEALTHY, DeliveryReason, DestinationStatus, Health, Outcome, Verdict
 from tests.support.samples import NOW
 
 DELIVERED = Outcome(verdict=Verdict.DELIVERED)
 FAILED = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.TIMEOUT)
 BREAKER = BreakerSpec()
-FIVE_DAYS = 120 * 3600.0
+DAY_S = 86_400.0
+FIVE_DAYS = 5 * DAY_S
 
 
 def later(seconds: float) -> datetime:
@@ -50,14 +51,21 @@ def test_the_tenth_failure_in_a_row_opens_the_breaker() -> None:
     assert breaker_of(opened, later(39)) == "half_open"
 
 
+def _stored(health: Health, **moments: datetime | None) -> DestinationStatus:
+    return DestinationStatus(name="hook", kind="webhook", last_success_at=None, health=health, **moments)
+
+
 def test_what_is_stored_counts_at_a_start_as_if_no_clock_had_been_ahead() -> None:
     opened = failed(10)  # since 9, until 39
-    assert as_of(opened, later(20), BREAKER) == opened
+    for health in (opened, failed(3), HEALTHY):
+        for at in (None, later(20), later(20 + DAY_S)):
+            stored = _stored(health, not_before=at, paused_at=at)
+            assert as_of(stored, later(20), BREAKER) == stored
     for breaker, until in ((BREAKER, -400), (BreakerSpec(max_wait=50.0), -950), (None, -400)):
-        behind = as_of(opened, later(-1000), breaker)
-        assert behind == replace(opened, failing_since=later(-1000), opened_at=later(-1000), probe_at=later(until))
-    assert as_of(failed(3), later(20), BREAKER) == failed(3)
-    assert as_of(HEALTHY, NOW, BREAKER) == HEALTHY
+        behind = replace(opened, failing_since=later(-1000), opened_at=later(-1000), probe_at=later(until))
+        assert as_of(_stored(opened), later(-1000), breaker) == _stored(behind)
+    ahead = _stored(HEALTHY, not_before=later(DAY_S + 1))
+    assert as_of(ahead, NOW, BREAKER) == _stored(HEALTHY, not_before=later(DAY_S))
 
 
 def test_failures_of_few_deliveries_may_be_the_fault_of_these() -> None:

@@ -3,13 +3,15 @@ outlive a restart; here it is at hand for all who ask at every delivery.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
 from pipeline.clock import Clock
+from pipeline.errors import StoreWaitError
 from pipeline.health import after_outcome, as_of, breaker_of
-from pipeline.model import HEALTHY, DeliveryReason, DeliveryState, Health, Holding, Outcome
+from pipeline.model import HEALTHY, DeliveryReason, DeliveryState, DestinationStatus, Health, Holding, Outcome
 from pipeline.services.setup import Current
 from pipeline.store import Store
 
@@ -93,15 +95,23 @@ class Standing:
     async def load(self) -> None:
         """Read what is stored; before that all is well."""
         now = self._clock.now()
-        for status in await self._store.destinations.list():
+        for stored in await self._store.destinations.list():
+            route = self._current.setup.routes.get(stored.name)
+            status = as_of(stored, now, route.breaker if route else None)
+            if status != stored:
+                await self._correct(status)
             if status.paused_at is not None:
                 self._paused[status.name] = status.paused_at
             if status.not_before is not None and status.not_before > now:
                 self._deferred[status.name] = status.not_before
             if status.health != HEALTHY:
-                route = self._current.setup.routes.get(status.name)
-                self._healths[status.name] = as_of(status.health, now, route.breaker if route else None)
+                self._healths[status.name] = status.health
         self._is_stale = True
+
+    async def _correct(self, status: DestinationStatus) -> None:
+        """Store what a clock that was ahead got wrong, or every restart would begin the whole wait anew."""
+        with suppress(StoreWaitError):  # the next start sets it right
+            await self._store.destinations.correct(status)
 
     @property
     def takers(self) -> Takers:

@@ -46,6 +46,7 @@ _DEAD = """
 SELECT destination, count(*) FROM delivery INDEXED BY delivery_dead WHERE state = 'dead' GROUP BY destination
 """
 
+_CORRECT = "UPDATE destination SET not_before = ?, health = ? WHERE name = ?"
 _RESUME = "UPDATE destination SET paused_at = NULL, not_before = NULL, health = NULL WHERE name = ?"
 
 
@@ -101,6 +102,11 @@ def _health(text: str | None) -> Health:
     moments = {key: held[key] and datetime.fromisoformat(held[key]) for key in _MOMENTS}
     last = held["last"] and DeliveryReason(held["last"])
     return Health(**{**held, **moments, "deliveries": tuple(held["deliveries"]), "last": last})
+
+
+def correct(db: sqlite3.Connection, status: DestinationStatus) -> None:
+    """Write until when a destination is left alone, and how it fares, in the place of what is stored of that."""
+    db.execute(_CORRECT, (micros_or_none(status.not_before), rows.json_or_none(status.health), status.name))
 
 
 def resume(db: sqlite3.Connection, name: str) -> None:

@@ -33,6 +33,10 @@ class DestinationVerbs:
         """Write what an attempt told of a destination that was itself not to be written any more."""
         await self._write(partial(destinations.note, name=name, kind=kind, noted=noted, now=now))
 
+    async def correct(self, status: DestinationStatus) -> None:
+        """Write until when a destination is left alone, and how it fares, in the place of what is stored of that."""
+        await self._write(partial(destinations.correct, status=status))
+
     async def resume(self, name: str) -> None:
         """Forget all that keeps anything from a destination."""
         await self._write(partial(destinations.resume, name=name))
