@@ -48,9 +48,10 @@ class Alerting:
         while True:
             self._next.forget()
             for due in await self._store.alerts.due():
-                at = due.wanted_at if due.told_at is None else max(due.wanted_at, due.told_at + QUIET)
-                if at > self._clock.now():
-                    self._next.expect(at)
+                now, told_at = self._clock.now(), due.told_at
+                # What was told later than now was told by a clock that was ahead.
+                if told_at is not None and told_at <= now < told_at + QUIET:
+                    self._next.expect(told_at + QUIET)
                 else:
                     await self._tell(due)
             await self._next.wait()

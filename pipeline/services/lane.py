@@ -192,25 +192,29 @@ class Lanes(Generic[T]):
         """Return the lane of this name, if there ever was one."""
         return self._lanes.get(name)
 
-    def follow(self, sizes: Mapping[str, int]) -> list[Lane[T]]:
-        """Have a lane of its size open for each of these names, and no other; return the lanes that are new.
+    def make(self, sizes: Mapping[str, int]) -> list[Lane[T]]:
+        """Have a lane for each of these names; return the lanes that are new: of their sizes, and closed.
 
         What waits in the store for a new one has not been counted.
         """
-        new = [self._make(name, size) for name, size in sizes.items() if name not in self._lanes]
+        new = [self._new(name, size) for name, size in sizes.items() if name not in self._lanes]
+        self._lanes |= {lane.name: lane for lane in new}
+        self._unfed += new
+        self._wakeup.set()
+        return new
+
+    def _new(self, name: str, size: int) -> Lane[T]:
+        lane = Lane(name, size, claim=partial(self._claim, name), start=self._start, clock=self._clock)
+        lane.close()
+        return lane
+
+    def follow(self, sizes: Mapping[str, int]) -> None:
+        """Have the lanes of these names open, each of its size, and no other."""
         for name, lane in self._lanes.items():
             if self._is_stopped or name not in sizes:
                 lane.close()
             else:
                 lane.open(sizes[name])
-        self._unfed += new
-        self._wakeup.set()
-        return new
-
-    def _make(self, name: str, size: int) -> Lane[T]:
-        lane = Lane(name, size, claim=partial(self._claim, name), start=self._start, clock=self._clock)
-        self._lanes[name] = lane
-        return lane
 
     def add(self, counts: Mapping[str, int]) -> None:
         """Note that so many rows more wait in the store, by the names of their lanes."""

@@ -133,6 +133,19 @@ async def test_a_destination_shows_what_is_given_up_and_its_last_error(tmp_path:
             assert there["last_success_at"] is not None
 
 
+async def test_the_last_success_is_told_also_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    async with receiving(OK) as receiver:
+        functions = {"quick-background": sends_to("hook")}
+        destinations = {"hook": webhook(receiver.url)}
+        async with serving(tmp_path, FILES, functions=functions, destinations=destinations) as service:
+            for seconds, at in ((0, "12:00:00"), (-7200, "10:00:02")):
+                service.clock.turn(seconds)
+                await service.until_delivered(await service.start_job("quick-background"), "delivered")
+                shown = (await service.get("/v1/destinations/hook")).json
+                assert shown["last_success_at"] == f"2026-01-05T{at}.000Z"
+                await service.clock.advance(2)
+
+
 async def test_deliveries_are_listed_by_state_and_destination_page_by_page(tmp_path: Path) -> None:
     async with receiving(OK) as good, receiving(UNAVAILABLE) as bad:
         functions = {"quick-background": sends_to("good", "bad")}

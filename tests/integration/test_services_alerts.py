@@ -1,5 +1,6 @@
 """Alerts: what operators are told of a destination that fails, once, in good time, and of its recovery."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from destinations.email.settings import Settings
 from pipeline.config.settings import BreakerSpec, DestinationSettings, RetrySpec
 from tests.support import shapes
-from tests.support.fake_clock import FakeClock
+from tests.support.fake_clock import START, FakeClock
 from tests.support.mail_server import mail_server
 from tests.support.receiver import OK, Received, Receiver, answer, receiving
 from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
@@ -66,6 +67,20 @@ async def test_a_dead_delivery_is_told_with_its_cause(tmp_path: Path) -> None:
         assert (listed["type"], listed["job_id"], listed["batch_id"]) == ("destination.dead_delivery", None, None)
         shown = (await service.get(f"/v1/deliveries/{listed['id']}")).json
         assert shown["links"].keys() == {"self"}
+
+
+async def test_what_a_clock_that_was_ahead_told_keeps_nothing_from_being_told(tmp_path: Path) -> None:
+    async with receiving(TOO_LARGE) as hook, receiving(OK) as oncall:
+        settings = options(hook, oncall)
+        async with serving(tmp_path, FILES, clock=FakeClock(START + timedelta(days=365)), **settings) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "dead")
+            await holds(lambda: told(oncall) == ["dead_delivery"])
+        async with serving(tmp_path, FILES, **settings) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "dead")
+            await holds(lambda: told(oncall) == ["dead_delivery"] * 2)
+            await service.until_delivered(await service.start_job("quick-background"), "dead")
+            await service.clock.advance(60)
+            assert len(told(oncall)) == 2  # and from then on once an hour
 
 
 async def test_the_same_is_told_once_an_hour_and_the_first_stands_for_the_others(tmp_path: Path) -> None:

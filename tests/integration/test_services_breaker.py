@@ -251,6 +251,46 @@ async def test_only_max_age_ends_what_waits_for_it(tmp_path: Path) -> None:
             assert len(receiver.requests) == 10
 
 
+@pytest.mark.parametrize("how", ["paused", "disabled", "unconfigured"])
+async def test_max_age_ends_nothing_that_is_held(tmp_path: Path, how: str) -> None:
+    last = answer(500, "webhook-delivery: disable\r\n") if how == "disabled" else DOWN
+    retry = RetrySpec(waits=(10.0,) * 30, max_age=100.0)
+    async with receiving(*[DOWN] * 9, last) as receiver:
+        settings = options(("hook", receiver), waits=None, retry=retry, breaker=BreakerSpec(wait=3600.0))
+        async with serving(tmp_path, FILES, **settings) as service:
+            jobs = await opened(service, receiver)
+            if how == "paused":
+                await service.post("/v1/destinations/hook/pause")
+            if how == "unconfigured":
+                assert await service.reload(FILES, functions={"quick-background": sends_to()}, destinations={})
+            for _ in range(4):
+                await service.clock.advance(60)
+                # What was to be written by then is written.
+                await service.until(await service.start_job("quick-background"), "succeeded")
+            shown = (await service.get("/v1/destinations/hook")).json
+            held = len(jobs) if how == "unconfigured" else len(jobs) + 4
+            assert (shown["state"], shown["held"], shown["dead"]) == (how, held, 0)
+
+
+async def test_one_that_is_added_while_its_breaker_is_open_is_sent_to_once_that_is_over(tmp_path: Path) -> None:
+    wait = answer(503, "Retry-After: 5\r\n")
+    async with receiving(*[DOWN] * 10, OK) as receiver, receiving(wait) as other:
+        settings = options(("hook", receiver), ("other", other))
+        async with serving(tmp_path, FILES, **options(("hook", receiver))) as service:
+            jobs = await opened(service, receiver)
+            await service.clock.advance(12)
+            for job_id in jobs:
+                await service.until_delivered(job_id, "pending")
+        alone = options(("other", other))
+        async with serving(tmp_path, FILES, clock=service.clock, **alone) as later:
+            assert await later.reload(FILES, **alone | {"destinations": settings["destinations"]})
+            # The wall clock is set: that it is over is seen as another destination asks to be left alone.
+            later.clock.turn(60)
+            await later.until_delivered(await later.start_job("quick-background"), "retrying")
+            for job_id in jobs:
+                await later.until_delivered(job_id, "delivered")
+
+
 async def test_a_destination_without_a_breaker_is_tried_for_ever(tmp_path: Path) -> None:
     async with receiving(DOWN) as receiver:
         settings = options(("hook", receiver), breaker=None)

@@ -1,12 +1,14 @@
 """A destination that is disabled: what it is owed is held, and flows when it is resumed, at a steady rate."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.errors import StoreFullError
 from tests.support.receiver import OK, Receiver, answer, receiving
-from tests.support.service import QUICK, Service, eventually, sends_to, serving, webhook
+from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
 
 FILES = {"quick-background.py": QUICK}
 DAY = 86_400.0
@@ -124,3 +126,52 @@ async def test_what_is_disabled_can_be_paused_too_and_is_resumed_from_both(tmp_p
         assert (await service.post("/v1/destinations/hook/pause")).json["state"] == "paused"
         assert (await service.post("/v1/destinations/hook/resume")).json["state"] == "active"
         await service.until_delivered(await service.start_job("quick-background"), "delivered")
+
+
+async def test_an_attempt_that_ends_while_it_is_resumed_does_not_disable_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await taken.wait()
+        writer.write(answer(500))
+
+    async with receiving(late, answer(410), OK) as receiver:
+        settings = options(receiver, waits=(1000.0,))
+        async with serving(tmp_path, FILES, **settings) as service:
+            slow = await service.start_job("quick-background")
+            await holds(lambda: len(receiver.requests) == 1)
+            await service.until_delivered(await service.start_job("quick-background"), "dead")
+            resume = service.app.store.destinations.resume
+
+            async def resumed(name: str) -> None:
+                await resume(name)
+                taken.set()  # after the store has it, and before anybody hears of that
+                await service.until_delivered(slow, "retrying")
+
+            monkeypatch.setattr(service.app.store.destinations, "resume", resumed)
+            assert (await service.post("/v1/destinations/hook/resume")).json["state"] == "active"
+            await service.until_delivered(await service.start_job("quick-background"), "delivered")
+        async with serving(tmp_path, FILES, **settings) as service:
+            assert (await service.get("/v1/destinations/hook")).json["state"] == "active"
+
+
+async def test_it_stays_disabled_where_its_resuming_cannot_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving(answer(410), OK) as receiver:
+        settings = options(receiver, waits=(1000.0,))
+        async with serving(tmp_path, FILES, **settings) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "dead")
+            before = (await service.get("/v1/destinations/hook")).json
+
+            async def full(name: str) -> None:
+                raise StoreFullError("the disk is full")
+
+            monkeypatch.setattr(service.app.store.destinations, "resume", full)
+            assert (await service.post("/v1/destinations/hook/resume")).status == 503
+            assert (await service.get("/v1/destinations/hook")).json == before
+            waiting = await service.start_job("quick-background")
+            await service.until_delivered(waiting, "pending")
+            assert len(receiver.requests) == 1

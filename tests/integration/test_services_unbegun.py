@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.model import ClaimedDelivery
 from pipeline.services.deliveries import slots
+from pipeline.services.deliveries.deliverer import Deliverer
 from pipeline.services.deliveries.destination_lanes import DestinationLanes
 from pipeline.services.deliveries.recorder import Recorder
 from pipeline.services.lane import Lane
@@ -264,3 +266,28 @@ async def test_a_cancellation_is_answered_truly_although_a_drain_comes_in_betwee
 
 async def _is(service: Service, numbers: tuple[int, int, int]) -> bool | None:
     return await shown(service) == numbers or None
+
+
+async def test_what_is_broken_off_before_its_first_step_goes_back_as_if_it_had_never_been_claimed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving(OK) as receiver:
+        settings = {
+            "functions": {"quick-background": sends_to("hook")},
+            "destinations": {"hook": webhook(receiver.url, concurrency=1)},
+        }
+        async with serving(tmp_path, FILES, **settings) as service:
+            start, deliverer = Deliverer.start, service.app.deliverer
+
+            def broken_off(self: Deliverer, claimed: ClaimedDelivery) -> None:
+                start(self, claimed)
+                monkeypatch.undo()
+                for task in self._sending.values():  # as a drain does, in the same turn of the loop
+                    task.cancel()
+
+            monkeypatch.setattr(Deliverer, "start", broken_off)
+            job_id = await service.start_job("quick-background")
+            (delivered,) = await service.until_delivered(job_id, "delivered")
+            assert (delivered.attempt, delivered.lost, len(receiver.requests)) == (1, 0, 1)
+            await deliverer.drained()
+            assert deliverer.held() == frozenset()

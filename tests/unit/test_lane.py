@@ -244,11 +244,16 @@ class Queues:
         self.waiting.setdefault(name, deque()).extend(rows)
         self.lanes.add({name: len(rows)})
 
+    def follow(self, sizes: dict[str, int]) -> list[Lane[str]]:
+        new = self.lanes.make(sizes)
+        self.lanes.follow(sizes)
+        return new
+
 
 @asynccontextmanager
 async def serving(**sizes: int) -> AsyncIterator[Queues]:
     queues = Queues()
-    queues.lanes.follow(sizes)
+    queues.follow(sizes)
     serving = asyncio.ensure_future(queues.lanes.serve())
     try:
         yield queues
@@ -260,7 +265,7 @@ async def serving(**sizes: int) -> AsyncIterator[Queues]:
 async def test_a_lane_that_comes_later_is_fed_and_says_that_it_is_new() -> None:
     async with serving(a=1) as queues:
         await settled()
-        assert [lane.name for lane in queues.lanes.follow({"a": 1, "b": 2})] == ["b"]
+        assert [lane.name for lane in queues.follow({"a": 1, "b": 2})] == ["b"]
         queues.insert("b", "b1")
         await settled()
         assert queues.started == ["b1"]
@@ -270,12 +275,12 @@ async def test_what_comes_while_a_name_is_gone_is_claimed_when_it_returns() -> N
     async with serving(a=5) as queues:
         queues.insert("a", "a1")
         await settled()
-        queues.lanes.follow({})
+        queues.follow({})
         queues.insert("a", "a2", "a3")
         await settled()
         assert queues.started == ["a1"]
         queues.lanes["a"].release()  # the slot of a name that is gone comes back, too
-        assert queues.lanes.follow({"a": 2}) == []
+        assert queues.follow({"a": 2}) == []
         await settled()
         assert queues.started == ["a1", "a2", "a3"]
         assert (queues.lanes["a"].in_hand, queues.lanes["a"].backlog) == (2, 0)
@@ -285,7 +290,7 @@ async def test_a_lane_with_fewer_slots_than_rows_in_hand_waits_until_there_is_ro
     async with serving(a=3) as queues:
         queues.insert("a", *"12345")
         await settled()
-        queues.lanes.follow({"a": 1})
+        queues.follow({"a": 1})
         for _ in range(2):
             queues.lanes["a"].release()
             await settled()
@@ -297,7 +302,7 @@ async def test_a_lane_with_fewer_slots_than_rows_in_hand_waits_until_there_is_ro
 
 async def test_rows_counted_twice_are_set_right_by_a_claim() -> None:
     async with serving() as queues:
-        (lane,) = queues.lanes.follow({"a": 9})
+        (lane,) = queues.follow({"a": 9})
         queues.insert("a", "1", "2")
         lane.add(2)  # counted in the store after they had been added
         await settled()
@@ -307,7 +312,7 @@ async def test_rows_counted_twice_are_set_right_by_a_claim() -> None:
 async def test_lanes_that_were_stopped_stay_so() -> None:
     async with serving(a=1) as queues:
         queues.lanes.stop()
-        queues.lanes.follow({"a": 1, "b": 1})
+        queues.follow({"a": 1, "b": 1})
         queues.insert("a", "a1")
         queues.insert("b", "b1")
         await settled()

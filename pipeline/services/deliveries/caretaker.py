@@ -58,11 +58,13 @@ class Caretaker:
             self._next_end.forget()
             passed = self._standing.let_go()
             self._next_end.expect(self._standing.next_moment)
-            await self._lanes.count_new(self._lanes.follow_setup(), self._lanes.pending)
+            self._lanes.follow_standing()
             for name in passed:
                 self._lanes.spread(name)
-            for name in self._standing.takers.broken:
-                await self._end_overdue(name)
+            takers = self._standing.takers
+            for name in takers.broken:
+                if name in takers:  # what is held waits for as long as it takes
+                    await self._end_overdue(name)
             await self._next_end.wait()
 
     async def _end_overdue(self, name: str) -> None:

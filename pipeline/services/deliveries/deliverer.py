@@ -114,9 +114,26 @@ class Deliverer:
         """Begin a sending; the slot in its lane is taken already, and given back when the sending has ended."""
         task = asyncio.create_task(self._send(claimed))
         self._sending[claimed.delivery.id, claimed.token] = task
+        task.add_done_callback(partial(self._sent, claimed))
+        self._see_through(task)
+        self._changes.notify(claimed.delivery.subject_id)
+
+    def _sent(self, claimed: ClaimedDelivery, task: asyncio.Task[None]) -> None:
+        key = (claimed.delivery.id, claimed.token)
+        if self._sending.get(key) is task:  # cancelled before its first step, so that none of it was done
+            del self._sending[key]
+            self.lanes[claimed.delivery.destination].release()
+            self._go_back(claimed, None)
+
+    def _go_back(self, claimed: ClaimedDelivery, waiting: Unbegun | None) -> asyncio.Task[None]:
+        """Begin to write that a sending has not been made. A drain that comes now waits for that."""
+        going = asyncio.create_task(self._given_back(claimed, waiting))
+        self._see_through(going)
+        return going
+
+    def _see_through(self, task: asyncio.Task[None]) -> None:
         self._ending.add(task)
         task.add_done_callback(self._ended)
-        self._changes.notify(claimed.delivery.subject_id)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
@@ -155,10 +172,8 @@ class Deliverer:
             outcome = self._telemetry.mask.outcome(outcome)
         except asyncio.CancelledError:
             # A drain, or a destination that takes nothing any more: the row goes back. Under a lost lease this changes
-            # nothing. A drain that comes now ends this task, and waits for the write.
-            going = asyncio.create_task(self._given_back(claimed, waiting))
-            self._ending.add(going)
-            going.add_done_callback(self._ended)
+            # nothing.
+            going = self._go_back(claimed, waiting)
             if waiting is not None:
                 waiting.going = going
             await asyncio.shield(going)

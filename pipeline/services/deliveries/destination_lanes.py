@@ -10,7 +10,7 @@ from pipeline.clock import Clock
 from pipeline.model import ClaimedDelivery, DeliveryState
 from pipeline.retry import Policy
 from pipeline.services.deliveries.slots import Slots
-from pipeline.services.deliveries.standing import Standing
+from pipeline.services.deliveries.standing import Standing, Takers
 from pipeline.services.deliveries.unbegun import AllUnbegun
 from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
@@ -47,6 +47,7 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         self.slots = Slots()
         self.unbegun = AllUnbegun()
         self._rates: dict[str, float | None] = {}
+        self._followed: Takers | None = None
         self.follow_setup()
 
     async def _claim_for(self, destination: str, most: int) -> list[ClaimedDelivery]:
@@ -56,32 +57,40 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         )
 
     def follow_setup(self) -> list[Lane[ClaimedDelivery]]:
-        """Send to those destinations of the current setup that take deliveries from now on; return the lanes that are
-        new.
+        """Send to the destinations of the current setup from now on, to those of them that take deliveries; return the
+        lanes that are new, which are still to be counted.
 
         A sending under way ends as it began; what became of it is recorded under the policy that counts then.
         """
-        routes, takers = self._current.setup.routes, self._standing.takers
+        routes = self._current.setup.routes
         # The policy of a destination that has gone stays: what is still being sent to it may fail.
         self.policies.update({name: route.policy for name, route in routes.items()})
-        sizes = {name: 1 if name in takers.probing else route.concurrency for name, route in routes.items()}
-        taking = {name: size for name, size in sizes.items() if self._standing.may_send(name)}
-        for name, size in taking.items():  # a closed lane keeps its size until it is opened again, and so its gate
-            if (lane := self.get(name)) is None or lane.size != size:
-                self.gates[name] = asyncio.Semaphore(size)
         self.slots.share_out({name: route.concurrency for name, route in routes.items()})
-        new = self.follow(taking)
+        new = self.make({name: route.concurrency for name, route in routes.items()})
+        self.gates.update({lane.name: asyncio.Semaphore(lane.size) for lane in new})
         for name, route in routes.items():
-            self._follow_rate(name, route.rate)
+            if self._rates.get(name) != route.rate:
+                self._rates[name] = route.rate
+                self[name].pace(None if route.rate is None else Pacer(route.rate, self._clock))
+        self._followed = None
+        self.follow_standing()
+        return new
+
+    def follow_standing(self) -> None:
+        """Send to those destinations that take deliveries now, and to no others."""
+        takers = self._standing.takers
+        if takers is self._followed:  # as nearly always: this is asked after every attempt that failed
+            return
+        self._followed = takers
+        routes = {name: route for name, route in self._current.setup.routes.items() if self._standing.may_send(name)}
+        taking = {name: 1 if name in takers.probing else route.concurrency for name, route in routes.items()}
+        for name, size in taking.items():  # a closed lane keeps its size until it is opened again, and so its gate
+            if self[name].size != size:
+                self.gates[name] = asyncio.Semaphore(size)
+        self.follow(taking)
         for name in self.unbegun.destinations:
             if not self._standing.may_send(name):
                 self.unbegun.give_back(name)
-        return new
-
-    def _follow_rate(self, name: str, rate: float | None) -> None:
-        if (lane := self.get(name)) is not None and self._rates.get(name) != rate:
-            self._rates[name] = rate
-            lane.pace(None if rate is None else Pacer(rate, self._clock))
 
     def spread(self, name: str, *, to_come: int = 0) -> None:
         """Send what waits for a destination now, and so many that are about to, at a steady rate, and what comes

@@ -25,7 +25,7 @@ class Pausing:
         """
         if not await self._standing.pause(destination):
             return False
-        self._lanes.follow_setup()
+        self._lanes.follow_standing()
         if going := self._lanes.unbegun.give_back(destination):
             await asyncio.wait(going)
         self._changes.notify_all()  # what is held counts as settled
@@ -38,7 +38,7 @@ class Pausing:
         """
         if not await self._standing.resume(destination):
             return False
-        await self._lanes.count_new(self._lanes.follow_setup(), self._lanes.pending)
+        self._lanes.follow_standing()
         self._lanes.spread(destination)
         self._changes.notify_all()
         self._telemetry.emit("destination.resumed", destination=destination)

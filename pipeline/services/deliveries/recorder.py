@@ -66,7 +66,7 @@ class Recorder:
         self._clock = clock
         self._random = random
         self._telemetry = telemetry
-        self._noted_at: dict[str, datetime] = {}
+        self._noted_at: dict[str, float] = {}
 
     async def record(
         self,
@@ -124,7 +124,7 @@ class Recorder:
         health = self._standing.note(name, delivery.id, outcome, now)
         is_delivered = outcome.verdict is Verdict.DELIVERED
         wanted = self._wishes.after(delivery, step, outcome, before, health or before)
-        is_due, error = is_delivered and self._is_note_due(name, now), step.last_error
+        is_due, error = is_delivered and self._is_note_due(name), step.last_error
         if health is None and outcome.pause_s is None and not wanted and not is_due and error is None:
             return None
         return DestinationNote(
@@ -166,15 +166,15 @@ class Recorder:
         if before.disabled_at is None and after.disabled_at is not None:
             self._changes.notify_all()  # what is held counts as settled
             self._telemetry.emit("destination.disabled", destination=destination, reason=after.disabled_because)
-        self._lanes.follow_setup()
+        self._lanes.follow_standing()
         self._next_end.expect(self._standing.next_moment)
         if is_closed:
             self._lanes.spread(destination)
 
-    def _is_note_due(self, destination: str, now: datetime) -> bool:
+    def _is_note_due(self, destination: str) -> bool:
         """Tell whether the destination's last success was noted over a second ago; at most one write a second."""
-        noted_at = self._noted_at.get(destination)
-        if noted_at is not None and (now - noted_at).total_seconds() < 1:
+        now, noted_at = self._clock.monotonic(), self._noted_at.get(destination)
+        if noted_at is not None and now - noted_at < 1:
             return False
         self._noted_at[destination] = now
         return True

@@ -222,9 +222,21 @@ class Standing:
         takers = self.takers
         if name in takers and takers.not_before(name) is None and name not in takers.probing:
             return False
-        await self._store.destinations.resume(name)
-        self._paused.pop(name, None)
-        self._deferred.pop(name, None)
-        self._healths.pop(name, None)
+        # Before it is written: an attempt that ends meanwhile must not write what it was before beside its own end.
+        before = self._paused.pop(name, None), self._deferred.pop(name, None), self._healths.pop(name, None)
         self._is_stale = True
+        try:
+            await self._store.destinations.resume(name)
+        except BaseException:
+            self._take_back(name, *before)
+            raise
         return True
+
+    def _take_back(self, name: str, paused_at: datetime | None, until: datetime | None, health: Health | None) -> None:
+        if paused_at is not None:
+            self._paused.setdefault(name, paused_at)
+        if until is not None:
+            self.defer(name, until)
+        if health is not None:
+            self._healths.setdefault(name, health)
+        self._is_stale = True

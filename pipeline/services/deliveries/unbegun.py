@@ -53,13 +53,14 @@ class AllUnbegun:
             return False
         del self._by_id[waiting.delivery.id]
         self._count(waiting.delivery, -1)
-        if not self._by_id:  # as it is most of the time
-            self._by_subject.clear()
         return True
 
     def _count(self, delivery: Delivery, count: int) -> None:
-        self._by_subject[delivery.subject_id, delivery.destination] += count
         self._by_destination[delivery.destination] += count
+        own = (delivery.subject_id, delivery.destination)
+        self._by_subject[own] += count
+        if not self._by_subject[own]:  # there is no end of subjects
+            del self._by_subject[own]
 
     # What they are shown as
 

@@ -65,8 +65,10 @@ class Worker:
 
     def follow(self) -> list[Lane[ClaimedJob]]:
         """Run the functions of the current setup, as the pool does, from now on; return the lanes that are new."""
-        names = self._current.setup.catalog.functions
-        return self.lanes.follow({name: self._pool.size(name) for name in names})
+        sizes = {name: self._pool.size(name) for name in self._current.setup.catalog.functions}
+        new = self.lanes.make(sizes)
+        self.lanes.follow(sizes)
+        return new
 
     # Claims
 
