@@ -53,7 +53,9 @@ class Sending:
 class CommonSettings(Protocol):
     """The settings that the service itself reads from every kind of destination.
 
-    Three more it reads from those that have them: `rate`, `breaker` and `disable_after`, as a webhook has them.
+    Three more it reads from those that have them, as a webhook has them: `rate`, attempts in a second as a float or
+    None; `breaker`, a BreakerSpec or None; `disable_after`, seconds as a float or None. No kind has one of the five
+    names for anything else: `destinations.common` refuses such settings.
     """
 
     @property

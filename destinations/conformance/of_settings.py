@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from destinations.common import NAMES, common_of
 from destinations.conformance.loading import AT, NAME
 from destinations.conformance.samples import HOSTILE
 from destinations.conformance.trial import Trials, expect
@@ -12,7 +13,6 @@ from destinations.conformance.vocabulary import has_secret, objects, unknown_key
 from destinations.conformance.watching import watched
 from destinations.plugins.checking import fault_of
 from destinations.registry import builtin_kinds
-from pipeline.config.settings import RetrySpec
 
 _ANYTHING: tuple[Any, ...] = (
     None,
@@ -58,14 +58,19 @@ class OfSettings(Trials):
                 described = isinstance(schema, Mapping) and str(schema.get("description", "")).strip()
                 expect(described, f"expected a description of {path}{'.' if path else ''}{name}, got none")
 
-    def test_concurrency_and_retry_are_settings(self) -> None:
-        settings = self._of_receiver()
+    def test_what_the_service_reads_is_there_and_is_what_it_expects(self) -> None:
         names = self.kind.schema["properties"].keys()
         expect({"concurrency", "retry"} <= names, "expected the settings concurrency and retry in the schema")
-        concurrency, retry = getattr(settings, "concurrency", None), getattr(settings, "retry", None)
-        is_right = type(concurrency) is int and concurrency > 0
-        expect(is_right, f"expected a concurrency of 1 or more, got {concurrency!r}")
-        expect(isinstance(retry, RetrySpec), f'expected retry as {{"$ref": "#/$defs/retry"}} makes it, got {retry!r}')
+        shared = [name for name in NAMES if name in names]
+        with self.receiver() as receiver:
+            settings = self.settings(receiver.options)
+            for name in shared:
+                expect(hasattr(settings, name), f"expected settings with {name}, as it is in the schema, got none")
+            _are_read(settings, "the receiver's options")
+            for name, value in self._strange_options(shared):
+                loaded = self.loaded({**receiver.options, name: value})
+                if loaded.settings is not None:
+                    _are_read(loaded.settings, f"{name}: {value!r:.60}")
 
     def test_what_is_left_out_has_the_default_of_the_schema(self) -> None:
         with self.receiver() as receiver:
@@ -110,7 +115,7 @@ class OfSettings(Trials):
 
     def test_whatever_the_schema_lets_pass_is_taken_or_refused(self) -> None:
         with self.receiver() as receiver:
-            for name, value in self._strange_options():
+            for name, value in self._strange_options(self.kind.schema["properties"]):
                 loaded = self.loaded({**receiver.options, name: value})
                 for fault in loaded.refused:
                     is_named = fault.path.startswith(f"{AT}.")
@@ -153,10 +158,18 @@ class OfSettings(Trials):
         with self.receiver() as receiver:
             return self.settings(receiver.options)
 
-    def _strange_options(self) -> Iterator[tuple[str, Any]]:
-        for name, schema in self.kind.schema["properties"].items():
+    def _strange_options(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        for name in names:
+            schema = self.kind.schema["properties"][name]
             for value in (*_ANYTHING, *schema.get("enum", ()), *schema.get("examples", ())):
                 yield name, value
             for path, part in objects(schema):
                 if "items" not in path:
                     yield from ((name, {key: value}) for key in part["properties"] for value in _ANYTHING)
+
+
+def _are_read(settings: Any, what: str) -> None:
+    try:
+        common_of(settings)
+    except Exception as error:
+        raise AssertionError(f"{what}: {error}") from error

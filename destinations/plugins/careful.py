@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from destinations.base import CommonSettings, Concern, Destination, End, Kind, PublicKey, Sending
+from destinations.common import common_of
 from destinations.plugins.apart import Apart, TooLongError
 from destinations.plugins.outcomes import bounded, fault_of_outcome
-from pipeline.config.settings import RetrySpec
 from pipeline.model import DeliveryReason, Outcome, Verdict
 
 OPEN_S, CLOSE_S = 30.0, 5.0
@@ -40,27 +41,37 @@ def careful(kind: Kind, package: str) -> Kind:
             settings = kind.settings(options)
         except ValueError as error:
             raise ValueError(" ".join(str(error).split()) or "type: expected settings that can be used") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             said = f"{type(error).__name__}: {error}"
             raise ValueError(f"type: expected ValueError for what is wrong, got {said} from {package}") from error
-        concurrency, retry = getattr(settings, "concurrency", None), getattr(settings, "retry", None)
-        if type(concurrency) is not int or concurrency < 1 or not isinstance(retry, RetrySpec):
-            raise ValueError(f"type: expected settings with concurrency and retry, got others from {package}")
+        try:
+            common_of(settings)
+        except ValueError as error:
+            raise ValueError(f"type: {error} from {package}") from error
+        except (Exception, SystemExit) as error:
+            said = f"some that raise {type(error).__name__}: {error}"
+            raise ValueError(f"type: expected settings that can be read, got {said} from {package}") from error
         return settings
 
     def make(name: str, settings: Any) -> Destination:
-        return _Careful(kind.make(name, settings), name, settings, package)
+        try:
+            return _Careful(kind.make(name, settings), name, settings, package)
+        except SystemExit as error:
+            raise RuntimeError(f"{package} raised SystemExit: {error}") from error
 
     def warn(settings: Any, ends: frozenset[End]) -> Iterable[Concern]:
         try:
             return [(str(option), str(sentence)) for option, sentence in kind.warn(settings, ends)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return [("type", f"whether it can work cannot be told: {package} raised {type(error).__name__}: {error}")]
 
     def public_keys(settings: Any) -> Iterable[PublicKey]:
-        keys = list(kind.public_keys(settings))
-        if not all(isinstance(key, PublicKey) for key in keys):
-            raise TypeError(f"expected PublicKey objects from {package}")
+        try:
+            keys = list(kind.public_keys(settings))
+        except SystemExit as error:
+            raise RuntimeError(f"{package} raised SystemExit: {error}") from error
+        if not all(map(_is_public_key, keys)):
+            raise TypeError(f"expected PublicKey objects, each with a text and a moment with a zone, from {package}")
         return keys
 
     return replace(kind, settings=settings_of, make=make, warn=warn, public_keys=public_keys)
@@ -74,7 +85,7 @@ class _Careful:
         self._name = name
         self._package = package
         self._limit_s = limit_s(settings)
-        self._most = settings.concurrency
+        self._most = common_of(settings).concurrency
         self._recipients = _recipients_of(inner, package)
         self._apart: Apart | None = None
 
@@ -132,6 +143,12 @@ class _Careful:
 
     def _complain(self, words: str, *args: object) -> None:
         _log.warning(f"the destination %s of the plug-in %s {words}", self._name, self._package, *args)
+
+
+def _is_public_key(key: object) -> bool:
+    if not isinstance(key, PublicKey) or not isinstance(key.text, str):
+        return False
+    return key.until is None or (isinstance(key.until, datetime) and key.until.tzinfo is not None)
 
 
 def _recipients_of(inner: Destination, package: str) -> tuple[str, ...]:

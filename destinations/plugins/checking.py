@@ -1,6 +1,7 @@
 """Whether a kind from outside can stand beside the others: what is wrong with it, in a sentence. Pure."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -12,6 +13,17 @@ from pipeline.config.units import UNITS
 from schemas import load_schema
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+_SHARED: Mapping[str, tuple[str, object, str, str]] = MappingProxyType(
+    {
+        "rate": ("x-unit", "rate", "the attempts in a time", "#/$defs/rate"),
+        "breaker": ("x-breaker", True, "when one that fails is left alone", "#/$defs/breaker"),
+        "disable_after": ("x-unit", "duration", "how long one may fail until it is disabled", "#/$defs/duration"),
+    }
+)
+"""The names that a schema may have for what the service reads, and for nothing else: the keyword by which that is
+known, what it is, and what it is written by.
+"""
 
 _OF_CALLERS = "callback"
 """The built-in kind whose URLs callers name; no plug-in has its name."""
@@ -65,8 +77,15 @@ def _fault_of_joined(joined: Schema, schema: Schema, name: str) -> str | None:
     for unit in _found(schema, "x-unit"):
         if unit not in UNITS:
             return f"its schema has x-unit: {unit}, expected one of {', '.join(UNITS)}"
+    shape = Shape(joined)
+    for option, (keyword, value, what, written) in _SHARED.items():
+        if option in schema["properties"] and not _has(shape, schema["properties"][option], keyword, value):
+            return (
+                f"its schema has {option} for something else than {what}, as which the service reads it: expected "
+                f'{{"$ref": "{written}"}}, or another name'
+            )
     try:
-        list(Shape(joined).errors({"destinations": {"trial": {"type": name}}}))
+        list(shape.errors({"destinations": {"trial": {"type": name}}}))
     except Exception as error:  # such as references that lead in a circle
         return f"its schema cannot be used: {type(error).__name__}: {error!s:.200}"
     return None
@@ -81,6 +100,17 @@ def _found(part: Any, key: str) -> Iterator[str]:
     if isinstance(part, list | tuple):
         for each in part:
             yield from _found(each, key)
+
+
+def _has(shape: Shape, part: Any, keyword: str, value: object, seen: frozenset[str] = frozenset()) -> bool:
+    """Tell whether a part of a schema, or a branch of it, has a keyword with this value."""
+    if not isinstance(part, Mapping):
+        return False
+    reference = part.get("$ref", "")
+    inner = [branch for each in ("allOf", "anyOf", "oneOf") for branch in part.get(each, ())]
+    if reference not in seen:
+        inner.append(shape.target(part))
+    return part.get(keyword) == value or any(_has(shape, each, keyword, value, seen | {reference}) for each in inner)
 
 
 def _leads_somewhere(root: Any, reference: str) -> bool:

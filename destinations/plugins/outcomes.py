@@ -26,6 +26,7 @@ def fault_of_outcome(said: object) -> str | None:
         ("retry_after_s", _is_wait(said.retry_after_s), "seconds or None"),
         ("patience_s", _is_wait(said.patience_s), "seconds or None"),
         ("pause_s", _is_wait(said.pause_s), "seconds or None"),
+        ("disables", isinstance(said.disables, str), "text"),
         ("child", said.child is None, "None, as only functions make jobs"),
     )
     for name, is_right, expected in checks:
@@ -49,6 +50,7 @@ def bounded(outcome: Outcome) -> Outcome:
         retry_after_s=_at_most(outcome.retry_after_s),
         patience_s=_at_most(outcome.patience_s),
         pause_s=_at_most(outcome.pause_s),
+        disables=_clean(outcome.disables)[:_LONGEST_SENTENCE],
     )
 
 

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 
 from destinations.base import Destination, Kind, PublicKey
+from destinations.common import common_of
 from pipeline.config.settings import (
-    DISABLE_AFTER_S,
     BreakerSpec,
     Config,
     DestinationSettings,
@@ -23,8 +23,6 @@ from pipeline.config.settings import (
 from pipeline.errors import ConfigurationError, Fault
 from pipeline.model import Delivery, MessageType
 from pipeline.retry import Policy, policy
-
-_BREAKER = BreakerSpec()
 
 Goals = Mapping[tuple[str, MessageType], tuple["Goal", ...]]
 """Where the messages of each function go, by its name and the message's type; nowhere where it is not named."""
@@ -119,15 +117,17 @@ def _route(settings: DestinationSettings, kinds: Mapping[str, Kind], before: Rou
     if before is not None and before.made_of == made_of:
         return before
     kind = kinds[settings.kind]
+    # Read and judged here, before anything of a new setup counts: whoever follows the setup finds what it expects.
+    common = common_of(settings.options)
     return Route(
         name=settings.name,
         kind=settings.kind,
         destination=kind.make(settings.name, settings.options),
-        concurrency=settings.options.concurrency,
-        policy=policy(settings.options.retry),
-        rate=getattr(settings.options, "rate", None),
-        breaker=getattr(settings.options, "breaker", _BREAKER) if kind.has_receiver else None,
-        disable_after_s=getattr(settings.options, "disable_after", DISABLE_AFTER_S) if kind.has_receiver else None,
+        concurrency=common.concurrency,
+        policy=policy(common.retry),
+        rate=common.rate,
+        breaker=common.breaker if kind.has_receiver else None,
+        disable_after_s=common.disable_after if kind.has_receiver else None,
         refusal_of=kind.refusal_by(settings.options) if kind.refusal_by else None,
         public_keys=tuple(kind.public_keys(settings.options)),
         made_of=made_of,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import textwrap
 from collections.abc import Mapping
@@ -122,6 +123,32 @@ def test_one_that_cannot_be_made_or_opened_is_told_where_it_is_configured(tmp_pa
                 assert ended.code == 78, ended.said
                 assert f"sendoff.yaml:1:23: destinations.attic: cannot be {part}: " in ended.said
                 assert "ZeroDivisionError: division by zero" in ended.said
+
+
+SAMPLED = KIND.replace("    concurrency: int = 2", '    concurrency: int = 2\n        rate: str = "44100"')
+"""Its settings have `rate` for something that the service does not mean."""
+
+
+def test_settings_that_the_service_would_read_wrongly_are_refused_also_by_a_reload(tmp_path: Path, site: Path) -> None:
+    assert SAMPLED != KIND
+    installed(site, "box-destination", {"box": "box:KIND"}, {"box": SAMPLED}, "0.3")
+    config = "destinations: {attic: {type: box, place: here}}\n"
+    said = (
+        "sendoff.yaml:1:30: destinations.attic.type: expected settings whose rate is attempts in a second, as "
+        "#/$defs/rate makes them, or None, got str from box-destination 0.3\n"
+    )
+    service = Service(tmp_path, {"f.py": CALM}, config)
+    for ended in (sendoff(tmp_path, "check"), service.run()):
+        assert (ended.code, ended.said) == (78, said)
+    (tmp_path / "sendoff.yaml").write_text("service: {}\n")
+    with service:
+        (tmp_path / "sendoff.yaml").write_text(config)
+        service.send(signal.SIGHUP)
+        eventually(lambda: "config.refused" in service.log, what="the reload is refused")
+        assert said.strip().partition(": ")[2] in service.log
+        assert service.post("f").body == b"calm"
+        assert service.get("/v1/destinations").json()["items"] == []
+        assert service.stop() == 0
 
 
 def test_what_misbehaves_harms_nobody_else(tmp_path: Path, site: Path) -> None:

@@ -23,6 +23,7 @@ from tests.support.broken_kinds import (
     Changeable,
     Closing,
     Impatient,
+    Sampled,
     Test,
     Unequal,
     answers_wrongly,
@@ -83,6 +84,7 @@ def over() -> Iterator[None]:
     Test.is_over.set()
 
 
+SAMPLES = {"description": "Of samples.", "type": "string", "default": "44100"}
 OPEN_ENDED = {
     "description": "A mapping.",
     "type": "object",
@@ -94,6 +96,9 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
         (replace(KIND, schema={**SCHEMA, "type": "objekt"}), "its schema is no JSON Schema"),
         (replace(KIND, make=None), "its make is not callable"),
         (changed("place", **{"$ref": "#/$defs/nothing"}), "which is neither its own nor the configuration's"),
+        (setting(rate=SAMPLES), "its schema has rate for something else than the attempts in a time"),
+        (setting(breaker=SAMPLES), "its schema has breaker for something else than"),
+        (setting(disable_after=SAMPLES), "its schema has disable_after for something else than"),
     ],
     "test_the_schema_has_only_keywords_that_are_known": [
         (changed("place", minLenght=1), "got minLenght at place"),
@@ -107,10 +112,28 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
         (changed("place", description=None), "expected a description of place"),
         (changed("place", description=" "), "expected a description of place"),
     ],
-    "test_concurrency_and_retry_are_settings": [
+    "test_what_the_service_reads_is_there_and_is_what_it_expects": [
         (setting(retry=None), "expected the settings concurrency and retry in the schema"),
-        (settings(lambda options: Settings(**{**options, "concurrency": 0})), "concurrency of 1 or more, got 0"),
-        (settings(lambda options: Settings(**{**options, "retry": [1.0]})), r"got \[1.0\]"),
+        (
+            settings(lambda options: Settings(**{**options, "concurrency": 0})),
+            "the receiver's options: expected settings whose concurrency is a whole number from 1 to 1,000,000, got 0",
+        ),
+        (settings(lambda options: Settings(**{**options, "retry": [1.0]})), "retry is a RetrySpec, .*, got list"),
+        (
+            setting(concurrency={"description": "How many.", "type": "integer", "minimum": 1, "default": 4}),
+            "concurrency: 1180591620717411303424: expected settings whose concurrency is a whole number",
+        ),
+        (settings(lambda options: Sampled(**options)), "rate is attempts in a second, .*, or None, got str"),
+        (settings(lambda options: Sampled(**options, rate=0)), "whose rate is .*, got 0"),
+        (settings(lambda options: Sampled(**options, rate=None, breaker=True)), "breaker is a BreakerSpec.* got bool"),
+        (
+            settings(lambda options: Sampled(**options, rate=None, disable_after="never")),
+            "disable_after is seconds, .*, or None, got str",
+        ),
+        (
+            setting(rate={"description": "How fast.", "$ref": "#/$defs/rate", "default": "1/s"}),
+            "expected settings with rate, as it is in the schema, got none",
+        ),
     ],
     "test_what_is_left_out_has_the_default_of_the_schema": [
         (

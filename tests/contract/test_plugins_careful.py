@@ -106,6 +106,7 @@ WRONG = {
     "whose retry_after_s is seconds or None, got float": replace(FAILED, retry_after_s=float("nan")),
     "whose patience_s is seconds or None, got bool": replace(FAILED, patience_s=True),
     "whose pause_s is seconds or None, got int": replace(FAILED, pause_s=-1),
+    "whose disables is text, got bool": replace(FAILED, disables=True),  # type: ignore[arg-type]
     "whose child is None, as only functions make jobs, got ChildDraft": Outcome(verdict=Verdict.DELIVERED, child=CHILD),
 }
 
@@ -134,10 +135,11 @@ async def test_an_outcome_is_kept_within_bounds() -> None:
         retry_after_s=10**12,
         patience_s=10**12,
         pause_s=10**12,
+        disables="\udcff" + "x" * 1000,
     )
     async with opened(lambda _: _says(said)) as destination:
         outcome = await destination.send(sending())
-    assert outcome.message == "?" + "x" * 499
+    assert outcome.message == outcome.disables == "?" + "x" * 499
     assert (outcome.status, outcome.headers, len(outcome.body)) == (None, (("a", "b?"),), 16 * 1024)
     assert (outcome.retry_after_s, outcome.patience_s, outcome.pause_s) == (86_400.0, 86_400.0, 86_400.0)
 

@@ -246,6 +246,15 @@ class Impatient(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampled(Settings):
+    """Takes names of the service's for something else."""
+
+    rate: Any = "44100"
+    breaker: Any = None
+    disable_after: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plain(Settings):
     token: Any = None
 

@@ -143,6 +143,14 @@ BAD: Mapping[str, tuple[str, str, str]] = {
         changed('"properties": {', '"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a", "properties": {'),
         "its schema cannot be used: RecursionError",
     ),
+    "rate": (
+        "box:KIND",
+        changed('"place": {', '"rate": {"type": "string", "default": "44100"}, "place": {'),
+        (
+            "its schema has rate for something else than the attempts in a time, as which the service reads it: "
+            'expected {"$ref": "#/$defs/rate"}, or another name'
+        ),
+    ),
     "unit": (
         "box:KIND",
         changed(DURATION, '"type": "string", "x-unit": "ells"'),
@@ -202,13 +210,57 @@ def test_two_that_define_one_thing_differently_do_not_both_join(path: Path) -> N
     assert "its schema cannot join the others: $defs/spell is defined twice, and differently" in kinds.warnings[0]
 
 
+HAVING = """
+    from pipeline.config.settings import BreakerSpec
+
+    def having(**shared):
+        return type("Having", (Settings,), shared)(place="a")
+    """
+
+
+@pytest.mark.parametrize(
+    "shared",
+    ["rate=None, breaker=None, disable_after=None", "rate=0.5, breaker=BreakerSpec(failures=1), disable_after=3600"],
+)
+def test_what_the_service_reads_may_be_there(shared: str, path: Path) -> None:
+    source = changed("lambda options: Settings(**options)", f"lambda options: having({shared})") + HAVING
+    installed(path, "box-destination", {"box": "box:KIND"}, {"box": source})
+    config = load(path, all_kinds(), "destinations: {here: {type: box, place: attic}}")
+    assert config.destinations["here"].options.place == "a"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ("1 / 0", "destinations.here.type: expected ValueError for what is wrong, got ZeroDivisionError: division by"),
-        ("Box('', None)", "destinations.here.type: expected settings with concurrency and retry, got others from box"),
-        ("Settings(place='a', concurrency=0)", "expected settings with concurrency and retry"),
-        ("Settings(place='a', retry=[1])", "expected settings with concurrency and retry"),
+        ("exit(3)", "destinations.here.type: expected ValueError for what is wrong, got SystemExit: 3 from box-dest"),
+        (
+            "Box('', None)",
+            (
+                "destinations.here.type: expected settings whose concurrency is a whole number from 1 to 1,000,000, "
+                "got none from box-destination 1.0"
+            ),
+        ),
+        ("Settings(place='a', concurrency=0)", "concurrency is a whole number from 1 to 1,000,000, got 0 from box"),
+        ("Settings(place='a', concurrency=True)", "got bool from box"),
+        ("Settings(place='a', concurrency=10**400)", "got int from box"),
+        ("Settings(place='a', retry=[1])", "retry is a RetrySpec, as #/$defs/retry makes it, got list from box"),
+        ("Settings(place='a', retry=RetrySpec(waits=('1s',)))", "retry is a RetrySpec"),
+        ("Settings(place='a', retry=RetrySpec(waits=[1.0]))", "retry is a RetrySpec"),
+        ("Settings(place='a', retry=RetrySpec(max_age='1h'))", "retry is a RetrySpec"),
+        ("Settings(place='a', retry=RetrySpec(exponential=(1, 2)))", "retry is a RetrySpec"),
+        ("having(rate='44100')", "rate is attempts in a second, as #/$defs/rate makes them, or None, got str from box"),
+        ("having(rate=0)", "whose rate is"),
+        ("having(rate=float('nan'))", "whose rate is"),
+        ("having(breaker=True)", "breaker is a BreakerSpec, as #/$defs/breaker makes it, or None, got bool from box"),
+        ("having(breaker=BreakerSpec(failures='10'))", "whose breaker is"),
+        ("having(breaker=BreakerSpec(wait=0))", "whose breaker is"),
+        ("having(disable_after='never')", "disable_after is seconds, as #/$defs/duration makes them, or None, got str"),
+        ("having(disable_after=1e300)", "whose disable_after is"),
+        (
+            "having(rate=property(lambda self: 1 / 0))",
+            "expected settings that can be read, got some that raise ZeroDivisionError: division by zero from box",
+        ),
         (
             "(_ for _ in ()).throw(ValueError('place: expected one\\n that is there'))",
             "2:28: destinations.here.place: expected one that is",
@@ -217,7 +269,7 @@ def test_two_that_define_one_thing_differently_do_not_both_join(path: Path) -> N
     ],
 )
 def test_settings_that_it_cannot_make_are_a_fault(settings: str, said: str, path: Path) -> None:
-    source = changed("lambda options: Settings(**options)", f"lambda options: {settings}")
+    source = changed("lambda options: Settings(**options)", f"lambda options: {settings}") + HAVING
     installed(path, "box-destination", {"box": "box:KIND"}, {"box": source})
     (fault,) = faults(path, all_kinds(), "destinations:\n  here: {type: box, place: attic}\n")
     assert said in fault
