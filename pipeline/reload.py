@@ -53,13 +53,13 @@ class Reloader:
         """Reload now; return whether the service follows the new configuration. If not, nothing has changed."""
         before = self._app.setup
         try:
-            setup, warnings = await asyncio.to_thread(self._made, before)
+            setup, told, warnings = await asyncio.to_thread(self._made, before)
             await open_routes(setup.new_routes(before), setup.config)
         except ConfigurationError as error:
             for fault in error.faults:
                 self._telemetry.emit("config.fault", fault=fault)
             return self._refuse("it has faults")
-        except Exception as error:  # a kind of destination that raises what it may not: the service must live on
+        except (Exception, SystemExit) as error:  # a kind that raises what it may not: the service must live on
             self._telemetry.failed("task.failed", error)
             return self._refuse("it cannot be made")
         if self._app.intake.is_draining:
@@ -67,32 +67,25 @@ class Reloader:
             return self._refuse("the service is shutting down")
         await self._app.adopt(setup)
         self._telemetry.mask.forget_old(setup.config.secrets)
-        self._report(before, setup)
+        added, changed, removed = told
+        self._telemetry.emit("config.reloaded", added=added, changed=changed, removed=removed)
         await self._tell_of_waiting(before, setup)
         for warning in warnings:
             self._telemetry.emit("service.warning", detail=warning)
         return True
 
-    def _made(self, before: Setup) -> tuple[Setup, list[object]]:
+    def _made(self, before: Setup) -> tuple[Setup, "Report", list[object]]:
         config = self._load(before.config)
         # Before anything is said of it; should it be refused, a few texts too many are masked.
         self._telemetry.mask.learn(config.secrets)
         service = replace(config.service, port=before.config.service.port)  # it may have been 0: any free one
         setup = Setup.make(replace(config, service=service), self._kinds, before)
-        return setup, list(self._warnings(setup))
+        # Told afterwards, and made now: the settings of plug-ins are compared, which may raise anything.
+        return setup, report(before, setup), list(self._warnings(setup))
 
     def _refuse(self, reason: str) -> bool:
         self._telemetry.emit("config.refused", reason=f"{reason}; all stays as it is")
         return False
-
-    def _report(self, before: Setup, after: Setup) -> None:
-        old, new = facts_of(before), facts_of(after)
-        self._telemetry.emit(
-            "config.reloaded",
-            added=_named(new.keys() - old.keys()),
-            changed=_named(changes(old, new)),
-            removed=_named(old.keys() - new.keys()),
-        )
 
     async def _tell_of_waiting(self, before: Setup, after: Setup) -> None:
         """Say what waits for destinations that are gone, or of another type: a change by mistake is seen by that."""
@@ -125,6 +118,16 @@ def _said_of(name: str, count: int, before: str, after: str | None) -> str:
 
 Facts = Mapping[str, object]
 """Everything that a setup is about, by its name in the configuration."""
+
+
+Report = tuple[str | None, str | None, str | None]
+"""The names of what is added, changed and removed."""
+
+
+def report(before: Setup, after: Setup) -> Report:
+    """Return what a reload changes, as it is told."""
+    old, new = facts_of(before), facts_of(after)
+    return _named(new.keys() - old.keys()), _named(changes(old, new)), _named(old.keys() - new.keys())
 
 
 def facts_of(setup: Setup) -> Facts:

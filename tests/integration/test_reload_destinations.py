@@ -294,6 +294,47 @@ async def test_a_destination_that_cannot_be_opened_is_a_fault_and_nothing_change
             await service.until_delivered(await service.start_job("quick-background"), "delivered")
 
 
+class Incomparable(dict[str, Secret]):
+    """Part of settings that break once they are compared, as those of a plug-in may."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"rate": "44100"}),
+        ({}, {"breaker": True}),
+        ({}, {"disable_after": "never"}),
+        ({}, {"retry": RetrySpec(waits=("1s",))}),  # type: ignore[arg-type]
+        ({"headers": Incomparable(ZeroDivisionError())}, {}),
+        ({"headers": Incomparable(SystemExit(3))}, {}),
+    ],
+)
+async def test_a_reload_is_all_or_nothing_whatever_settings_are(
+    tmp_path: Path, before: dict[str, object], after: dict[str, object]
+) -> None:
+    async with receiving(OK) as receiver:
+        destinations = {"hook": webhook(receiver.url, **before)}
+        async with serving(tmp_path, FILES, functions=TO_HOOK, destinations=destinations) as service:
+            setup = service.app.setup
+            destinations = {"hook": webhook(f"{receiver.url}/new", **after), "other": webhook(receiver.url)}
+            assert not await service.reload({"new.py": QUICK}, destinations=destinations)
+            assert service.app.setup is setup
+            assert (await service.post("/functions/new")).status == 404
+            await service.until_delivered(await service.start_job("quick-background"), "delivered")
+            assert len(receiver.requests) == 1
+
+
 async def test_a_retry_policy_that_changed_counts_for_what_is_open(tmp_path: Path) -> None:
     async with receiving(LATER) as receiver:
         destinations = {"hook": webhook(receiver.url, waits=(60.0,))}
