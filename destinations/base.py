@@ -81,7 +81,11 @@ class Destination(Protocol):
         ...
 
     async def send(self, sending: Sending) -> Outcome:
-        """Try once and say what happened; raises nothing for what receivers and networks do. Cancelled at shutdown."""
+        """Try once and say what happened; raises nothing for what receivers and networks do. Cancelled at shutdown.
+
+        Once: the receiver is asked one time, and gets the message one time. The outcome is no larger than what is kept
+        of it (`destinations.plugins.outcomes`), and disables nothing that may take the next message.
+        """
         ...
 
     def recipients(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class OfTrouble(Trials):
         async def check(trial: Trial) -> None:
             sending = trial.sending()
             self._expect(await trial.send(sending), Verdict.TEMPORARY, "a receiver that refuses for now")
+            _was_asked_once(trial)
             trial.receiver.answer(Manner.WELL)
             await trial.deliver(sending, "after a failure")
 
@@ -33,6 +34,7 @@ class OfTrouble(Trials):
     def test_a_receiver_that_refuses_for_good_is_not_tried_again(self) -> None:
         async def check(trial: Trial) -> None:
             self._expect(await trial.send(trial.sending()), Verdict.PERMANENT, "a receiver that refuses for good")
+            _was_asked_once(trial)
             trial.receiver.answer(Manner.WELL)
             await trial.deliver(trial.sending(), "after a message that was refused for good")
 
@@ -91,3 +93,8 @@ class OfTrouble(Trials):
     def _expect(self, outcome: Outcome, verdict: Verdict, what: str) -> None:
         said = f"{outcome.verdict}, {outcome.reason}: {outcome.message}"
         expect(outcome.verdict is verdict, f"{what}: expected a failure that is {verdict}, got {said}")
+
+
+def _was_asked_once(trial: Trial) -> None:
+    count = trial.receiver.refused()
+    expect(count == 1, f"expected one try in one attempt, got {count} that the receiver refused")

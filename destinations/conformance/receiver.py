@@ -15,7 +15,7 @@ class Manner(StrEnum):
     WELL = "well"
     """It takes what comes; so it begins."""
     TEMPORARY = "temporary"
-    """It refuses, and may take the same later."""
+    """It refuses each try, and may take the same later."""
     PERMANENT = "permanent"
     """It refuses this message for good."""
     HANG = "hang"
@@ -54,6 +54,10 @@ class Receiver(ABC):
     @abstractmethod
     def ids(self) -> Sequence[str]:
         """Return, for each message that was taken, that by which a receiver tells that it has it already."""
+
+    def refused(self) -> int:
+        """Return how many tries were refused here so far."""
+        raise NotImplementedError("a receiver that can refuse, TEMPORARY or PERMANENT, says how often it has")
 
     def named(self) -> tuple[str, ...]:
         """Return what callers name to get here, for a kind whose recipients are theirs to name."""

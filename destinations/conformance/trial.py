@@ -13,7 +13,7 @@ from destinations.conformance.living import Living
 from destinations.conformance.loading import NAME, Loaded, load
 from destinations.conformance.receiver import Manner, Receiver
 from destinations.conformance.samples import Samples
-from destinations.plugins.outcomes import fault_of_outcome
+from destinations.plugins.outcomes import excess_of, fault_of_outcome
 from pipeline.clock import SystemClock
 from pipeline.model import Outcome, Verdict
 
@@ -84,6 +84,11 @@ class Trial:
         # A job is made by the built-in kind `function` alone; whether a plug-in asks for one is told at its schema.
         fault = fault_of_outcome(replace(outcome, child=None) if isinstance(outcome, Outcome) else outcome)
         expect(fault is None, f"send() answered wrongly: {fault}")
+        excess = excess_of(outcome)
+        expect(excess is None, f"send() answered at length: {excess}")
+        # No manner of a receiver means that it wants nothing any more.
+        said = f"expected an outcome that disables nothing, as another message may be taken, got {outcome.disables}"
+        expect(not outcome.disables, said)
         if outcome.verdict is not Verdict.DELIVERED:
             expect(outcome.message.strip(), f"an outcome that is {outcome.verdict} says why in a sentence, got none")
         self.receiver.note(outcome)
@@ -94,6 +99,13 @@ class Trial:
         outcome = await self.send(sending)
         said = f"{outcome.verdict}, {outcome.reason}: {outcome.message}"
         expect(outcome.verdict is Verdict.DELIVERED, f"{what}: expected it to be delivered, got {said}")
+
+    async def deliver_once(self, sending: Sending, what: str) -> None:
+        """Send to a receiver that takes it, and has it one time then."""
+        before = len(self.receiver.ids())
+        await self.deliver(sending, what)
+        came = len(self.receiver.ids()) - before
+        expect(came == 1, f"{what}: expected it to be sent once in one attempt, got {came} messages at the receiver")
 
     async def hanging(self, count: int) -> None:
         """Wait until so many sendings wait at the receiver."""

@@ -1,7 +1,9 @@
 """What a plug-in says of an attempt, before anybody relies on it. Pure."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from destinations.base import KEPT_BODY, KEPT_HEADERS
@@ -9,6 +11,7 @@ from pipeline.model import DeliveryReason, Outcome, Verdict
 
 _LONGEST_WAIT_S = 86_400.0
 _LONGEST_SENTENCE = 500
+_LONGEST_ADDRESS = 100
 
 
 def fault_of_outcome(said: object) -> str | None:
@@ -46,12 +49,36 @@ def bounded(outcome: Outcome) -> Outcome:
         status=status if status is not None and 0 <= status < 2**31 else None,
         headers=tuple((_clean(name), _clean(value)) for name, value in _first(outcome.headers)),
         body=outcome.body[:KEPT_BODY],
-        remote_address=None if outcome.remote_address is None else _clean(outcome.remote_address)[:100],
+        remote_address=None if outcome.remote_address is None else _clean(outcome.remote_address)[:_LONGEST_ADDRESS],
         retry_after_s=_at_most(outcome.retry_after_s),
         patience_s=_at_most(outcome.patience_s),
         pause_s=_at_most(outcome.pause_s),
         disables=_clean(outcome.disables)[:_LONGEST_SENTENCE],
     )
+
+
+_BOUNDS: Mapping[str, str] = MappingProxyType(
+    {
+        "message": f"UTF-8 of at most {_LONGEST_SENTENCE} characters",
+        "status": "an integer from 0 to 2147483647, or None",
+        "headers": f"UTF-8 of at most {KEPT_HEADERS} characters in all",
+        "body": f"at most {KEPT_BODY} bytes",
+        "remote_address": f"UTF-8 of at most {_LONGEST_ADDRESS} characters, or None",
+        "retry_after_s": f"at most {_LONGEST_WAIT_S:g} seconds, or None",
+        "patience_s": f"at most {_LONGEST_WAIT_S:g} seconds, or None",
+        "pause_s": f"at most {_LONGEST_WAIT_S:g} seconds, or None",
+        "disables": f"UTF-8 of at most {_LONGEST_SENTENCE} characters",
+    }
+)
+
+
+def excess_of(outcome: Outcome) -> str | None:
+    """Say what of an outcome that has no fault is more than is kept; None where nothing is."""
+    kept = bounded(outcome)
+    for name, most in _BOUNDS.items():
+        if getattr(kept, name) != getattr(outcome, name):
+            return f"expected an Outcome whose {name} is {most}, got one that has to be cut"
+    return None
 
 
 def _are_headers(value: Any) -> bool:

@@ -33,6 +33,7 @@ class Disk(Receiver):
         self._manner = Manner.WELL
         self._released = threading.Event()
         self._waiting: set[int] = set()
+        self._refusals = 0
         self._fsync = os.fsync
 
     @property
@@ -51,8 +52,12 @@ class Disk(Receiver):
             self._released.wait()
             self._waiting.discard(file)
         if number := ERRORS.get(self._manner):
+            self._refusals += 1
             raise OSError(number, os.strerror(number))
         self._fsync(file)
+
+    def refused(self) -> int:
+        return self._refusals
 
     def hanging(self) -> int:
         return len(self._waiting)

@@ -31,7 +31,10 @@ from tests.support.broken_kinds import (
     by_name,
     closes_once,
     connects,
+    fails,
     forgets_to_await,
+    forgets_to_send,
+    insists,
     is_deaf,
     is_deaf_for_ever,
     is_stuck_when_closed,
@@ -54,8 +57,11 @@ from tests.support.broken_kinds import (
     reads_a_file,
     refuse,
     refuses_spaces,
+    says,
     says_closed,
     sends_one_after_the_other,
+    sends_twice,
+    sends_twice_again,
     settings,
     shows_its_token,
     starts_a_thread,
@@ -185,6 +191,15 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
         (box(send=loses_an_error), "left behind, got .*ValueError: invalid literal"),
         (box(send=forgets_to_await), "left behind, got RuntimeWarning: coroutine .* was never awaited"),
         (box(send=lambda *_: DELIVERED), r"send\(\) raised TypeError"),
+        (box(send=sends_twice), "a job with a result in JSON: expected it to be sent once in one attempt, got 2 mess"),
+        (box(send=forgets_to_send), "expected it to be sent once in one attempt, got 0 messages at the receiver"),
+        (box(send=says(body=b"x" * 16_385)), "answered at length: expected an Outcome whose body is at most 16384 b"),
+        (box(send=says(headers=(("a", "x" * 8192),))), "whose headers is UTF-8 of at most 8192 characters in all"),
+        (box(send=says(message="x" * 501)), "whose message is UTF-8 of at most 500 characters"),
+        (box(send=says(message="\udcff")), "whose message is UTF-8"),
+        (box(send=says(status=-1)), "whose status is an integer from 0 to 2147483647, or None"),
+        (box(send=says(remote_address="x" * 101)), "whose remote_address is UTF-8 of at most 100 characters"),
+        (box(send=says(disables="it was full")), "expected an outcome that disables nothing, .*, got it was full"),
     ],
     "test_it_opens_and_closes_again_and_again": [
         (box(open=opens_once), r"open\(\) raised AssertionError: it was open before"),
@@ -204,6 +219,7 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
     "test_a_delivery_that_is_sent_again_is_known_by_its_id": [
         (box(id_of=lambda _, sending: f"{sending.message.id} {sending.attempt}"), "expected one id of a delivery that"),
         (box(id_of=lambda *_: "always"), "expected another id of another message"),
+        (box(send=sends_twice_again), "expected a delivery that was sent twice to come twice, got 3"),
     ],
     "test_as_many_are_sent_at_once_as_its_concurrency_says": [
         (
@@ -211,6 +227,7 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
             "expected 4 to wait at the receiver at once, got 1",
         ),
         (box(id_of=lambda *_: "always"), "expected 4 messages"),
+        (box(send=sends_twice), "expected 4 messages"),
     ],
     "test_it_waits_for_no_file_and_no_name_on_the_event_loop": [
         (box(send=reads_a_file), "it waits on the event loop for open '.*broken_kinds.py'$"),
@@ -232,12 +249,18 @@ FAULTS: Mapping[str, list[tuple[Any, str]]] = {
             "an outcome that is temporary says why in a sentence, got none",
         ),
         (box(failed=lambda _, verdict, __: Outcome(verdict=verdict, message="no")), "whose reason says why it failed"),
+        (box(send=insists), "expected one try in one attempt, got 3 that the receiver refused"),
+        (box(failed=fails(retry_after_s=2_592_000.0)), "whose retry_after_s is at most 86400 seconds, or None"),
+        (box(failed=fails(patience_s=2_592_000.0)), "whose patience_s is at most 86400 seconds, or None"),
+        (box(failed=fails(pause_s=2_592_000.0)), "whose pause_s is at most 86400 seconds, or None"),
+        (box(failed=fails(disables="it answered 500")), "expected an outcome that disables nothing, .*, got it answer"),
     ],
     "test_a_receiver_that_refuses_for_good_is_not_tried_again": [
         (
             box(failed=lambda _, __, reason: Outcome(verdict=Verdict.TEMPORARY, reason=reason, message="no")),
             "refuses for good: expected a failure that is permanent, got temporary",
         ),
+        (box(send=insists), "expected one try in one attempt, got 3 that the receiver refused"),
     ],
     "test_a_receiver_that_hangs_is_left_at_the_timeout": [
         (box(send=never_times_out), r"send\(\) has not ended after 2 s"),

@@ -46,6 +46,7 @@ class Shelf(Receiver):
         self.name = f"shelf {id(self)}"
         self.manner = Manner.WELL
         self.waiting = 0
+        self.refusals = 0
         self.taken: list[str] = []
         self.halves: list[str] = []
         self.free = threading.Event()
@@ -59,6 +60,9 @@ class Shelf(Receiver):
 
     def ids(self) -> Sequence[str]:
         return self.taken
+
+    def refused(self) -> int:
+        return self.refusals
 
     def hanging(self) -> int:
         return self.waiting
@@ -115,6 +119,7 @@ class Box:
                 await self.wait()
         except TimeoutError:
             return self.failed(Verdict.TEMPORARY, DeliveryReason.TIMEOUT)
+        self.shelf.refusals += self.shelf.manner in (Manner.TEMPORARY, Manner.PERMANENT)
         match self.shelf.manner:
             case Manner.TEMPORARY | Manner.ABSENT:
                 return self.failed(Verdict.TEMPORARY, DeliveryReason.CONNECTION_REFUSED)

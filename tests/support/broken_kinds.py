@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,6 +138,41 @@ async def wants_a_result(self: Box, sending: Sending) -> Outcome:
 async def answers_wrongly(self: Box, sending: Sending) -> Any:
     await Box.send(self, sending)
     return True
+
+
+async def forgets_to_send(self: Box, sending: Sending) -> Outcome:
+    return DELIVERED
+
+
+async def sends_twice(self: Box, sending: Sending) -> Outcome:
+    outcome = await Box.send(self, sending)
+    return await Box.send(self, sending) if outcome.verdict is Verdict.DELIVERED else outcome
+
+
+async def sends_twice_again(self: Box, sending: Sending) -> Outcome:
+    return await (sends_twice if sending.attempt > 1 else Box.send)(self, sending)
+
+
+async def insists(self: Box, sending: Sending) -> Outcome:
+    for _ in range(2):
+        outcome = await Box.send(self, sending)
+        if outcome.verdict is Verdict.DELIVERED:
+            return outcome
+    return await Box.send(self, sending)
+
+
+def says(**facts: Any) -> Callable[[Box, Sending], Coroutine[Any, Any, Outcome]]:
+    """Say this with every outcome."""
+
+    async def send(self: Box, sending: Sending) -> Outcome:
+        return replace(await Box.send(self, sending), **facts)
+
+    return send
+
+
+def fails(**facts: Any) -> Callable[[Box, Verdict, DeliveryReason], Outcome]:
+    """Say this with every failure."""
+    return lambda self, verdict, reason: replace(Box.failed(self, verdict, reason), **facts)
 
 
 async def shows_its_token(self: Box, sending: Sending) -> Outcome:

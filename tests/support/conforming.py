@@ -51,6 +51,7 @@ class Endpoint(Receiver):
         self.manner = Manner.WELL
         self.door = Door()
         self.taken: list[str] = []
+        self.refusals = 0
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.receiver = self
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
@@ -79,6 +80,9 @@ class Endpoint(Receiver):
 
     def ids(self) -> Sequence[str]:
         return self.taken
+
+    def refused(self) -> int:
+        return self.refusals
 
     def hanging(self) -> int:
         return self.door.waiting
@@ -129,6 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         status = Endpoint.STATUSES.get(receiver.manner, 200)
         if status == 200:
             receiver.taken.append(self.headers["webhook-id"])
+        else:
+            receiver.refusals += 1
         with suppress(OSError):
             self.send_response(status)
             self.send_header("content-length", "0")
@@ -144,6 +150,7 @@ class Mailbox(Receiver):
     def __init__(self) -> None:
         self.manner = Manner.WELL
         self.taken: list[str] = []
+        self.refusals = 0
         self.waiting = 0
         self.port = free_port()
         self.server = Controller(
@@ -168,6 +175,9 @@ class Mailbox(Receiver):
     def ids(self) -> Sequence[str]:
         return self.taken
 
+    def refused(self) -> int:
+        return self.refusals
+
     def hanging(self) -> int:
         return self.waiting
 
@@ -182,6 +192,7 @@ class Mailbox(Receiver):
             await asyncio.sleep(0.01)
         self.waiting -= 1
         if self.manner is not Manner.WELL:
+            self.refusals += 1
             return {Manner.TEMPORARY: "451 later", Manner.PERMANENT: "552 never"}[self.manner]
         content = envelope.content
         assert isinstance(content, bytes)
