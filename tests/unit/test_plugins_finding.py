@@ -276,17 +276,39 @@ def test_settings_that_it_cannot_make_are_a_fault(settings: str, said: str, path
     assert "\n" not in fault
 
 
-def test_what_it_warns_of_never_stops_anybody(path: Path) -> None:
-    source = changed("make=Box", "make=Box, warn=lambda settings, ends: 1 / 0")
+@pytest.mark.parametrize(("act", "error"), [("1 / 0", "ZeroDivisionError"), ("exit(3)", "SystemExit: 3")])
+def test_what_it_warns_of_never_stops_anybody(act: str, error: str, path: Path) -> None:
+    source = changed("make=Box", f"make=Box, warn=lambda settings, ends: {act}")
     installed(path, "box-destination", {"box": "box:KIND"}, {"box": source})
     kind = all_kinds().by_type["box"]
     ((option, sentence),) = kind.warn(kind.settings({"place": "attic"}), frozenset())
-    assert (option, "box-destination 1.0 raised ZeroDivisionError" in sentence) == ("type", True)
+    assert (option, f"box-destination 1.0 raised {error}" in sentence) == ("type", True)
 
 
-@pytest.mark.parametrize("recipients", ["['']", "()", "('a', 'a')", "(1,)", "('a\\n',)", "1 / 0"])
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        ("exit(3)", "box-destination 1.0 raised SystemExit: 3"),
+        (
+            "['whpk_']",
+            "expected PublicKey objects, each with a text and a moment with a zone, from box-destination 1.0",
+        ),
+        ("[PublicKey(text=b'whpk_', until=None)]", "expected PublicKey objects"),
+        ("[PublicKey(text='whpk_', until=datetime(2027, 1, 1))]", "expected PublicKey objects"),
+    ],
+)
+def test_public_keys_that_are_none_are_told_when_it_is_made(keys: str, error: str, path: Path) -> None:
+    source = changed("make=Box", f"make=Box, public_keys=lambda settings: {keys}")
+    source += "\n    from datetime import datetime\n    from destinations.base import PublicKey\n"
+    installed(path, "box-destination", {"box": "box:KIND"}, {"box": source})
+    kind = all_kinds().by_type["box"]
+    with pytest.raises((TypeError, RuntimeError), match=error):
+        kind.public_keys(kind.settings({"place": "attic"}))
+
+
+@pytest.mark.parametrize("recipients", ["['']", "()", "('a', 'a')", "(1,)", "('a\\n',)", "1 / 0", "exit(3)"])
 def test_recipients_that_are_none_are_told_when_it_is_made(recipients: str, path: Path) -> None:
     installed(path, "box-destination", {"box": "box:KIND"}, {"box": changed('return ("",)', f"return {recipients}")})
     kind = all_kinds().by_type["box"]
-    with pytest.raises((TypeError, ZeroDivisionError)):
+    with pytest.raises((TypeError, ZeroDivisionError, RuntimeError)):
         kind.make("here", kind.settings({"place": "attic"}))
