@@ -12,7 +12,7 @@ from typing import Protocol
 from destinations.base import Sending
 from pipeline import links
 from pipeline.clock import Clock
-from pipeline.errors import HeldError, StoreError, UnknownFunctionError
+from pipeline.errors import HeldError, UnknownFunctionError
 from pipeline.model import (
     BatchMessage,
     ClaimedDelivery,
@@ -30,6 +30,7 @@ from pipeline.services.deliveries.destination_lanes import DestinationLanes
 from pipeline.services.deliveries.recorder import Recorder
 from pipeline.services.deliveries.standing import Standing
 from pipeline.services.deliveries.unbegun import Unbegun
+from pipeline.services.in_hand import Claim, InHand
 from pipeline.services.leases import Leases
 from pipeline.services.setup import Current
 from pipeline.store import Store
@@ -76,9 +77,7 @@ class Deliverer:
         self._standing = standing
         self._clock = clock
         self._telemetry = telemetry
-        self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._writing: set[tuple[str, int]] = set()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._in_hand: InHand[Delivery] = InHand(telemetry)
 
     # New deliveries
 
@@ -112,50 +111,28 @@ class Deliverer:
 
     def start(self, claimed: ClaimedDelivery) -> None:
         """Begin a sending; the slot in its lane is taken already, and given back when the sending has ended."""
-        task = asyncio.create_task(self._send(claimed))
-        self._sending[claimed.delivery.id, claimed.token] = task
-        task.add_done_callback(partial(self._sent, claimed))
-        self._see_through(task)
-        self._changes.notify(claimed.delivery.subject_id)
+        delivery = claimed.delivery
+        untouched = partial(self._untouched, claimed)
+        self._in_hand.begin((delivery.id, claimed.token), delivery, self._send(claimed), untouched=untouched)
+        self._changes.notify(delivery.subject_id)
 
-    def _sent(self, claimed: ClaimedDelivery, task: asyncio.Task[None]) -> None:
-        key = (claimed.delivery.id, claimed.token)
-        if self._sending.get(key) is task:  # cancelled before its first step, so that none of it was done
-            del self._sending[key]
-            self.lanes[claimed.delivery.destination].release()
-            self._go_back(claimed, None)
+    def _untouched(self, claimed: ClaimedDelivery) -> None:
+        self.lanes[claimed.delivery.destination].release()
+        self._in_hand.see_through(self._given_back(claimed, None))
 
-    def _go_back(self, claimed: ClaimedDelivery, waiting: Unbegun | None) -> asyncio.Task[None]:
-        """Begin to write that a sending has not been made. A drain that comes now waits for that."""
-        going = asyncio.create_task(self._given_back(claimed, waiting))
-        self._see_through(going)
-        return going
-
-    def _see_through(self, task: asyncio.Task[None]) -> None:
-        self._ending.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._ending.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, StoreError):  # of that the store tells by itself, once
-            self._telemetry.failed("task.failed", error)
-
-    def held(self) -> frozenset[tuple[str, int]]:
+    def held(self) -> frozenset[Claim]:
         """Return (delivery id, token) of every sending in hand, and of those being recorded."""
-        return frozenset(self._sending) | self._writing
+        return self._in_hand.all()
 
-    def drop(self, gone: frozenset[tuple[str, int]]) -> None:
+    def drop(self, gone: frozenset[Claim]) -> None:
         """Break off sendings whose lease is gone; nothing is written for them."""
-        for key in gone:
-            if (task := self._sending.get(key)) is not None:
-                task.cancel()
+        self._in_hand.break_off(gone)
 
     # One sending
 
     async def _send(self, claimed: ClaimedDelivery) -> None:
         delivery, lane = claimed.delivery, self.lanes[claimed.delivery.destination]
-        key = (delivery.id, claimed.token)
+        claim = (delivery.id, claimed.token)
         gate, slots = self.lanes.gates[delivery.destination], self.lanes.slots
         started_at, began = self._clock.now(), self._clock.monotonic()
         has_room = slots.is_free(delivery.destination) and not gate.locked()
@@ -172,8 +149,8 @@ class Deliverer:
             outcome = self._telemetry.mask.outcome(outcome)
         except asyncio.CancelledError:
             # A drain, or a destination that takes nothing any more: the row goes back. Under a lost lease this changes
-            # nothing.
-            going = self._go_back(claimed, waiting)
+            # nothing. A drain that comes now ends this task, and waits for the write.
+            going = self._in_hand.see_through(self._given_back(claimed, waiting))
             if waiting is not None:
                 waiting.going = going
             await asyncio.shield(going)
@@ -188,18 +165,15 @@ class Deliverer:
             outcome, child = Outcome(verdict=Verdict.TEMPORARY, reason=DeliveryReason.ABORTED, message=message), None
         finally:
             duration_s = self._clock.monotonic() - began
-            self._sending.pop(key, None)
+            self._in_hand.over(claim)
             if waiting is not None:
                 self.lanes.unbegun.remove(waiting)
             lane.release()
         lane.measure(duration_s)
-        self._writing.add(key)
-        try:
+        with self._in_hand.writing(claim):
             recorder = self._recorder
             if await recorder.record(delivery, claimed.token, outcome, child, started_at, duration_s) and child:
                 self._children.begin(child)
-        finally:
-            self._writing.discard(key)
 
     def _begins(self, waiting: Unbegun) -> None:
         self.lanes.unbegun.remove(waiting)
@@ -251,18 +225,15 @@ class Deliverer:
 
     async def passed(self) -> None:
         """Return when every sending that is in hand now has ended: all later ones follow the current setup."""
-        if self._ending:
-            await asyncio.wait(self._ending)
+        await self._in_hand.passed()
 
     async def drained(self) -> None:
         """Return when no sending is in hand and every attempt is recorded."""
-        while self._ending:
-            await asyncio.wait(self._ending)
+        await self._in_hand.drained()
 
     async def break_off(self) -> None:
         """Give back what is being sent: it is pending again, and spent no attempt."""
-        for task in self._sending.values():
-            task.cancel()
+        self._in_hand.break_off()
         await self.drained()
 
 

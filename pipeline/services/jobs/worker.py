@@ -4,18 +4,18 @@ The store is authoritative for every job; what stands here is only which runs th
 lease.
 """
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 
 from pipeline.clock import Clock
-from pipeline.errors import StoreError, UnknownFunctionError
+from pipeline.errors import UnknownFunctionError
 from pipeline.functions.pool import Pool
 from pipeline.lifecycle import after_run
 from pipeline.model import Call, ClaimedJob, Job, JobDraft, JobState, Origin, RunOutcome, RunState
 from pipeline.services.changes import Changes
 from pipeline.services.deliveries.deliverer import Deliverer
 from pipeline.services.fanout import FanOut
+from pipeline.services.in_hand import Claim, InHand
 from pipeline.services.jobs.progress import ProgressNotes
 from pipeline.services.lane import Lane, Lanes
 from pipeline.services.leases import Leases
@@ -57,9 +57,7 @@ class Worker:
         self._batch_ended = batch_ended
         self._clock = clock
         self._telemetry = telemetry
-        self._running: dict[tuple[str, int], tuple[asyncio.Task[None], Job]] = {}
-        self._writing: set[tuple[str, int]] = set()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._in_hand: InHand[Job] = InHand(telemetry)
         self.lanes: Lanes[ClaimedJob] = Lanes(self._claim, self.start, clock)
         self.follow()
 
@@ -79,35 +77,24 @@ class Worker:
 
     def start(self, claimed: ClaimedJob) -> None:
         """Begin a run; the slot in its lane is taken already, and given back when the run has ended."""
-        task = asyncio.create_task(self._run(claimed))
-        self._running[claimed.job.id, claimed.token] = task, claimed.job
-        self._ending.add(task)
-        task.add_done_callback(self._ended)
-        self._changes.notify(claimed.job.id)
+        job, lane = claimed.job, self.lanes[claimed.job.function]
+        self._in_hand.begin((job.id, claimed.token), job, self._run(claimed), untouched=lane.release)
+        self._changes.notify(job.id)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._ending.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, StoreError):  # of that the store tells by itself, once
-            self._telemetry.failed("task.failed", error)
-
-    def held(self) -> frozenset[tuple[str, int]]:
+    def held(self) -> frozenset[Claim]:
         """Return (job id, token) of every run in hand, and of those whose end is being written."""
-        return frozenset(self._running) | self._writing
+        return self._in_hand.all()
 
-    def drop(self, gone: frozenset[tuple[str, int]]) -> None:
+    def drop(self, gone: frozenset[Claim]) -> None:
         """Kill runs whose lease is gone; their results are not written."""
-        for key in gone:
-            if (found := self._running.get(key)) is not None:
-                task, job = found
-                self._telemetry.emit("run.dropped", job_id=job.id, run=job.run, function=job.function)
-                task.cancel()
+        for job in self._in_hand.break_off(gone):
+            self._telemetry.emit("run.dropped", job_id=job.id, run=job.run, function=job.function)
 
     # One run
 
     async def _run(self, claimed: ClaimedJob) -> None:
         job, lane = claimed.job, self.lanes[claimed.job.function]
-        key = (job.id, claimed.token)
+        claim = (job.id, claimed.token)
         setup = self._current.setup
         try:
             on_progress = partial(self._progress.note, job.id, claimed.token)
@@ -118,17 +105,14 @@ class Worker:
             self._telemetry.failed("task.failed", error, job_id=job.id, run=job.run)
             outcome = RunOutcome(state=RunState.LOST)
         finally:
-            self._running.pop(key, None)
+            self._in_hand.over(claim)
             lane.release()
             said = self._progress.end(job.id)
         if (work_s := outcome.duration_s) is not None:
             lane.measure(work_s)
-        self._writing.add(key)
-        try:
+        with self._in_hand.writing(claim):
             await self._progress.write(said)
             await self.finish(job, claimed.token, outcome, setup)
-        finally:
-            self._writing.discard(key)
 
     def _call(self, claimed: ClaimedJob, setup: Setup) -> Call:
         job = claimed.job
@@ -230,5 +214,4 @@ class Worker:
 
     async def drained(self) -> None:
         """Return when no run is in hand and every end is written."""
-        while self._ending:
-            await asyncio.wait(self._ending)
+        await self._in_hand.drained()
