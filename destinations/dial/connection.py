@@ -120,21 +120,22 @@ class KeptConnection(asyncio.Protocol):
                 writing.cancel()
 
     def close(self) -> None:
-        """Close the connection, which nobody uses."""
-        self._transport.close()
+        """End the connection, whatever the receiver does about it; over TLS it is told so."""
+        # Closing alone waits: for the receiver to take what is unsent, and up to 30 s for it to end TLS.
+        if self.is_open and not self._transport.get_write_buffer_size():
+            self._transport.close()
+        self._transport.abort()
 
     def settle(self) -> bool:
-        """Tell whether the connection may be kept for another request, and close it at once if not.
+        """Tell whether the connection may be kept for another request, and close it if not.
 
         It may be if both directions came to their end, and the receiver said neither more than its answer nor that it
         closes.
         """
         self._waiter = None
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()  # to close would wait until the receiver takes the rest
-        elif self._may_keep and not self._transport.is_closing():
+        if self._may_keep and self.is_open and not self._transport.get_write_buffer_size():
             return True
-        self._transport.close()
+        self.close()
         return False
 
     async def _write_in_pieces(self, head: bytes, body: bytes) -> None:
@@ -167,7 +168,7 @@ class KeptConnection(asyncio.Protocol):
         """Read on; what nobody asked for ends the connection."""
         if self._waiter is None or self._waiter.done():
             self._may_keep = False
-            self._transport.close()
+            self.close()
             return
         self._head_size += len(data)
         self._size += len(data)

@@ -18,9 +18,6 @@ from destinations.dial.failures import AttemptError, BlockedAddressError, reason
 from pipeline import __version__
 from pipeline.model import DeliveryReason
 
-_CLOSING_S = 1.0
-"""How long a receiver may take to end TLS in good order."""
-
 
 class Detour:
     """Leads connections to a proxy on to one receiver. Immutable."""
@@ -117,7 +114,7 @@ class Detour:
         assert self._tls is not None, "a tunnel without TLS"
         # The protocol is a stand-in: whoever asked puts another in its place before anything else happens.
         secured = await asyncio.get_running_loop().start_tls(
-            transport, asyncio.Protocol(), self._tls, server_hostname=self._host, ssl_shutdown_timeout=_CLOSING_S
+            transport, asyncio.Protocol(), self._tls, server_hostname=self._host
         )
         if secured is None:
             raise ConnectionResetError

@@ -65,6 +65,7 @@ class Exchange:
         self._detour = detour
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[KeptConnection] = []  # the one used last is the last, and the next to be used
+        self._open: set[KeptConnection] = set()
         self._cleaning: asyncio.TimerHandle | None = None
         # Never sent: it tells the connector where to go.
         self._target = ClientRequest(method, detour.url if detour else url, loop=self._loop)
@@ -76,6 +77,8 @@ class Exchange:
         """Close all connections; requests under way may fail."""
         if self._cleaning is not None:
             self._cleaning.cancel()
+        for connection in self._open:  # the connector would wait until receivers have taken what is written
+            connection.close()
         await self._connector.close()
 
     async def send(self, headers: Mapping[str, str], body: bytes, *, target: str | None = None) -> Reply:
@@ -158,6 +161,7 @@ class Exchange:
         handler, transport = dialled.protocol, dialled.transport
         assert handler is not None
         if transport is None or transport.is_closing() or handler.should_close:  # or it holds what nobody asked for
+            handler.abort()
             dialled.close()
             return None
         if self._detour is not None:
@@ -168,11 +172,13 @@ class Exchange:
                 self._give_back(dialled, None)
                 raise
             if transport.is_closing():
+                transport.abort()
                 self._give_back(dialled, None)
                 return None
         who = self._detour.speaker if self._detour else None
         connection = KeptConnection(transport, partial(self._lost, dialled), who)
         transport.set_protocol(connection)
+        self._open.add(connection)
         return connection
 
     async def _connected(self) -> Connection:
@@ -185,6 +191,7 @@ class Exchange:
             raise self._detour.failed(error) from error
 
     def _lost(self, dialled: Connection, connection: KeptConnection, error: Exception | None) -> None:
+        self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         self._give_back(dialled, error)
