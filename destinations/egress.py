@@ -30,12 +30,13 @@ _NOT_PUBLIC = _networks(
 )
 _PUBLIC_V6 = IPv6Network("2000::/3")  # IANA has given out unicast addresses from no other block
 
-# Forms of IPv6 with an IPv4 address in their last 32 bits: mapped, translated, compatible, NAT64 (RFC 6052, RFC 8215).
-_EMBEDDED_LAST = tuple(
-    IPv6Network(text) for text in ("::ffff:0:0/96", "::ffff:0:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")
-)
+# Forms of IPv6 with an IPv4 address in their last 32 bits: mapped, translated, compatible, NAT64 (RFC 6052).
+_EMBEDDED_LAST = tuple(IPv6Network(text) for text in ("::ffff:0:0/96", "::ffff:0:0:0/96", "::/96", "64:ff9b::/96"))
 _SIX_TO_FOUR = IPv6Network("2002::/16")
+# Of translators of one's own (RFC 8215). What an address there leads to, only they know: it depends on their prefix.
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 _LAST_32_BITS = 0xFFFF_FFFF
+_LAST_56_BITS = 0xFF_FFFF_FFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def refusal(address: Address | str, trust: Trust) -> str | None:
     """
     parsed = _parse(address)
     forms = _forms(parsed)
-    if _is_in(forms, METADATA):
+    if _is_in((*forms, *_readings(parsed)), METADATA):
         return f"{parsed} {_IS_METADATA}"
     if not trust.public_only or _is_in(forms, trust.allow_cidrs) or _is_public(parsed, forms):
         return None
@@ -104,6 +105,17 @@ def _forms(address: Address) -> tuple[Address, ...]:
     if any(address in network for network in _EMBEDDED_LAST):
         return (address, IPv4Address(int(address) & _LAST_32_BITS))
     return (address,)
+
+
+def _readings(address: Address) -> tuple[IPv4Address, ...]:
+    """Return what an address may lead to by a translator of one's own: with each length of its prefix (RFC 6052, 2.2).
+
+    These are 48, 56, 64 and 96 bits; the octet from bit 64 on is none of the address that is embedded.
+    """
+    if address not in _LOCAL_NAT64:
+        return ()
+    joined = int(address) >> 64 << 56 | int(address) & _LAST_56_BITS
+    return tuple(IPv4Address(joined >> behind & _LAST_32_BITS) for behind in (40, 32, 24, 0))
 
 
 def _is_in(forms: Iterable[Address], networks: Iterable[Network]) -> bool:

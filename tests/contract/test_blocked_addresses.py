@@ -39,6 +39,7 @@ METADATA = {
     "compatible": "::169.254.169.254",
     "NAT64": "64:ff9b::169.254.169.254",
     "local NAT64": "64:ff9b:1::169.254.169.254",
+    "shorter local NAT64": "64:ff9b:1:a9fe:a9:fe00:808:808",
     "6to4": "2002:a9fe:a9fe::1",
     "link-local": "fe80::1",
     "AWS": "fd00:ec2::254",
@@ -62,6 +63,8 @@ PRIVATE = {
     "compatible": "::127.0.0.1",
     "NAT64": "64:ff9b::127.0.0.1",
     "local NAT64": "64:ff9b:1::10.0.0.1",
+    "shorter local NAT64": "64:ff9b:1:7f00:0:100:808:808",
+    "public behind local NAT64": "64:ff9b:1::8.8.8.8",
     "6to4": "2002:7f00:1::",
     "Teredo": "2001::1",
 }

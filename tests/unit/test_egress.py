@@ -13,6 +13,13 @@ METADATA = [
     *("fe80::1", "fe80::1%eth0", "febf::1", "fd00:ec2::254", "fd20:ce::254"),
     *("::ffff:169.254.169.254", "::ffff:168.63.129.16", "::ffff:0:a9fe:a9fe", "::169.254.169.254"),
     *("64:ff9b::169.254.169.254", "64:ff9b::a83f:8110", "64:ff9b:1::a9fe:a9fe"),
+    *(
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9fe:a9:fe00:808:808",
+        "64:ff9b:1:a83f:81:1000::",
+        "64:ff9b:1:a9fe:0:100::",
+    ),
+    *("64:ff9b:1:12a9:fe:a9fe::", "64:ff9b:1:1234:a9:fea9:fe00:0", "64:ff9b:1:1234:0:5678:a83f:8110"),
     *("2002:a9fe:a9fe::1", "2002:a83f:8110::"),
 ]
 PRIVATE = [
@@ -23,6 +30,12 @@ PRIVATE = [
     *("2001::1", "2001:10::1", "2001:db8::1", "3fff::1"),
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:0:7f00:1"),
     *("64:ff9b::10.0.0.1", "64:ff9b:1::7f00:1", "2002:7f00:1::", "2002:c0a8:101::1"),
+    *(
+        "64:ff9b:1::8.8.8.8",
+        "64:ff9b:1:808:8:800::",
+        "64:ff9b:1:7f00:0:100:808:808",
+        "64:ff9b:1:ffff:ffff:ffff:808:808",
+    ),
 ]
 PUBLIC = [
     *(
@@ -73,12 +86,28 @@ def test_an_ipv4_address_is_judged_alike_in_every_form(address: IPv4Address) -> 
         assert [refusal(IPv6Address(form), trust) is None for form in forms] == [judged] * 3
 
 
+@given(st.sampled_from((48, 56, 64, 96)), st.binary(min_size=10, max_size=10))
+def test_metadata_behind_a_translator_of_ones_own_is_refused_whatever_its_prefix(length: int, around: bytes) -> None:
+    octets = bytearray(IPv6Address("64:ff9b:1::").packed[:6] + around)
+    places = [place for place in range(length // 8, 16) if place != 8]  # RFC 6052, 2.2
+    for place, octet in zip(places, IPv4Address("169.254.169.254").packed, strict=False):
+        octets[place] = octet
+    assert refusal(IPv6Address(bytes(octets)), OPERATOR) is not None
+
+
 def test_an_allowed_network_is_reached_in_every_form() -> None:
     trust = Trust(public_only=True, allow_cidrs=(ip_network("10.1.0.0/16"), ip_network("fd12::/32")))
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "fd12::1"):
         assert refusal(address, trust) is None
-    for address in ("10.2.0.1", "fd13::1"):
+    for address in ("10.2.0.1", "fd13::1", "64:ff9b:1::10.1.2.3", "64:ff9b:1:a01:2:300::"):
         assert refusal(address, trust) is not None
+
+
+def test_a_translator_of_ones_own_is_reached_where_its_prefix_is_allowed() -> None:
+    trust = Trust(public_only=True, allow_cidrs=(ip_network("64:ff9b:1::/96"),))
+    assert refusal("64:ff9b:1::8.8.8.8", trust) is None
+    assert refusal("64:ff9b:1:808:8:800::", trust) is not None
+    assert refusal("64:ff9b:1::a9fe:a9fe", trust) is not None
 
 
 @pytest.mark.parametrize(
