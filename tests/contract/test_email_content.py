@@ -1,7 +1,10 @@
 """What stands in a mail, as aiosmtpd takes it and the parser of the standard library reads it."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
+from email.generator import BytesGenerator
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -103,3 +106,24 @@ async def test_a_text_of_no_charset_that_there_is_stays_what_it_is() -> None:
         await server.sent(message=result(b"gr\xf6\xdfer", "text/plain"), attach_result=True)
         (attached,) = server.mail().iter_attachments()
     assert attached.get_payload(decode=True) == b"gr\xf6\xdfer"
+
+
+@pytest.mark.parametrize(("kind", "step"), [(EmailMessage, "add_attachment"), (BytesGenerator, "flatten")])
+async def test_a_mail_is_made_and_written_down_beside_the_loop(
+    kind: type, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine, threads = getattr(kind, step), list[int]()
+
+    def noted(*given: Any, **named: Any) -> Any:
+        threads.append(threading.get_ident())
+        return genuine(*given, **named)
+
+    monkeypatch.setattr(kind, step, noted)
+    content = bytes(range(256)) * 4000
+    async with taking() as server:
+        outcome = await server.sent(message=result(content, "application/pdf"), attach_result=True)
+        assert outcome.verdict is Verdict.DELIVERED
+        assert threads, "what makes mails has another name now"
+        assert threading.get_ident() not in threads
+        (attached,) = server.mail().iter_attachments()
+    assert attached.get_payload(decode=True) == content
