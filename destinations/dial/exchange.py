@@ -77,7 +77,7 @@ class Exchange:
         """Close all connections; requests under way may fail."""
         if self._cleaning is not None:
             self._cleaning.cancel()
-        for connection in self._open:  # the connector would wait until receivers have taken what is written
+        for connection in list(self._open):  # the connector would wait until receivers have taken what is written
             connection.close()
         await self._connector.close()
 
