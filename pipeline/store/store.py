@@ -8,7 +8,7 @@ everything that these verbs write.
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from pipeline.store.engine.database import FileLock, check_version
 from pipeline.store.engine.reader import Reader
 from pipeline.store.engine.room import Room
 from pipeline.store.engine.writer import OnCommit, Writer
+from pipeline.store.reading import counts
 from pipeline.store.reading import deliveries as reading_deliveries
 from pipeline.store.reading import jobs as reading
 from pipeline.store.reading.deliveries import Narrowed
@@ -363,9 +364,11 @@ class Store:
         """Return all attempts of a delivery, oldest first."""
         return await self._reader.read(partial(reading.list_attempts, delivery_id=delivery_id))
 
-    async def open_deliveries(self) -> dict[tuple[str, DeliveryState], int]:
-        """Count the open deliveries of every destination by state."""
-        return await self._reader.read(reading.open_deliveries)
+    async def open_deliveries(
+        self, destinations: Collection[str] | None = None
+    ) -> dict[tuple[str, DeliveryState], int]:
+        """Count the open deliveries of these destinations, or of every one, by state."""
+        return await self._reader.read(partial(counts.open_deliveries, destinations=destinations))
 
     async def list_usage(
         self, *, first: date, last: date, most: int, function: str | None = None, after: tuple[date, str] | None = None
@@ -380,9 +383,9 @@ class Store:
         """Count all that is open, and look at the files; no other query waits for this."""
         return await self._surveyor.read(partial(survey, path=self.path, room=self._room))
 
-    async def queued_jobs(self) -> dict[str, int]:
-        """Count the queued jobs of every function."""
-        return await self._reader.read(reading.queued_jobs)
+    async def queued_jobs(self, functions: Collection[str] | None = None) -> dict[str, int]:
+        """Count the queued jobs of these functions, or of every one."""
+        return await self._reader.read(partial(counts.queued_jobs, functions=functions))
 
 
 def _one_by_one(db: sqlite3.Connection, verbs: Sequence[Callable[[sqlite3.Connection], Any]]) -> list[Any]:

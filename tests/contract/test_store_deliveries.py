@@ -265,6 +265,10 @@ async def test_open_deliveries_are_counted_by_destination_and_state(store: Store
         ("a", "pending"): 1,
         ("c", "pending"): 1,
     }
+    assert await store.open_deliveries(["a", "nobody"]) == {("a", "retrying"): 1, ("a", "pending"): 1}
+    assert await store.open_deliveries([]) == {}
+    assert await store.deliveries.pending() == {"a": 1, "c": 1}
+    assert await store.deliveries.pending(["b", "c"]) == {"c": 1}
 
 
 # Destinations
@@ -334,4 +338,5 @@ async def test_the_last_failure_is_kept_and_the_dead_are_counted(store: Store) -
     await store.destinations.resume("archive")
     (status,) = await store.destinations.list()
     assert (status.last_failure, status.last_success_at) == (last, later(2))
-    assert await store.destinations.count_dead() == {"archive": 1}
+    assert await store.destinations.count_dead() == await store.destinations.count_dead(["archive"]) == {"archive": 1}
+    assert await store.destinations.count_dead(["index"]) == {}

@@ -93,6 +93,7 @@ async def test_a_claim_takes_only_its_own_function_and_no_more_than_it_may(store
     mine = await queue(store, 5, 5, 5)
     assert ids(await store.claim_jobs("extract-background", 2, now=NOW, lease=lease(1))) == mine[:2]
     assert await store.queued_jobs() == {"other-background": 2, "extract-background": 1}
+    assert await store.queued_jobs(["other-background", "nothing"]) == {"other-background": 2}
 
 
 async def test_a_claimed_job_is_counted_and_comes_with_its_event(store: Store) -> None:

@@ -20,8 +20,6 @@ from pipeline.errors import StoreError
 from pipeline.model import JobState
 from pipeline.store import Store
 from pipeline.store.engine.migrations import migrations
-from pipeline.store.reading import jobs as reading
-from pipeline.store.transactions import deliveries, destinations, expiry, insertions, jobs, logs, pruning
 from tests.support.samples import NOW, draft, later, lease
 from tests.support.stores import Rig, ended, opened, stored
 
@@ -272,97 +270,3 @@ async def test_the_lock_lies_beside_the_file(rig: Rig) -> None:
     assert beside.read_text() == f"{os.getpid()}\n"
     with beside.open() as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-# Plans of the statements that run all the time: open rows only, and never a whole table
-
-PLANS = [
-    ("claimed on insert, jobs", insertions._HAS_QUEUED, ["SEARCH job USING INDEX job_queued (function=?)"]),
-    ("claim jobs", jobs._CLAIM, ["SEARCH job USING PRIMARY KEY (id=?)", "job_queued (function=?)"]),
-    ("finish", jobs._FINISH, ["SEARCH job USING PRIMARY KEY (id=?)"]),
-    ("renew jobs", jobs._RENEW, ["SEARCH job USING INDEX job_running (lease_owner=?)"]),
-    ("promote jobs", jobs._PROMOTE, ["PRIMARY KEY (id=?)", "SEARCH job USING INDEX job_due (due_at<?)"]),
-    ("next due job", jobs._NEXT_DUE, ["SEARCH job USING INDEX job_due"]),
-    ("leased jobs", jobs._LEASED, ["SEARCH job USING INDEX job_running (lease_owner=?)"]),
-    ("expired jobs", jobs._EXPIRED, ["SCAN job USING INDEX job_running"]),
-    ("overdue jobs", expiry._OVERDUE, ["SEARCH job USING INDEX job_expires"]),
-    ("next expiry", expiry._NEXT, ["SEARCH job USING INDEX job_expires"]),
-    ("expire jobs", expiry._EXPIRE, ["SEARCH job USING PRIMARY KEY (id=?)"]),
-    ("claimed on insert, deliveries", deliveries._HAS_PENDING, ["INDEX delivery_pending (destination=?)"]),
-    ("claim deliveries", deliveries._CLAIM, ["PRIMARY KEY (id=?)", "delivery_pending (destination=?)"]),
-    ("events", jobs._EVENTS, ["SEARCH payload USING INTEGER PRIMARY KEY"]),
-    ("messages", deliveries._MESSAGES, [
-        "delivery USING PRIMARY KEY (id=?)",
-        "message USING PRIMARY KEY (job_id=? AND id=?)",
-        "payload USING INTEGER PRIMARY KEY",
-    ]),
-    ("record", deliveries._STEP, ["SEARCH delivery USING PRIMARY KEY (id=?)"]),
-    ("renew deliveries", deliveries._RENEW, ["SEARCH delivery USING INDEX delivery_sending (lease_owner=?)"]),
-    ("promote deliveries", deliveries._PROMOTE, ["PRIMARY KEY (id=?)", "INDEX delivery_due (due_at<?)"]),
-    ("next due delivery", deliveries._NEXT_DUE, ["SEARCH delivery USING INDEX delivery_due"]),
-    ("leased deliveries", deliveries._LEASED, ["SEARCH delivery USING INDEX delivery_sending (lease_owner=?)"]),
-    ("expired deliveries", deliveries._EXPIRED, ["SCAN delivery USING INDEX delivery_sending"]),
-    ("last line", logs._LAST, ["SEARCH log USING INDEX sqlite_autoindex_log_1 (job_id=?)"]),
-    ("log lines", logs._FROM, ["SEARCH log USING INDEX sqlite_autoindex_log_1 (job_id=?)"]),
-    ("job", reading._JOB, ["SEARCH job USING PRIMARY KEY (id=?)"]),
-    ("counts of a job", reading._COUNTS, ["SEARCH delivery USING INDEX delivery_once (job_id=?)"]),
-    ("result", reading._RESULT, [
-        "job USING PRIMARY KEY (id=?)", "run USING PRIMARY KEY (job_id=? AND run=?)", "payload USING INTEGER PRIMARY",
-    ]),
-    ("open counts", reading._OPEN_COUNTS, ["delivery_pending", "INDEX delivery_due", "INDEX delivery_sending"]),
-    ("queued counts", reading._QUEUED_COUNTS, ["SCAN job USING INDEX job_queued"]),
-    ("destinations", destinations._LIST, [
-        "SEARCH delivery USING INDEX delivery_by_destination (destination>?)",
-        "SEARCH delivery USING INDEX delivery_by_destination (destination=?)",
-    ]),
-    ("dead", destinations._DEAD, ["SCAN delivery USING INDEX delivery_dead"]),
-    ("prune", pruning._NEXT, ["SEARCH job USING PRIMARY KEY (id>?)", "INDEX delivery_once (job_id=?)"]),
-    ("prune payloads", pruning._PAYLOADS, ["payload USING INTEGER PRIMARY KEY", "run USING PRIMARY KEY (job_id=?)"]),
-    *(("prune " + sql.split()[2], sql, ["SEARCH"]) for sql in pruning._OF_JOB),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("sql", "expected"), [pytest.param(*plan[1:], id=plan[0]) for plan in PLANS])
-async def test_a_hot_statement_uses_its_index(rig: Rig, sql: str, expected: list[str]) -> None:
-    plan = plan_of(rig, sql)
-    for step in expected:
-        assert any(step in line for line in plan), plan
-    tables = ("job", "run", "log", "message", "delivery", "attempt", "payload")
-    for line in plan:
-        assert "USING" in line or not line.startswith(tuple(f"SCAN {table}" for table in tables))
-        assert "AUTOMATIC" not in line
-
-
-def plan_of(rig: Rig, sql: str) -> list[str]:
-    """Return the steps of a statement, one over many rows with three of them.
-
-    Whether an index also covers what is asked is left to the version of SQLite.
-    """
-    sql = sql.replace("{values}", f"VALUES {', '.join(f'({each * 9}1)' for each in ('1,', '2,', '3,'))}")
-    with closing(sqlite3.connect(rig.path)) as db:
-        found = db.execute(f"EXPLAIN QUERY PLAN {sql}", _parameters(sql)).fetchall()
-    return [row[3].replace("COVERING ", "") for row in found]
-
-
-def _parameters(sql: str) -> Any:
-    class Anything(dict[str, int]):
-        def __missing__(self, _: str) -> int:
-            return 1
-
-    return Anything() if ":" in sql else (1,) * sql.count("?")
-
-
-@pytest.mark.parametrize("state", list(JobState))
-async def test_unusual_states_of_jobs_are_listed_by_their_index(rig: Rig, store: Store, state: JobState) -> None:
-    seen: list[str] = []
-
-    def listing(db: sqlite3.Connection) -> None:
-        db.set_trace_callback(seen.append)
-        reading.list_jobs(db, before=None, most=5, state=state)
-        db.set_trace_callback(None)
-
-    await store._reader.read(listing)
-    plan = plan_of(rig, seen[0])
-    if state in (JobState.SCHEDULED, JobState.RETRYING, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED):
-        assert any("job_unusual (state=?)" in line for line in plan), plan
-    assert not any("AUTOMATIC" in line for line in plan)

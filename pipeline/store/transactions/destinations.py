@@ -42,10 +42,6 @@ ON CONFLICT (name) DO UPDATE SET kind = excluded.kind,
     health = coalesce(excluded.health, health)
 """
 
-_DEAD = """
-SELECT destination, count(*) FROM delivery INDEXED BY delivery_dead WHERE state = 'dead' GROUP BY destination
-"""
-
 _CORRECT = "UPDATE destination SET not_before = ?, health = ? WHERE name = ?"
 _RESUME = "UPDATE destination SET paused_at = NULL, not_before = NULL, health = NULL WHERE name = ?"
 
@@ -64,11 +60,6 @@ def list_all(db: sqlite3.Connection) -> list[DestinationStatus]:
         )
         for name, kind, succeeded_at, paused_at, not_before, failure, health in db.execute(_LIST)
     ]
-
-
-def count_dead(db: sqlite3.Connection) -> dict[str, int]:
-    """Count the dead deliveries of every destination that are kept still."""
-    return dict(db.execute(_DEAD).fetchall())
 
 
 def pause(db: sqlite3.Connection, name: str, kind: str, *, now: datetime) -> None:

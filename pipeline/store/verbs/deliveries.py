@@ -1,13 +1,13 @@
 """The store's verbs for what becomes of deliveries without an attempt; what `Store` says of verbs holds here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 from pipeline.model import Delivery, DeliveryReason
 from pipeline.store.engine.reader import Reader
 from pipeline.store.engine.writer import Write
-from pipeline.store.reading import deliveries as reading_deliveries
+from pipeline.store.reading import counts
 from pipeline.store.transactions import redelivery
 
 
@@ -60,9 +60,13 @@ class DeliveryVerbs:
         ended: list[Delivery] = await self._write(verb)
         return ended
 
+    async def pending(self, destinations: Collection[str] | None = None) -> Mapping[str, int]:
+        """Count what is pending to these destinations, or to every one."""
+        return await self._reader.read(partial(counts.pending_deliveries, destinations=destinations))
+
     async def count_ahead(self, destination: str, ids: Sequence[str]) -> Mapping[str, int]:
         """Count for each of these deliveries what is pending to its destination and claimed before it."""
-        return await self._reader.read(partial(reading_deliveries.count_ahead, destination=destination, ids=ids))
+        return await self._reader.read(partial(counts.count_ahead, destination=destination, ids=ids))
 
     async def overdue(self, *, before: datetime) -> Mapping[str, int]:
         """Count the deliveries that were due before a moment, by destination."""

@@ -1,12 +1,14 @@
 """The store's verbs for destinations; what `Store` says of verbs holds here."""
 
 import builtins
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 
 from pipeline.model import DestinationNote, DestinationStatus
 from pipeline.store.engine.reader import Reader
 from pipeline.store.engine.writer import Write
+from pipeline.store.reading import counts
 from pipeline.store.transactions import destinations
 
 
@@ -21,9 +23,9 @@ class DestinationVerbs:
         """Return what is stored of every destination that a delivery was ever for, or that was paused."""
         return await self._reader.read(destinations.list_all)
 
-    async def count_dead(self) -> dict[str, int]:
-        """Count the dead deliveries of every destination that are kept still."""
-        return await self._reader.read(destinations.count_dead)
+    async def count_dead(self, names: Collection[str] | None = None) -> dict[str, int]:
+        """Count the dead deliveries of these destinations, or of every one, that are kept still."""
+        return await self._reader.read(partial(counts.dead_deliveries, destinations=names))
 
     async def pause(self, name: str, kind: str, *, now: datetime) -> None:
         """Note that a destination is paused; since when does not change where it is already."""
