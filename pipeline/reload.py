@@ -97,9 +97,9 @@ class Reloader:
         if not touched:
             return
         waiting = Counter[str]()
-        for (name, _), count in (await self._app.store.open_deliveries()).items():
+        for (name, _), count in (await self._app.store.open_deliveries(touched)).items():
             waiting[name] += count
-        for name in sorted(touched.keys() & waiting.keys()):
+        for name in sorted(waiting):
             self._telemetry.emit("service.warning", detail=_said_of(name, waiting[name], *touched[name]))
 
 

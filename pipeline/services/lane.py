@@ -6,7 +6,7 @@ right.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -14,6 +14,8 @@ from pipeline.clock import Clock
 from pipeline.services.pacing import Pacer
 
 T = TypeVar("T")
+Count = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
+"""Counts what waits in the store, by the names of lanes, of which it is told whose."""
 
 _MOST_AHEAD = 128
 _WEIGHT = 0.1  # of the newest measurement in a moving average
@@ -228,26 +230,26 @@ class Lanes(Generic[T]):
             if (lane := self._lanes.get(name)) is not None:
                 lane.recount(count)
 
-    async def count_new(self, lanes: Sequence[Lane[T]], count: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
-        """Count what waits for lanes that are new, as `count` says for all.
+    async def count_new(self, lanes: Sequence[Lane[T]], count: Count) -> None:
+        """Count what waits for lanes that are new, as `count` says of their names.
 
         To be done after they began to count for themselves: what is counted twice a claim sets right; what was never
         counted would wait for ever.
         """
         if lanes:
-            waiting = await count()
+            waiting = await count([lane.name for lane in lanes])
             for lane in lanes:
                 lane.add(waiting.get(lane.name, 0))
 
-    async def recount_those(self, names: Iterable[str], count: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
-        """Set how many rows wait for these lanes, as `count` says for all, where some went that nobody claimed.
+    async def recount_those(self, names: Iterable[str], count: Count) -> None:
+        """Set how many rows wait for these lanes, as `count` says of their names, where some went that nobody claimed.
 
         Which of them a lane had still counted nobody can say; too low a count would leave others waiting.
         """
         lanes = [lane for name in names if (lane := self._lanes.get(name)) is not None]
         if lanes:
             marks = [lane.mark for lane in lanes]
-            waiting = await count()
+            waiting = await count([lane.name for lane in lanes])
             for lane, mark in zip(lanes, marks, strict=True):
                 lane.recount(waiting.get(lane.name, 0), since=mark)
 

@@ -88,7 +88,7 @@ async def test_of_one_destination_one_replay_runs_at_a_time(store: Store) -> Non
 async def test_what_is_opened_has_the_full_schedule_again_and_its_history(store: Store) -> None:
     given, one = await begun(store), await dead(store)
     opened = await step(store, given, "1", Reopening(delivery_id=one.id))
-    assert opened == [Opened(delivery_id=one.id, subject_id=one.subject_id, is_of_batch=False)]
+    assert opened == [Opened(delivery_id=one.id, subject_id=one.subject_id, is_of_batch=False, was_pending=False)]
     now = await the_delivery(store, one.id)
     assert (now.state, now.reason, now.attempt, now.spent, now.max_attempts) == (DeliveryState.PENDING, None, 1, 1, 6)
     assert (now.due_at, now.replayed_at) == (later(100), later(100))
@@ -179,7 +179,7 @@ async def test_held_opens_what_waits_and_nothing_that_is_being_sent(store: Store
     opened = await step(
         store, given, "1", Reopening(delivery_id=claimed.delivery.id), Reopening(delivery_id=waiting.id)
     )
-    assert [each.delivery_id for each in opened or ()] == [waiting.id]
+    assert [(each.delivery_id, each.was_pending) for each in opened or ()] == [(waiting.id, True)]
 
 
 async def test_a_new_message_id_is_what_is_sent_and_stays(store: Store) -> None:
@@ -215,7 +215,7 @@ async def test_messages_without_a_delivery_are_found_and_get_one(store: Store) -
     given = await begun(store, destination="index", of=frozenset({ReplayOf.MISSING}))
     new = Addition(id=samples.new_id(), message_id=message.id, subject_id=job.id, recipient="")
     assert await step(store, given, "m", additions=[new]) == [
-        Opened(delivery_id=new.id, subject_id=job.id, is_of_batch=False)
+        Opened(delivery_id=new.id, subject_id=job.id, is_of_batch=False, was_pending=False)
     ]
     made = await the_delivery(store, new.id)
     assert (made.destination, made.kind, made.state, made.type) == ("index", "webhook", "pending", "job.succeeded")

@@ -34,7 +34,10 @@ class ModelOfReplays:
         replay = self.replays[seen.id]
         if replay.state is not ReplayState.RUNNING or seen.cursor != replay.cursor:
             return None
-        states = _stored(replay)
+        states, pending = (
+            _stored(replay),
+            {each for each in self.owing.deliveries if self.owing.deliveries[each].state is DeliveryState.PENDING},
+        )
         opened = [
             each.delivery_id
             for each in portion.reopenings
@@ -50,7 +53,10 @@ class ModelOfReplays:
         )
         self._by |= dict.fromkeys(opened, replay.id)
         subjects = {each: self.owing.deliveries[each].subject_id for each in opened}
-        return {Opened(delivery_id=each, subject_id=subjects[each], is_of_batch=False) for each in opened}
+        return {
+            Opened(delivery_id=each, subject_id=subjects[each], is_of_batch=False, was_pending=each in pending)
+            for each in opened
+        }
 
     def _add(self, new: Addition, replay: Replay, tries: int, now: datetime) -> bool:
         """Only where the message is there still, and has no such delivery yet."""

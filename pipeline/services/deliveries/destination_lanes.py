@@ -4,10 +4,10 @@ A slow or dead receiver delays no other. What waits is in the store; how a desti
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from pipeline.clock import Clock
-from pipeline.model import ClaimedDelivery, DeliveryState
+from pipeline.model import ClaimedDelivery
 from pipeline.retry import Policy
 from pipeline.services.deliveries.slots import Slots
 from pipeline.services.deliveries.standing import Standing, Takers
@@ -113,7 +113,6 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
         lane = self.get(name)
         return None if lane is None else lane.pacer
 
-    async def pending(self) -> Mapping[str, int]:
-        """Count what waits in the store to be sent, by destination."""
-        counts = await self._store.open_deliveries()
-        return {name: count for (name, state), count in counts.items() if state is DeliveryState.PENDING}
+    async def pending(self, destinations: Collection[str] | None = None) -> Mapping[str, int]:
+        """Count what waits in the store to be sent to these destinations, or to every one."""
+        return await self._store.deliveries.pending(destinations)

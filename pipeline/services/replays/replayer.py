@@ -124,7 +124,7 @@ class Replays:
                 if (opened := await self._advance(replay, portion, route)) is None:
                     return False
                 replay = dataclasses.replace(replay, cursor=portion.cursor)
-                await self._tell(replay, opened)
+                self._tell(replay, opened)
                 wait_s = (len(portion.reopenings) + len(portion.additions)) / rate
         return True
 
@@ -134,11 +134,8 @@ class Replays:
         )
         return await when_there_is_room(lambda: verb(now=self._clock.now()), self._clock)
 
-    async def _tell(self, replay: Replay, opened: Sequence[Opened]) -> None:
-        if ReplayOf.HELD in replay.of:  # what was pending is counted already
-            await self._lanes.recount_those([replay.destination], self._lanes.pending)
-        else:
-            self._lanes.add({replay.destination: len(opened)})
+    def _tell(self, replay: Replay, opened: Sequence[Opened]) -> None:
+        self._lanes.add({replay.destination: sum(not each.was_pending for each in opened)})
         for each in opened:
             self._changes.notify(each.subject_id)
             self._telemetry.emit(

@@ -48,6 +48,8 @@ WHERE delivery.id = again.column1 AND delivery.state IN (SELECT value FROM json_
 RETURNING id, job_id, type
 """
 
+_PENDING = "SELECT id FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'pending'"
+
 # Only where the message is there still, and has no such delivery yet.
 _ADD = """
 INSERT INTO delivery (id, message_id, type, job_id, destination, kind, recipient, state, attempt, max_attempts, lost,
@@ -83,6 +85,8 @@ class Opened:
     delivery_id: str
     subject_id: str
     is_of_batch: bool
+    was_pending: bool
+    """Whether it was pending before, and so counted already."""
 
 
 def insert(db: sqlite3.Connection, replay: Replay) -> Replay | None:
@@ -111,11 +115,21 @@ def advance(
     again = [
         (each.delivery_id, each.new_message_id, max_attempts, at, states, replay.id) for each in portion.reopenings
     ]
+    ids = orjson.dumps([each.delivery_id for each in portion.reopenings]).decode()
+    pending = {row[0] for row in db.execute(_PENDING, (ids,))}
     new = [_addition_row(each, replay, kind, max_attempts, at) for each in portion.additions]
     opened = bulk.execute(db, _REOPEN, again) + bulk.execute(db, _ADD, new)
     asked = len(portion.reopenings) + len(portion.additions)
     db.execute(_COUNT, (len(opened), asked - len(opened), replay.id))
-    return [Opened(delivery_id=row[0], subject_id=row[1], is_of_batch=row[2] == "batch.completed") for row in opened]
+    return [
+        Opened(
+            delivery_id=row[0],
+            subject_id=row[1],
+            is_of_batch=row[2] == "batch.completed",
+            was_pending=row[0] in pending,
+        )
+        for row in opened
+    ]
 
 
 def end(db: sqlite3.Connection, replay_id: str, state: ReplayState, *, now: datetime) -> bool:

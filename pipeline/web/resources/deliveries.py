@@ -85,7 +85,7 @@ async def _situation(parts: Parts, delivery: Delivery, turn: Turn | None) -> Sit
     name, takers = delivery.destination, parts.takers
     if not delivery.state.is_open:
         return Situation(held=takers.why_held(name, DeliveryState.PENDING))  # it would be, sent again
-    counts, standing = parts.lanes.unbegun.counted(await parts.store.open_deliveries()), parts.standing
+    counts, standing = parts.lanes.unbegun.counted(await parts.store.open_deliveries([name])), parts.standing
     route = parts.routes.get(name)
     return Situation(
         held=takers.why_held(name, delivery.state),

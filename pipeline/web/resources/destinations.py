@@ -1,6 +1,6 @@
 """Destinations: what is configured, what is owed to each, and when it last answered well; pausing and resuming."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import orjson
 from aiohttp import web
@@ -25,7 +25,9 @@ Counts = Mapping[tuple[str, DeliveryState], int]
 
 async def list_all(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/destinations: all by name, and those that are configured no more but are owed something."""
-    shown = await _shown(request.app[PARTS])
+    parts = request.app[PARTS]
+    counts = await parts.store.open_deliveries()
+    shown = await _shown(parts, set(parts.routes) | {name for name, _ in counts}, counts)
     return json_answer({"items": [shown[name] for name in sorted(shown)], "next_cursor": None})
 
 
@@ -111,10 +113,11 @@ def _wrong_state(name: str, state: str, why: str) -> ProblemError:
 
 async def known(request: web.Request) -> View:
     """Return the destination that the path names, as it stands; raises the 404 for one that is not there at all."""
-    name = request.match_info["name"]
-    if (found := (await _shown(request.app[PARTS])).get(name)) is None:
+    parts, name = request.app[PARTS], request.match_info["name"]
+    counts = await parts.store.open_deliveries([name])
+    if name not in parts.routes and not counts:
         raise no_destination(request, name)
-    return found
+    return (await _shown(parts, {name}, counts))[name]
 
 
 async def webhook_keys(request: web.Request) -> web.StreamResponse:
@@ -133,11 +136,10 @@ async def webhook_keys(request: web.Request) -> web.StreamResponse:
     return json_answer({"keys": list(found.values())})
 
 
-async def _shown(parts: Parts) -> dict[str, View]:
-    counts = parts.lanes.unbegun.counted(await parts.store.open_deliveries())
-    dead = await parts.store.destinations.count_dead()
+async def _shown(parts: Parts, names: Collection[str], stored_counts: Counts) -> dict[str, View]:
+    counts = parts.lanes.unbegun.counted(stored_counts)
+    dead = await parts.store.destinations.count_dead(names)
     stored = {status.name: status for status in await parts.store.destinations.list()}
-    names = set(parts.routes) | {destination for destination, _ in counts}
     return {name: _view(name, parts, stored.get(name), counts, dead.get(name, 0)) for name in names}
 
 
