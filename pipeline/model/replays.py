@@ -49,10 +49,11 @@ class Replay:
     cursor: str = ""
     """What was looked at last; empty at the beginning. What it means, only the service that works it off knows."""
     total: int | None = None
-    """How many there were when it began; None until they are counted."""
+    """How many there were when it began, or more, where others came to stand so before their turn; None until they are
+    counted. Never less than `done` and `skipped` together."""
     done: int = 0
     skipped: int = 0
-    """So many had moved on by themselves when their turn came."""
+    """So many of `total` had moved on by themselves; once it is completed, all of these that it did not open."""
     ended_at: datetime | None = None
 
 

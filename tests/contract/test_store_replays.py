@@ -161,6 +161,33 @@ async def test_what_has_moved_on_is_skipped(store: Store) -> None:
     assert (await the_delivery(store, one.id)).max_attempts == 4
 
 
+async def test_more_than_were_counted_raise_the_total(store: Store) -> None:
+    given, one, two = await begun(store), await dead(store), await dead(store)
+    await store.replays.note_total(given.id, 1)
+    opened = await step(store, given, "1", *[Reopening(delivery_id=each.id) for each in (one, two)])
+    assert len(opened or ()) == 2
+    after = await store.replays.get(given.id)
+    assert after is not None
+    assert (after.total, after.done, after.skipped) == (2, 2, 0)
+    assert await step(store, after, "2", Reopening(delivery_id=one.id)) == []
+    after = await store.replays.get(given.id)
+    assert after is not None
+    assert (after.total, after.done, after.skipped) == (3, 2, 1)
+
+
+@pytest.mark.parametrize(("state", "skipped"), [(ReplayState.COMPLETED, 4), (ReplayState.CANCELLED, 1)])
+async def test_what_was_counted_and_was_not_found_has_moved_on_unless_nobody_looked(
+    store: Store, state: ReplayState, skipped: int
+) -> None:
+    given, one = await begun(store), await dead(store)
+    await store.replays.note_total(given.id, 5)
+    await step(store, given, "1", Reopening(delivery_id=one.id), Reopening(delivery_id=samples.new_id()))
+    assert await store.replays.end(given.id, state, now=later(5))
+    after = await store.replays.get(given.id)
+    assert after is not None
+    assert (after.total, after.done, after.skipped) == (5, 1, skipped)
+
+
 @pytest.mark.parametrize("of", [ReplayOf.DELIVERED, ReplayOf.DEAD])
 async def test_only_states_that_are_named_are_opened(store: Store, of: ReplayOf) -> None:
     given = await begun(store, of=frozenset({of}))

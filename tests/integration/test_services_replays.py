@@ -158,6 +158,41 @@ async def test_what_is_held_is_due_at_once_at_resume_and_has_the_full_schedule(t
             await service.until_delivered(fresh, "delivered")
 
 
+async def test_what_moved_on_between_the_count_and_its_turn_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_walk, "_PAGE", 1)  # what it looks at next may have changed since it was counted
+    async with hooked(tmp_path, *[answer(500)] * 5, OK, retry=RetrySpec(waits=(36000.0,))) as (_, service):
+        await jobs(service, 5)
+        waiting = sorted(await deliveries(service, "retrying", 5), key=lambda each: each.id)
+        for each in waiting[:4]:
+            await service.post(f"/v1/deliveries/{each.id}/cancel")
+        replay = (await begin(service, states=["cancelled"], rate="6/m")).json["id"]
+        await deliveries(service, "delivered", 1)
+        for each in waiting[2:4]:  # counted, and gone as its turn comes
+            await service.post(f"/v1/deliveries/{each.id}/replay")
+        await deliveries(service, "delivered", 3)
+        shown = await at_end(service, replay)
+        assert (shown["total"], shown["done"], shown["skipped"]) == (4, 2, 2)
+
+
+async def test_what_comes_to_be_before_its_turn_is_of_the_total(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_walk, "_PAGE", 1)
+    async with hooked(tmp_path, *[answer(500)] * 4, OK, retry=RetrySpec(waits=(36000.0,))) as (_, service):
+        await jobs(service, 4)
+        waiting = sorted(await deliveries(service, "retrying", 4), key=lambda each: each.id)
+        for each in waiting[:2]:
+            await service.post(f"/v1/deliveries/{each.id}/cancel")
+        replay = (await begin(service, states=["cancelled"], rate="6/m")).json["id"]
+        await deliveries(service, "delivered", 1)
+        for each in waiting[2:]:
+            await service.post(f"/v1/deliveries/{each.id}/cancel")
+        shown = await at_end(service, replay)
+        assert (shown["total"], shown["done"], shown["skipped"]) == (4, 4, 0)
+
+
 # Missing
 
 

@@ -45,12 +45,9 @@ class ModelOfReplays:
         ]
         opened += [each.id for each in portion.additions if self._add(each, replay, tries, now)]
         asked = len(portion.reopenings) + len(portion.additions)
-        self.replays[replay.id] = replace(
-            replay,
-            cursor=portion.cursor,
-            done=replay.done + len(opened),
-            skipped=replay.skipped + asked - len(opened),
-        )
+        done, skipped = replay.done + len(opened), replay.skipped + asked - len(opened)
+        total = None if replay.total is None else max(replay.total, done + skipped)
+        self.replays[replay.id] = replace(replay, cursor=portion.cursor, done=done, skipped=skipped, total=total)
         self._by |= dict.fromkeys(opened, replay.id)
         subjects = {each: self.owing.deliveries[each].subject_id for each in opened}
         return {
@@ -72,11 +69,13 @@ class ModelOfReplays:
         return True
 
     def end(self, replay_id: str, state: ReplayState, now: datetime) -> bool:
-        """It ends once."""
+        """It ends once; completed, it has skipped what it did not open."""
         replay = self.replays[replay_id]
         if replay.state is not ReplayState.RUNNING:
             return False
-        self.replays[replay_id] = replace(replay, state=state, ended_at=now)
+        is_whole = state is ReplayState.COMPLETED and replay.total is not None
+        skipped = (replay.total or 0) - replay.done if is_whole else replay.skipped
+        self.replays[replay_id] = replace(replay, state=state, ended_at=now, skipped=skipped)
         return True
 
     def opened_by(self, replay_id: str) -> Counter[tuple[str, DeliveryState]]:

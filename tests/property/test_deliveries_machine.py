@@ -73,9 +73,16 @@ class DeliveriesMachine(SendingMachine):
 
     # Replays of destinations
 
-    @rule(name=destinations, of=some_of, is_renewing=st.booleans(), tries=st.integers(1, 3), is_twice=st.booleans())
+    @rule(
+        name=destinations,
+        of=some_of,
+        total=st.none() | st.integers(0, MOST),
+        is_renewing=st.booleans(),
+        tries=st.integers(1, 3),
+        is_twice=st.booleans(),
+    )
     def a_destination_is_replayed(
-        self, name: str, of: frozenset[ReplayOf], is_renewing: bool, tries: int, is_twice: bool
+        self, name: str, of: frozenset[ReplayOf], total: int | None, is_renewing: bool, tries: int, is_twice: bool
     ) -> None:
         """By a new replay, or by the one that runs: that takes a step, a second time where it was not sure of it."""
         replay = Replay(
@@ -88,6 +95,7 @@ class DeliveriesMachine(SendingMachine):
             is_renewing=is_renewing,
             state=ReplayState.RUNNING,
             created_at=self.now,
+            total=total,
         )
         running = self.do(self.store.replays.insert(replay))
         assert running == self.replays.begin(replay)

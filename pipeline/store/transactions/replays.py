@@ -33,9 +33,17 @@ _STEP = """
 UPDATE replay SET cursor = :cursor WHERE id = :id AND state = 'running' AND cursor = :before AND :cursor <> :before
 RETURNING id
 """
-_COUNT = "UPDATE replay SET done = done + ?, skipped = skipped + ? WHERE id = ?"
+# What came to stand as is asked for after all was counted is opened too, where its turn is still to come.
+_COUNT = """
+UPDATE replay SET done = done + :done, skipped = skipped + :skipped,
+                  total = max(total, done + :done + skipped + :skipped)
+WHERE id = :id
+"""
+# What was counted and is not found any more has moved on as well.
 _END = """
-UPDATE replay SET state = ?, ended_at = ? WHERE id = ? AND state = 'running' RETURNING id
+UPDATE replay SET state = :state, ended_at = :at,
+                  skipped = iif(:state = 'completed', max(skipped, coalesce(total - done, 0)), skipped)
+WHERE id = :id AND state = 'running' RETURNING id
 """
 
 # With its history, as when one delivery is replayed.
@@ -120,7 +128,7 @@ def advance(
     new = [_addition_row(each, replay, kind, max_attempts, at) for each in portion.additions]
     opened = bulk.execute(db, _REOPEN, again) + bulk.execute(db, _ADD, new)
     asked = len(portion.reopenings) + len(portion.additions)
-    db.execute(_COUNT, (len(opened), asked - len(opened), replay.id))
+    db.execute(_COUNT, {"done": len(opened), "skipped": asked - len(opened), "id": replay.id})
     return [
         Opened(
             delivery_id=row[0],
@@ -133,8 +141,8 @@ def advance(
 
 
 def end(db: sqlite3.Connection, replay_id: str, state: ReplayState, *, now: datetime) -> bool:
-    """End a replay that runs; False for any other."""
-    return rows.only(db, _END, (state, micros(now), replay_id)) is not None
+    """End a replay that runs; False for any other. Completed, it has skipped whatever of its total it did not open."""
+    return rows.only(db, _END, {"state": state, "at": micros(now), "id": replay_id}) is not None
 
 
 def prune(db: sqlite3.Connection, most: int, *, ended_before: datetime) -> int:

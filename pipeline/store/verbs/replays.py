@@ -25,7 +25,7 @@ class ReplayVerbs:
         return found
 
     async def note_total(self, replay_id: str, total: int) -> None:
-        """Note how many a replay will open; what was noted before stays."""
+        """Note how many a replay will open, where that was not noted before. More that it opens or skips raise it."""
         await self._write(partial(replays.note_total, replay_id=replay_id, total=total))
 
     async def advance(
@@ -41,7 +41,7 @@ class ReplayVerbs:
         return opened
 
     async def end(self, replay_id: str, state: ReplayState, *, now: datetime) -> bool:
-        """End a replay that runs; False for any other."""
+        """End a replay that runs; False for any other. Completed, it has skipped what of its total it did not open."""
         return bool(await self._write(partial(replays.end, replay_id=replay_id, state=state, now=now)))
 
     async def prune(self, most: int, *, ended_before: datetime) -> int:
