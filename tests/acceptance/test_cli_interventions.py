@@ -128,7 +128,7 @@ def test_wishes_of_a_call_are_those_of_its_job(service: Service) -> None:
     listed = as_json(service, "jobs", "--tag", "nightly", "--since", "1h")["items"]
     assert [one["id"] for one in listed] == [job["id"]]
     assert as_json(service, "jobs", "--tag", "nightly", "--function", "long-background")["items"] == []
-    assert run(service, "invoke", "echo", "--async", "--delay", "soon").returncode == 1
+    assert run(service, "invoke", "echo", "--async", "--delay", "soon").returncode == 2
     assert run(service, "invoke", "echo", "--tag", "a\nb").returncode == 2
 
 
