@@ -71,6 +71,7 @@ class App:
         self._clock = clock
         self._telemetry = telemetry
         telemetry.mask.learn(config.secrets)
+        telemetry.mask.forget_old(config.secrets)
         self._current = current = Current(Setup.make(config, kinds))
         self._room = Room(config.store, config.service.disk_floor, clock)
         self._expect(current.setup)

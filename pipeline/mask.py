@@ -10,7 +10,7 @@ import html
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
@@ -38,7 +38,8 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._learned: dict[str, frozenset[bytes]] = {}
-        """Of each secret what it may look like; what was learned last comes last."""
+        """Of each secret what it may look like; those that have gone come first, in the order in which they went."""
+        self._current: frozenset[str] = frozenset()
         self._forms: tuple[bytes, ...] = ()
         self._beginnings: frozenset[bytes] = frozenset()
         self._longest = 0
@@ -51,13 +52,17 @@ class Masker:
         new = [secret for secret in dict.fromkeys(secrets) if secret not in self._learned]
         self._know(self._learned | {secret: frozenset(forms_of(secret)) for secret in new})
 
-    def forget_old(self, current: Container[str]) -> None:
-        """Of the secrets that are not among the current ones, mask only those on that were learned last: credentials
-        that are renewed by the hour would else slow everything down in the end.
+    def forget_old(self, current: Iterable[str]) -> None:
+        """Note which secrets are the current ones. Of the others those that go now are masked on, and the last hundred
+        of those that went before: credentials that are renewed by the hour would else slow everything down in the end.
         """
-        former = [secret for secret in self._learned if secret not in current]
-        gone = frozenset(former[:-_MOST_FORMER])
-        self._know({secret: forms for secret, forms in self._learned.items() if secret not in gone})
+        now = frozenset(current)
+        former = [secret for secret in self._learned if secret not in now]
+        before = [secret for secret in former if secret not in self._current]
+        going = [secret for secret in former if secret in self._current]
+        kept = (*before[-_MOST_FORMER:], *going, *(secret for secret in self._learned if secret in now))
+        self._current = now
+        self._know({secret: self._learned[secret] for secret in kept})
 
     def _know(self, learned: dict[str, frozenset[bytes]]) -> None:
         self._learned = learned

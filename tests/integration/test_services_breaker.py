@@ -186,11 +186,8 @@ async def test_a_breaker_that_opened_while_the_clock_was_ahead_is_tried_after_it
         for _ in range(2):  # a restart begins no new wait
             async with serving(tmp_path, FILES, clock=clock, **settings) as service:
                 shown = (await service.get("/v1/destinations/hook")).json
-                assert (shown["breaker"], shown["since"], shown["not_before"]) == (
-                    "open",
-                    "2025-12-29T12:00:00.000Z",
-                    "2025-12-29T12:00:50.000Z",
-                )
+                assert (shown["breaker"], shown["not_before"]) == ("open", "2025-12-29T12:00:50.000Z")
+                assert "2025-12-29T12:00:00" <= shown["since"] < shown["not_before"]
         clock.turn((datetime(2025, 12, 29, 12, 0, tzinfo=UTC) - clock.now()).total_seconds() + 20)
         async with serving(tmp_path, FILES, clock=clock, **settings) as service:
             assert (await service.get("/v1/destinations/hook")).json["not_before"] == "2025-12-29T12:00:50.000Z"

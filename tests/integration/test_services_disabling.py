@@ -1,12 +1,15 @@
 """A destination that is disabled: what it is owed is held, and flows when it is resumed, at a steady rate."""
 
 import asyncio
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import StoreFullError
+from tests.support.fake_clock import settled
 from tests.support.receiver import OK, Receiver, answer, receiving
 from tests.support.service import QUICK, Service, eventually, holds, sends_to, serving, webhook
 
@@ -155,6 +158,69 @@ async def test_an_attempt_that_ends_while_it_is_resumed_does_not_disable_it_agai
             await service.until_delivered(await service.start_job("quick-background"), "delivered")
         async with serving(tmp_path, FILES, **settings) as service:
             assert (await service.get("/v1/destinations/hook")).json["state"] == "active"
+
+
+async def test_a_start_whose_clock_is_behind_makes_no_failing_longer_than_it_was(tmp_path: Path) -> None:
+    async with receiving(answer(500)) as receiver:
+        settings = options(receiver, waits=(10.0,) * 30, breaker=None)
+        async with serving(tmp_path, FILES, **settings) as service:
+            for _ in range(10):
+                await service.until_delivered(await service.start_job("quick-background"), "retrying")
+            clock = service.clock
+        clock.turn(-365 * DAY)
+        async with serving(tmp_path, FILES, clock=clock, **settings) as service:
+            assert (await shown(service))["state"] == "active"
+        clock.turn(365 * DAY)
+        async with serving(tmp_path, FILES, clock=clock, **settings) as service:
+            await service.until_delivered(await service.start_job("quick-background"), "retrying")
+            assert (await shown(service))["state"] == "active"
+
+
+@pytest.mark.parametrize("earlier", ["an attempt", "a pause"])
+async def test_what_was_to_be_written_before_a_resume_does_not_outlive_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
+    taken, queued, resuming, gate = asyncio.Event(), asyncio.Event(), asyncio.Event(), threading.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await taken.wait()
+        writer.write(answer(503, "Retry-After: 36000\r\n"))
+
+    async with receiving(late, answer(503, "Retry-After: 100\r\n"), OK) as receiver:
+        settings = options(receiver, waits=(1000.0,) * 3)
+        async with serving(tmp_path, FILES, **settings) as service:
+            slow = await service.start_job("quick-background")
+            await holds(lambda: len(receiver.requests) == 1)
+            await service.until_delivered(await service.start_job("quick-background"), "retrying")
+            store = service.app.store
+            monkeypatch.setattr(store, "record_attempt", noting(queued, store.record_attempt))
+            monkeypatch.setattr(store.destinations, "pause", noting(queued, store.destinations.pause))
+            monkeypatch.setattr(store.destinations, "resume", noting(resuming, store.destinations.resume))
+            held_up = store._writer.write(lambda _, items: [gate.wait(20) for _ in items], None)
+            pausing = None
+            if earlier == "a pause":
+                pausing = asyncio.ensure_future(service.post("/v1/destinations/hook/pause"))
+            else:
+                taken.set()
+            await queued.wait()
+            resumed = asyncio.ensure_future(service.post("/v1/destinations/hook/resume"))
+            await resuming.wait()
+            await settled()
+            gate.set()  # both are written in one transaction
+            await asyncio.gather(held_up, resumed, *([pausing] if pausing else []))
+            taken.set()
+            assert (await shown(service))["state"] == "active"
+            if earlier == "an attempt":
+                await service.until_delivered(slow, "retrying")
+                assert (await shown(service))["not_before"] is None
+
+
+def noting(event: asyncio.Event, verb: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def noted(*args: Any, **options: Any) -> Any:
+        event.set()
+        return await verb(*args, **options)
+
+    return noted
 
 
 async def test_it_stays_disabled_where_its_resuming_cannot_be_stored(

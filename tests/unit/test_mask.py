@@ -88,15 +88,30 @@ def test_secrets_of_before_are_masked_after_new_ones_are_learned() -> None:
     assert mask.content(b"old-secret \xff new-secret") == b"*** \xff ***"
 
 
-def test_of_the_secrets_that_are_none_any_more_those_that_were_learned_last_stay_masked() -> None:
-    mask = Masker(["the-current-one"])
+def test_of_the_secrets_that_have_gone_the_last_hundred_stay_masked_in_the_order_in_which_they_went() -> None:
+    mask, oldest = Masker(), "the-one-of-long-ago"
     for hour in range(150):
-        mask.learn([f"token-of-hour-{hour:03}-whole"])
-    mask.forget_old({"the-current-one"})
+        current = [oldest, "the-current-one", f"token-of-hour-{hour:03}-whole"]
+        mask.learn(current)
+        mask.forget_old(current)
+    mask.forget_old(["the-current-one"])
     text = "the-current-one token-of-hour-{:03}-whole".format
-    assert mask.text(text(49)) == "*** token-of-hour-049-whole"
-    assert [mask.text(text(hour)) for hour in (50, 149)] == ["*** ***"] * 2
-    assert mask.content(b"x" * (500 - 9) + b"the-curre") == b"x" * 491 + b"***"
+    assert mask.text(text(48)) == "*** token-of-hour-048-whole"
+    assert [mask.text(text(hour)) for hour in (49, 149)] == ["*** ***"] * 2
+    assert mask.text(oldest) == "***"
+
+
+def test_what_goes_at_once_stays_masked_however_much_it_is() -> None:
+    mask, many = Masker(), [f"secret-of-number-{number:03}" for number in range(150)]
+    mask.learn(many)
+    mask.forget_old(many)
+    mask.forget_old(["the-current-one"])
+    assert {mask.text(secret) for secret in many} == {"***"}
+    mask.learn(["the-current-one"])
+    assert mask.text("the-current-one") == "***"
+    mask.forget_old(["the-current-one"])
+    assert mask.text(many[49]) == many[49]
+    assert mask.text(many[50]) == "***"
 
 
 def test_without_a_secret_the_very_same_value_comes_back() -> None:

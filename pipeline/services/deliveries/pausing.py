@@ -23,9 +23,12 @@ class Pausing:
         What is being sent ends as it began; what waits for a slot is held before this returns. What comes due is held,
         however long, and spends no attempt.
         """
-        if not await self._standing.pause(destination):
+        try:
+            is_new = await self._standing.pause(destination)
+        finally:
+            self._lanes.follow_standing()
+        if not is_new:
             return False
-        self._lanes.follow_standing()
         if going := self._lanes.unbegun.give_back(destination):
             await asyncio.wait(going)
         self._changes.notify_all()  # what is held counts as settled
@@ -36,9 +39,12 @@ class Pausing:
         """Send to a configured destination again, what was held first and at a steady rate, whatever kept it; False
         where nothing did.
         """
-        if not await self._standing.resume(destination):
+        try:
+            is_new = await self._standing.resume(destination)
+        finally:
+            self._lanes.follow_standing()
+        if not is_new:
             return False
-        self._lanes.follow_standing()
         self._lanes.spread(destination)
         self._changes.notify_all()
         self._telemetry.emit("destination.resumed", destination=destination)

@@ -124,12 +124,15 @@ class Recorder:
         health = self._standing.note(name, delivery.id, outcome, now)
         is_delivered = outcome.verdict is Verdict.DELIVERED
         wanted = self._wishes.after(delivery, step, outcome, before, health or before)
+        until = None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s)
+        if until is not None:
+            self._standing.defer(name, until)
         is_due, error = is_delivered and self._is_note_due(name), step.last_error
-        if health is None and outcome.pause_s is None and not wanted and not is_due and error is None:
+        if health is None and until is None and not wanted and not is_due and error is None:
             return None
         return DestinationNote(
             succeeded_at=now if is_delivered else None,
-            not_before=None if outcome.pause_s is None else now + timedelta(seconds=outcome.pause_s),
+            not_before=until,
             failure=LastFailure(at=now, delivery_id=delivery.id, error=error) if error else None,
             health=health,
             wanted=wanted,
@@ -150,7 +153,6 @@ class Recorder:
         after = before if noted.health is None else noted.health
         self._wishes.note(destination, noted.wanted)
         if noted.not_before is not None:
-            self._standing.defer(destination, noted.not_before)
             self._telemetry.emit("destination.deferred", destination=destination, until=noted.not_before.isoformat())
         if before.opened_at is None and after.opened_at is not None:
             self._telemetry.emit(

@@ -4,7 +4,7 @@ outlive a restart; here it is at hand for all who ask at every delivery.
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -98,8 +98,7 @@ class Standing:
         for stored in await self._store.destinations.list():
             route = self._current.setup.routes.get(stored.name)
             status = as_of(stored, now, route.breaker if route else None)
-            if status != stored:
-                await self._correct(status)
+            await self._correct(stored, status)
             if status.paused_at is not None:
                 self._paused[status.name] = status.paused_at
             if status.not_before is not None and status.not_before > now:
@@ -108,10 +107,15 @@ class Standing:
                 self._healths[status.name] = status.health
         self._is_stale = True
 
-    async def _correct(self, status: DestinationStatus) -> None:
-        """Store what a clock that was ahead got wrong, or every restart would begin the whole wait anew."""
-        with suppress(StoreWaitError):  # the next start sets it right
-            await self._store.destinations.correct(status)
+    async def _correct(self, stored: DestinationStatus, status: DestinationStatus) -> None:
+        """Store until when it is left alone where a clock that was ahead got that wrong, or every restart would begin
+        the whole wait anew. Since when it fails stays as it is stored: it may be this clock that is wrong.
+        """
+        health = replace(stored.health, probe_at=status.health.probe_at)
+        correct = replace(stored, not_before=status.not_before, health=health)
+        if correct != stored:
+            with suppress(StoreWaitError):  # the next start sets it right
+                await self._store.destinations.correct(correct)
 
     @property
     def takers(self) -> Takers:
@@ -181,7 +185,7 @@ class Standing:
         return after
 
     def defer(self, name: str, until: datetime) -> None:
-        """Leave a destination alone until a moment that is stored already, or until a later one."""
+        """Leave a destination alone until a moment that is about to be stored, or until a later one."""
         before = self._deferred.get(name)
         if before is None or before < until:
             self._deferred[name] = until
@@ -205,13 +209,19 @@ class Standing:
 
     async def pause(self, name: str) -> bool:
         """Hold what is owed to a configured destination from now on; False where it is paused already."""
-        if name in self._paused:
-            return False
         kind, now = self._current.setup.routes[name].kind, self._clock.now()
-        await self._store.destinations.pause(name, kind, now=now)
-        self._paused[name] = now
-        self._is_stale = True
-        return True
+        is_new = name not in self._paused
+        if is_new:
+            self._paused[name] = now  # before it is written, as all here: what is written last is to count last
+            self._is_stale = True
+        try:
+            await self._store.destinations.pause(name, kind, now=now)
+        except BaseException:
+            if is_new:
+                self._paused.pop(name, None)
+                self._is_stale = True
+            raise
+        return is_new
 
     async def resume(self, name: str) -> bool:
         """Let all that is owed to a configured destination go on, whatever kept it: a pause, a breaker, what the
@@ -238,5 +248,5 @@ class Standing:
         if until is not None:
             self.defer(name, until)
         if health is not None:
-            self._healths.setdefault(name, health)
+            self._healths[name] = health
         self._is_stale = True
