@@ -115,6 +115,7 @@ def warn(settings: Settings, ends: frozenset[End]) -> Iterator[Concern]:
 
 
 def templates_of(settings: Settings) -> Templates:
+    """Return the templates of a destination, compiled; ValueError, which names the option, for one that is none."""
     text = _template(settings, "text")
     html = _template(settings, "html", is_html=True)
     return Templates(

@@ -11,10 +11,11 @@ from pipeline.config.units import duration_s
 
 Header = tuple[str, str]
 
-_LONGEST_TAG = 100
+_TAG = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _KEY = re.compile(r'[\x21\x23-\x5b\x5d-\x7e]{1,255}|"[\x20-\x7e]+"')
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LONGEST_DELAY_S = 366 * 86_400
+_SHOWN = 100
 
 
 def header(text: str) -> Header:
@@ -28,9 +29,9 @@ def header(text: str) -> Header:
 
 def a_tag(text: str) -> str:
     """Return a tag, for argparse."""
-    if not (text.isprintable() and 0 < len(text.strip()) <= _LONGEST_TAG):
+    if not _TAG.fullmatch(text.strip()):
         raise argparse.ArgumentTypeError(
-            f"expected 1 to {_LONGEST_TAG} printable characters such as nightly, got {_shown(text)}"
+            f"expected 1 to 100 characters such as nightly, none that steers a terminal, got {_shown(text)}"
         )
     return text
 
@@ -78,4 +79,4 @@ def callback(url: str) -> Header:
 
 
 def _shown(text: str) -> str:
-    return repr(text) if len(text) <= _LONGEST_TAG else f"{len(text)} characters"
+    return repr(text) if len(text) <= _SHOWN else f"{len(text)} characters"

@@ -201,7 +201,7 @@ def peak_kb(pid: int) -> int:
         (["here.txt", "--key", "a", "--new"], "give one of them"),
         (["here.txt", "--key", "a\nb"], "argument --key: expected 1 to 255 printable ASCII characters"),
         (["here.txt", "--key", ""], "argument --key: expected 1 to 255 printable ASCII characters"),
-        (["here.txt", "--tag", ""], "argument --tag: expected 1 to 100 printable characters"),
+        (["here.txt", "--tag", ""], "argument --tag: expected 1 to 100 characters such as nightly"),
         (["--files-from", "nowhere"], "nowhere cannot be read"),
         (["/dev/null"], "/dev/null is no file"),
         (["-"], "there are no files to submit"),

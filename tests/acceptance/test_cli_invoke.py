@@ -151,6 +151,7 @@ def test_what_is_for_jobs_is_refused_with_the_option_that_makes_one(
     [
         ("--tag", "t" * 100),
         ("--tag", "\u00fc\u6587" * 50),
+        ("--tag", "\U0001f469\u200d\U0001f4bb \u0645\u06cc\u200c\u062e\u0648"),
         ("--key", "k" * 255),
         ("--key", '"in quotes"'),
         ("--delay", "366d"),

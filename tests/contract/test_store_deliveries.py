@@ -267,8 +267,8 @@ async def test_open_deliveries_are_counted_by_destination_and_state(store: Store
     }
     assert await store.open_deliveries(["a", "nobody"]) == {("a", "retrying"): 1, ("a", "pending"): 1}
     assert await store.open_deliveries([]) == {}
-    assert await store.deliveries.pending() == {"a": 1, "c": 1}
-    assert await store.deliveries.pending(["b", "c"]) == {"c": 1}
+    assert await store.deliveries.count_pending() == {"a": 1, "c": 1}
+    assert await store.deliveries.count_pending(["b", "c"]) == {"c": 1}
 
 
 # Destinations

@@ -53,7 +53,7 @@ def test_a_value_that_looks_like_an_option_is_told_with_what_to_write(
     assert capsys.readouterr().err.rstrip("\n").endswith(said)
 
 
-TAG = "argument --tag: expected 1 to 100 printable characters such as nightly, got "
+TAG = "argument --tag: expected 1 to 100 characters such as nightly, none that steers a terminal, got "
 KEY = (
     "argument --key: expected 1 to 255 printable ASCII characters without spaces, quotes and backslashes, such as "
     "nightly-17, got "

@@ -115,4 +115,4 @@ class DestinationLanes(Lanes[ClaimedDelivery]):
 
     async def pending(self, destinations: Collection[str] | None = None) -> Mapping[str, int]:
         """Count what waits in the store to be sent to these destinations, or to every one."""
-        return await self._store.deliveries.pending(destinations)
+        return await self._store.deliveries.count_pending(destinations)

@@ -351,6 +351,8 @@ CREATE INDEX job_unusual ON job (state, id)
 WHERE state <> 'succeeded' AND state <> 'running' AND state <> 'queued';
 CREATE INDEX job_unusual_of ON job (state, function, id)
 WHERE state <> 'succeeded' AND state <> 'running' AND state <> 'queued';
+CREATE INDEX job_unusual_of_batch ON job (state, batch_id, id)
+WHERE state <> 'succeeded' AND state <> 'running' AND state <> 'queued' AND batch_id IS NOT NULL;
 """
 
 

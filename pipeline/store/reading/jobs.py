@@ -121,15 +121,21 @@ def list_jobs(
     terms += [_JOB_STATE_TERMS[state]] if state else []
     terms += ["parent_id = :parent_id"] if parent_id else []
     if state is not None and not (tag or parent_id):  # of these there are fewer, and they have indexes
-        index = _INDEXES.get(state, f"INDEXED BY job_unusual{'_of' if function else ''}")
-        index = "INDEXED BY job_of_batch" if batch_id else index
         # Of what is found only the page's rows.
+        index = _index_of(state, has_function=bool(function), has_batch=bool(batch_id))
         terms = [f"id IN (SELECT id FROM job {index} {_where(terms)} ORDER BY id DESC LIMIT :most)"]
     sql = f"SELECT {rows.JOB_COLUMNS} FROM job {_where(terms)} ORDER BY id DESC LIMIT :most"
     parameters: dict[str, Any] = {"before": before, "function": function, "parent_id": parent_id, "most": most}
     parameters |= {"batch_id": batch_id, "tag": tag, "since": since}
     found = db.execute(sql, parameters).fetchall()
     return [JobView(job=rows.job(row), deliveries=_counts(db.execute(_COUNTS, (row[0],)))) for row in found]
+
+
+def _index_of(state: JobState, *, has_function: bool, has_batch: bool) -> str:
+    if has_batch and state in (JobState.QUEUED, JobState.SUCCEEDED):  # which most of a batch are
+        return "INDEXED BY job_of_batch"
+    narrowed = "_of_batch" if has_batch else "_of" if has_function else ""
+    return _INDEXES.get(state, f"INDEXED BY job_unusual{narrowed}")
 
 
 def _where(terms: list[str]) -> str:

@@ -60,7 +60,7 @@ class DeliveryVerbs:
         ended: list[Delivery] = await self._write(verb)
         return ended
 
-    async def pending(self, destinations: Collection[str] | None = None) -> Mapping[str, int]:
+    async def count_pending(self, destinations: Collection[str] | None = None) -> Mapping[str, int]:
         """Count what is pending to these destinations, or to every one."""
         return await self._reader.read(partial(counts.pending_deliveries, destinations=destinations))
 
