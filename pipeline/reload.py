@@ -14,9 +14,13 @@ from destinations.base import Kind
 from pipeline.app import App
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigurationError
-from pipeline.services.routes import close_routes, open_routes
+from pipeline.model import DeliveryState
+from pipeline.services.routes import Route, close_routes, open_routes
 from pipeline.services.setup import Setup
 from pipeline.telemetry import Telemetry
+
+_LOOKED_AT = 500
+"""So many of what waits for a destination are looked at for what it cannot be sent."""
 
 
 class Reloader:
@@ -89,29 +93,37 @@ class Reloader:
 
     async def _tell_of_waiting(self, before: Setup, after: Setup) -> None:
         """Say what waits for destinations that are gone, or of another type: a change by mistake is seen by that."""
-        touched = {
-            name: (route.kind, None if new is None else new.kind)
-            for name, route in before.routes.items()
-            if (new := after.routes.get(name)) is None or new.kind != route.kind
-        }
-        if not touched:
-            return
+        gone = before.routes.keys() - after.routes.keys()
         waiting = Counter[str]()
-        for (name, _), count in (await self._app.store.open_deliveries(touched)).items():
+        for (name, _), count in (await self._app.store.open_deliveries(gone) if gone else {}).items():
             waiting[name] += count
         for name in sorted(waiting):
-            self._telemetry.emit("service.warning", detail=_said_of(name, waiting[name], *touched[name]))
+            are = "delivery is" if waiting[name] == 1 else "deliveries are"
+            said = f"{waiting[name]:,} {are} held: the destination {name} is not in the configuration any more"
+            self._telemetry.emit("service.warning", detail=said)
+        for name, route in after.routes.items():
+            if name in before.routes and before.routes[name].kind != route.kind:
+                await self._tell_of_misfits(route)
 
-
-def _said_of(name: str, count: int, before: str, after: str | None) -> str:
-    many = "1 delivery" if count == 1 else f"{count:,} deliveries"
-    if after is None:
-        is_held = "is held" if count == 1 else "are held"
-        return f"{many} {is_held}: the destination {name} is not in the configuration any more"
-    return (
-        f"{many} made for {name} as a destination of the type {before} cannot be sent: its type is {after} now, and "
-        f"each attempt fails as unconfigured; give the new one another name to have them held"
-    )
+    async def _tell_of_misfits(self, route: Route) -> None:
+        """Say what was made for a destination while it was of another type, and cannot be sent to what it is now."""
+        found = [
+            delivery
+            for state in (DeliveryState.PENDING, DeliveryState.RETRYING)
+            for delivery in await self._app.store.list_deliveries(
+                before=None, most=_LOOKED_AT, state=state, destination=route.name
+            )
+            if not route.takes(delivery)
+        ]
+        if found:
+            many = f"{len(found):,} {'delivery' if len(found) == 1 else 'deliveries'}"
+            least = "at least " if len(found) >= _LOOKED_AT else ""
+            said = (
+                f"{least}{many} made for {route.name} as a destination of the type {found[0].kind} cannot be sent: its "
+                f"type is {route.kind} now, and each attempt fails as unconfigured; give the new one another name to "
+                "have them held"
+            )
+            self._telemetry.emit("service.warning", detail=said)
 
 
 # What changed. Names only: values may be secrets.

@@ -107,10 +107,17 @@ def test_what_waits_for_a_destination_that_is_of_another_type_now_is_told(tmp_pa
         job = service.submit("work-background", REF)
         eventually(lambda: service.job(job)["deliveries"]["retrying"] == 1)
         settings = before.split("hook: {")[0]
-        write(service, settings + "hook: {type: function, function: work-background}}\n")
+        mail = "{type: email, smtp: smtp://127.0.0.1:9, from: a@b.example, to: [c@d.example]}"
+        write(service, f"{settings}hook: {mail}}}\n")
         said = reload(service, "service.warning")
         assert "1 delivery made for hook as a destination of the type webhook cannot be sent" in said
-        assert "its type is function now" in said
+        assert "its type is email now" in said
+        # What can be sent to it, since it was made without a recipient, or since the type is back, is not told.
+        told = len(service.log)
+        for config in (f"{settings}hook: {{type: function, function: work-background}}}}\n", before, before):
+            write(service, config)
+            reload(service)
+        assert "cannot be sent" not in service.log[told:]
 
 
 FAULTS: dict[str, tuple[str, str, str]] = {

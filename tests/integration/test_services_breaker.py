@@ -288,6 +288,20 @@ async def test_one_that_is_added_while_its_breaker_is_open_is_sent_to_once_that_
                 await later.until_delivered(job_id, "delivered")
 
 
+async def test_a_reload_that_takes_the_breaker_away_closes_it(tmp_path: Path) -> None:
+    async with (
+        receiving(*[DOWN] * 10, OK) as receiver,
+        serving(tmp_path, FILES, **options(("hook", receiver))) as service,
+    ):
+        jobs = await opened(service, receiver)
+        assert await service.reload(FILES, **options(("hook", receiver), breaker=None))
+        shown = (await service.get("/v1/destinations/hook")).json
+        assert (shown["breaker"], shown["not_before"], shown["reason"]) == ("closed", None, None)
+        await service.clock.advance(12)  # by their own waits, which a breaker of 30 s would have kept
+        for job_id in jobs:
+            await service.until_delivered(job_id, "delivered")
+
+
 async def test_a_destination_without_a_breaker_is_tried_for_ever(tmp_path: Path) -> None:
     async with receiving(DOWN) as receiver:
         settings = options(("hook", receiver), breaker=None)

@@ -126,6 +126,9 @@ async def test_what_is_held_is_cancelled_too_and_takes_no_room_of_others(tmp_pat
             for job_id in jobs:
                 await service.until(job_id, "succeeded")
             (held,) = (await service.get(f"/v1/jobs/{jobs[0]}/deliveries")).json["items"]
+            refused = (await service.post(f"/v1/deliveries/{held['id']}/replay")).json
+            assert refused["detail"].startswith("the delivery is held, as its destination is paused: only one that ")
+            assert refused["state"] == "held"
             assert await asked(service, "cancel", held["id"]) == (202, "cancelled")
             assert (await service.get("/v1/destinations/hook")).json["held"] == 1
             await service.post("/v1/destinations/hook/resume")

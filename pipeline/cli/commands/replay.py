@@ -36,8 +36,9 @@ async def _replay(args: argparse.Namespace, client: Client) -> int:
     else:
         subject = await subjects.act(client, args.id, job="replay", delivery="replay")
     if subject.kind == "delivery":
-        delivery_id = subject.shown["id"]
-        subjects.tell(subject, is_json=args.json, then=f"It is sent again; look at it: sendoff explain {delivery_id}")
+        is_held = subject.shown["state"] == "held"
+        then = "It is held, and sent once its destination takes deliveries" if is_held else "It is sent again"
+        subjects.tell(subject, is_json=args.json, then=f"{then}; look at it: sendoff explain {subject.shown['id']}")
         return 0
     job = subject.shown
     print(json_text(job) if args.json else job["id"])

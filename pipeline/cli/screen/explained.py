@@ -108,9 +108,11 @@ def _failing(shown: Any, now: datetime) -> Iterator[str]:
     if shown["retrying"]:
         yield f"{words.count(shown['retrying'], 'delivery waits for its', 'deliveries wait for their')} next attempt."
     if dead:
+        back = ", once it is back," if shown["state"] == "unconfigured" else ""
         yield (
             f"{words.count(dead, 'delivery is', 'deliveries are')} dead: `sendoff deliveries --destination {name} "
-            f"--state dead` lists them, `sendoff destinations replay {name} --since 7d` sends those of a week again."
+            f"--state dead` lists them, and{back} `sendoff destinations replay {name} --since 7d` sends those of a "
+            "week again."
         )
     if last is not None:
         said = ": ".join(filter(None, (last["class"], clean_line(last["message"]))))

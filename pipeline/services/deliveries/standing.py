@@ -126,6 +126,10 @@ class Standing:
 
     def _made(self) -> Takers:
         now = self._clock.now()
+        for name, health in self._healths.items():
+            route = self._current.setup.routes.get(name)
+            if health.opened_at is not None and route is not None and route.breaker is None:  # it has none any more
+                self._healths[name] = replace(health, opened_at=None, probe_at=None)
         breakers = {name: breaker_of(health, now) for name, health in self._healths.items()}
         return Takers(
             configured=self._current.setup.destinations,

@@ -108,4 +108,7 @@ async def _now(request: web.Request) -> web.Response:
 
 async def _wrong_state(request: web.Request, detail: str) -> ProblemError:
     delivery = await _found(request)
-    return ProblemError(409, "Wrong state", f"the delivery is {delivery.state}: {detail}", state=delivery.state)
+    why = request.app[PARTS].takers.why_held(delivery.destination, delivery.state)
+    state = DeliveryState.HELD if why else delivery.state
+    shown = f"held, as its destination is {why}" if why else state
+    return ProblemError(409, "Wrong state", f"the delivery is {shown}: {detail}", state=state)
