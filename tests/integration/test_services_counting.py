@@ -29,7 +29,7 @@ def noted(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[Collection[
 
     store = service.app.store
     note(store, "open_deliveries")
-    note(store.deliveries, "pending")
+    note(store.deliveries, "count_pending")
     note(store.destinations, "count_dead")
     return seen
 
