@@ -18,7 +18,8 @@ from destinations.signing.ed25519 import new_pair
 from pipeline.web.routes import ROUTES
 from tests.support.certificates import written
 from tests.support.echoing import echoing, refusing_mail
-from tests.support.serving import SENDOFF, Service, free_port
+from tests.support.ports import free_port
+from tests.support.serving import SENDOFF, Service
 
 pytestmark = pytest.mark.acceptance
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import SENDOFF, sendoff
-from tests.support.serving import Service, free_port
+from tests.support.ports import free_port
+from tests.support.serving import Service
 
 pytestmark = pytest.mark.acceptance
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.support import processes
 from tests.support.capabilities import WITHOUT_OVERRIDE
-from tests.support.serving import SENDOFF, Service, free_port
+from tests.support.ports import free_port
+from tests.support.serving import SENDOFF, Service
 
 pytestmark = pytest.mark.acceptance
 

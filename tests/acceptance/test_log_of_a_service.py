@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.telemetry import FACTS
-from tests.support.serving import Service, free_port
+from tests.support.ports import free_port
+from tests.support.serving import Service
 
 pytestmark = pytest.mark.acceptance
 

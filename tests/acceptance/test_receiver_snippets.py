@@ -16,9 +16,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.documents import document
 from tests.support.hooks import SECRET, Hook, receiving
+from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.programs import found
-from tests.support.serving import Service, free_port
+from tests.support.serving import Service
 
 pytestmark = pytest.mark.acceptance
 

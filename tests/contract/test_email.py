@@ -18,7 +18,7 @@ from destinations.registry import builtin_kinds
 from pipeline.config.secret import Secret
 from pipeline.model import JobState, MessageType, Outcome, Result, RunError, Verdict
 from tests.support.mail_server import WITH_TLS, MailServer, mail_server
-from tests.support.serving import free_port
+from tests.support.ports import free_port
 from tests.support.webhooks import sending
 
 T, P, D = Verdict.TEMPORARY, Verdict.PERMANENT, Verdict.DELIVERED

@@ -17,7 +17,7 @@ from destinations.conformance import Manner, Receiver
 from pipeline.model import Outcome
 from tests.support.certificates import written
 from tests.support.hooks import SECRET
-from tests.support.serving import free_port
+from tests.support.ports import free_port
 
 
 class Door:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support import processes
+from tests.support.ports import free_port
 from tests.support.processes import Process, eventually
 
 SENDOFF = Path(sys.executable).with_name("sendoff")
@@ -42,13 +42,6 @@ class Ended(NamedTuple):
 
     code: int
     said: str
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class Service:

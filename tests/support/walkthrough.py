@@ -1,11 +1,9 @@
 """The project as somebody finds who follows its documentation, on ports of their own: the examples, and `.venv`."""
 
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from tests.support.ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 2.0
-_BELOW_EPHEMERAL = range(15_000, 32_000)
 PORTS = ("8888", "9000")
 """Of the service and of the receiver, as the documentation and the examples name them."""
 
@@ -67,17 +66,6 @@ def run(*command: str | Path, cwd: Path, seconds: float = 100.0) -> tuple[int, b
             has_left = end_session(process)
         output.seek(0)
         return code, has_left, output.read()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now, and that the kernel gives to nobody who asks for any port."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.SystemRandom().choice(_BELOW_EPHEMERAL)  # the tests' own seed is the same in every run of them
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.add(port)
-    return list(found)
 
 
 def start(*command: str | Path, cwd: Path, output: IO[str]) -> subprocess.Popen[bytes]:
